@@ -1,0 +1,249 @@
+// Package stat holds the numbers a node tells about itself. A number is registered once,
+// with its section, name, kind and help, by the package that counts it; INFO and the
+// /metrics page are two renderings of the same registry. Any package may use it; it knows
+// none of them.
+//
+// # Concurrency
+//
+// Sections and fields are registered while the node is being built, before it serves; from
+// then on a Registry is immutable. Counters and gauges may be changed and everything may be
+// read from any goroutine at any time.
+package stat
+
+import (
+	"math"
+	"sort"
+	"strconv"
+	"strings"
+	"sync/atomic"
+)
+
+// Kind says how a number behaves over time; /metrics prints it as the TYPE of the metric.
+type Kind uint8
+
+const (
+	// Text is shown by INFO only.
+	Text Kind = iota
+	// Gauge goes up and down.
+	Gauge
+	// Count only goes up, except at CONFIG RESETSTAT.
+	Count
+)
+
+// Counter is a number that only goes up until it is reset. The zero value is ready.
+type Counter struct{ n atomic.Int64 }
+
+func (c *Counter) Add(n int64) { c.n.Add(n) }
+func (c *Counter) Inc()        { c.n.Add(1) }
+func (c *Counter) Load() int64 { return c.n.Load() }
+
+// Reset sets the counter to zero (CONFIG RESETSTAT).
+func (c *Counter) Reset() { c.n.Store(0) }
+
+// Level is a number that goes up and down. The zero value is ready.
+type Level struct{ n atomic.Int64 }
+
+func (g *Level) Add(n int64) { g.n.Add(n) }
+func (g *Level) Set(n int64) { g.n.Store(n) }
+func (g *Level) Load() int64 { return g.n.Load() }
+func (g *Level) Max(n int64) {
+	for {
+		old := g.n.Load()
+		if n <= old || g.n.CompareAndSwap(old, n) {
+			return
+		}
+	}
+}
+
+// Registry is an ordered list of sections. INFO prints sections and fields in the order in
+// which they were registered, because old tools take the first substring that matches.
+type Registry struct {
+	sections []*Section // immutable once the node serves
+}
+
+// Section is one "# Title" block of INFO.
+type Section struct {
+	name, title string
+	set         Set
+	fields      []field // immutable once the node serves
+	resets      []func()
+}
+
+// Set says with which INFO argument a section is printed besides its own name.
+type Set uint8
+
+const (
+	// Default sections appear in a bare INFO, in "all" and in "everything".
+	Default Set = iota
+	// All sections appear in "all" and "everything".
+	All
+	// Everything sections appear in "everything" only.
+	Everything
+)
+
+type field struct {
+	name, help string
+	kind       Kind
+	read       func() string
+	rows       func(emit func(name, value string))
+}
+
+// Section adds a section, or returns the one that has this name already.
+func (r *Registry) Section(name, title string, set Set) *Section {
+	for _, s := range r.sections {
+		if s.name == name {
+			return s
+		}
+	}
+	s := &Section{name: name, title: title, set: set}
+	r.sections = append(r.sections, s)
+	return s
+}
+
+// Counter registers and returns a new counter.
+func (s *Section) Counter(name, help string) *Counter {
+	c := new(Counter)
+	s.Counted(name, help, c)
+	return c
+}
+
+// Counted registers a counter that lives elsewhere. CONFIG RESETSTAT resets it.
+func (s *Section) Counted(name, help string, c *Counter) {
+	s.Int(name, help, Count, c.Load)
+	s.resets = append(s.resets, c.Reset)
+}
+
+// Level registers and returns a new level.
+func (s *Section) Level(name, help string) *Level {
+	g := new(Level)
+	s.Int(name, help, Gauge, g.Load)
+	return g
+}
+
+// Int registers a number that is computed when asked for. read must be safe to call from
+// any goroutine.
+func (s *Section) Int(name, help string, kind Kind, read func() int64) {
+	s.add(field{name: name, help: help, kind: kind, read: func() string { return strconv.FormatInt(read(), 10) }})
+}
+
+// Float registers a number printed with prec digits after the point.
+func (s *Section) Float(name, help string, kind Kind, prec int, read func() float64) {
+	s.add(field{name: name, help: help, kind: kind, read: func() string {
+		f := read()
+		if math.IsNaN(f) || math.IsInf(f, 0) {
+			f = 0
+		}
+		return strconv.FormatFloat(f, 'f', prec, 64)
+	}})
+}
+
+// Text registers a field that INFO shows and /metrics leaves out.
+func (s *Section) Text(name, help string, read func() string) {
+	s.add(field{name: name, help: help, kind: Text, read: read})
+}
+
+// Rows registers lines whose names are known only when asked for, such as slave0:... or
+// cmdstat_get:.... They are printed where they were registered.
+func (s *Section) Rows(help string, rows func(emit func(name, value string))) {
+	s.add(field{help: help, kind: Text, rows: rows})
+}
+
+// OnReset registers what CONFIG RESETSTAT must do besides resetting the counters.
+func (s *Section) OnReset(f func()) { s.resets = append(s.resets, f) }
+
+func (s *Section) add(f field) {
+	for _, have := range s.fields {
+		if f.name != "" && have.name == f.name {
+			panic("stat: field " + f.name + " registered twice in section " + s.name)
+		}
+	}
+	s.fields = append(s.fields, f)
+}
+
+// Reset does what CONFIG RESETSTAT asks of every section.
+func (r *Registry) Reset() {
+	for _, s := range r.sections {
+		for _, f := range s.resets {
+			f()
+		}
+	}
+}
+
+// Info renders the sections that the INFO arguments name, in registry order: none or
+// "default" for the default ones, "all", "everything", or section names, without regard
+// to case. Unknown names render nothing. Every line ends in \r\n.
+func (r *Registry) Info(args ...string) []byte {
+	var b strings.Builder
+	want := func(s *Section) bool { return s.set == Default }
+	if len(args) > 0 {
+		want = func(s *Section) bool {
+			for _, a := range args {
+				switch a = strings.ToLower(a); {
+				case a == s.name, a == "everything", a == "all" && s.set <= All, a == "default" && s.set == Default:
+					return true
+				}
+			}
+			return false
+		}
+	}
+	for _, s := range r.sections {
+		if !want(s) {
+			continue
+		}
+		if b.Len() > 0 {
+			b.WriteString("\r\n")
+		}
+		b.WriteString("# " + s.title + "\r\n")
+		s.each(func(name, value string) { b.WriteString(name + ":" + value + "\r\n") })
+	}
+	return []byte(b.String())
+}
+
+func (s *Section) each(emit func(name, value string)) {
+	for _, f := range s.fields {
+		if f.rows != nil {
+			f.rows(emit)
+		} else {
+			emit(f.name, f.read())
+		}
+	}
+}
+
+// Value returns what INFO would print for one registered field, for tests and tools.
+func (r *Registry) Value(name string) (string, bool) {
+	for _, s := range r.sections {
+		for _, f := range s.fields {
+			if f.name == name && f.read != nil {
+				return f.read(), true
+			}
+		}
+	}
+	return "", false
+}
+
+// Metrics renders every number in the Prometheus text format, each name prefixed with
+// "sextant_", in ascending order of name.
+func (r *Registry) Metrics() []byte {
+	type metric struct{ name, help, kind, value string }
+	var ms []metric
+	seen := map[string]bool{}
+	for _, s := range r.sections {
+		for _, f := range s.fields {
+			if f.kind == Text || seen[f.name] {
+				continue
+			}
+			seen[f.name] = true
+			kind := "gauge"
+			if f.kind == Count {
+				kind = "counter"
+			}
+			ms = append(ms, metric{"sextant_" + f.name, f.help, kind, f.read()})
+		}
+	}
+	sort.Slice(ms, func(i, j int) bool { return ms[i].name < ms[j].name })
+	var b strings.Builder
+	for _, m := range ms {
+		b.WriteString("# HELP " + m.name + " " + m.help + "\n# TYPE " + m.name + " " + m.kind + "\n" + m.name + " " + m.value + "\n")
+	}
+	return []byte(b.String())
+}

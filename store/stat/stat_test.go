@@ -1,0 +1,49 @@
+package stat
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+)
+
+func sample() (*Registry, *Counter) {
+	var r Registry
+	server := r.Section("server", "Server", Default)
+	server.Text("version", "", func() string { return "7.2.4" })
+	stats := r.Section("stats", "Stats", Default)
+	hits := stats.Counter("hits", "lookups that found a key")
+	stats.Rows("", func(emit func(a, b string)) { emit("slave0", "ip=x") })
+	r.Section("commandstats", "Commandstats", All).Int("n", "", Gauge, func() int64 { return 3 })
+	r.Section("debug", "Debug", Everything).Float("f", "", Gauge, 2, func() float64 { return 1.005 })
+	return &r, hits
+}
+
+func TestInfoSelectsSectionsAndKeepsOrder(t *testing.T) {
+	r, hits := sample()
+	hits.Add(2)
+	assert.Equal(t, "# Server\r\nversion:7.2.4\r\n\r\n# Stats\r\nhits:2\r\nslave0:ip=x\r\n", string(r.Info()))
+	assert.Equal(t, string(r.Info()), string(r.Info("DEFAULT")))
+	assert.Equal(t, "# Commandstats\r\nn:3\r\n", string(r.Info("CommandStats")))
+	assert.NotContains(t, string(r.Info("all")), "# Debug")
+	assert.Contains(t, string(r.Info("everything")), "# Debug")
+	assert.Equal(t, "", string(r.Info("nosuch")))
+	assert.Equal(t, 2, strings.Count(string(r.Info("debug", "server")), "#"))
+}
+
+func TestResetAndMetrics(t *testing.T) {
+	r, hits := sample()
+	hits.Add(5)
+	assert.Contains(t, string(r.Metrics()), "# TYPE sextant_hits counter\nsextant_hits 5\n")
+	assert.NotContains(t, string(r.Metrics()), "version")
+	r.Reset()
+	v, ok := r.Value("hits")
+	assert.True(t, ok)
+	assert.Equal(t, "0", v)
+}
+
+func TestAFieldStandsOnce(t *testing.T) {
+	var r Registry
+	r.Section("a", "A", Default).Counter("x", "")
+	assert.Panics(t, func() { r.Section("a", "A", Default).Counter("x", "") })
+}
