@@ -1,0 +1,336 @@
+package resp
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+)
+
+// Error is what a client is told when a request is refused or fails: Redis' text with its prefix and without the leading
+// '-'. The constants below are the only list of them; texts with variable parts have a function.
+type Error string
+
+// Error makes it a Go error too.
+func (e Error) Error() string { return string(e) }
+
+// Code returns the prefix up to the first space, by which INFO errorstats counts ("ERR" if there is none, as in Redis).
+func (e Error) Code() string {
+	s := string(e)
+	if len(s) > 32 {
+		s = s[:32]
+	}
+	if i := strings.IndexByte(s, ' '); i > 0 {
+		return s[:i]
+	}
+	return "ERR"
+}
+
+// Errors of arguments and types, used by many commands.
+const (
+	ErrGeneric              Error = "ERR"
+	ErrSyntax               Error = "ERR syntax error"
+	ErrWrongType            Error = "WRONGTYPE Operation against a key holding the wrong kind of value"
+	ErrNoSuchKey            Error = "ERR no such key"
+	ErrSameObject           Error = "ERR source and destination objects are the same"
+	ErrIndexOutOfRange      Error = "ERR index out of range"
+	ErrNotInteger           Error = "ERR value is not an integer or out of range"
+	ErrOutOfRange           Error = "ERR value is out of range"
+	ErrMustBePositive       Error = "ERR value is out of range, must be positive"
+	ErrNotFloat             Error = "ERR value is not a valid float"
+	ErrNaNOrInfinity        Error = "ERR value is NaN or Infinity"
+	ErrIncrNaNOrInfinity    Error = "ERR increment would produce NaN or Infinity"
+	ErrIncrOverflow         Error = "ERR increment or decrement would overflow"
+	ErrDecrOverflow         Error = "ERR decrement would overflow"
+	ErrOffsetOutOfRange     Error = "ERR offset is out of range"
+	ErrStringTooLong        Error = "ERR string exceeds maximum allowed size (proto-max-bulk-len)"
+	ErrBitOffset            Error = "ERR bit offset is not an integer or out of range"
+	ErrBitValue             Error = "ERR bit is not an integer or out of range"
+	ErrBitArgument          Error = "ERR The bit argument must be 1 or 0."
+	ErrBitopNot             Error = "ERR BITOP NOT must be called with a single source key."
+	ErrHashNotInteger       Error = "ERR hash value is not an integer"
+	ErrHashNotFloat         Error = "ERR hash value is not a float"
+	ErrMinMaxNotFloat       Error = "ERR min or max is not a float"
+	ErrMinMaxNotString      Error = "ERR min or max not valid string range item"
+	ErrTimeoutNegative      Error = "ERR timeout is negative"
+	ErrTimeoutOutOfRange    Error = "ERR timeout is out of range"
+	ErrTimeoutNotFloat      Error = "ERR timeout is not a float or out of range"
+	ErrTimeoutNotInteger    Error = "ERR timeout is not an integer or out of range"
+	ErrInvalidCursor        Error = "ERR invalid cursor"
+	ErrDBIndexOutOfRange    Error = "ERR DB index is out of range"
+	ErrInvalidDBIndex       Error = "ERR invalid DB index"
+	ErrInvalidFirstDBIndex  Error = "ERR invalid first DB index"
+	ErrInvalidSecondDBIndex Error = "ERR invalid second DB index"
+	ErrNXAndXXGTLT          Error = "ERR NX and XX, GT or LT options at the same time are not compatible"
+	ErrGTAndLT              Error = "ERR GT and LT options at the same time are not compatible"
+	ErrKeysGreaterThanArgs  Error = "ERR Number of keys can't be greater than number of args"
+	ErrKeysNegative         Error = "ERR Number of keys can't be negative"
+	ErrNumKeysPositive      Error = "ERR numkeys should be greater than 0"
+	ErrBusyKey              Error = "BUSYKEY Target key name already exists."
+	ErrBadDataFormat        Error = "ERR Bad data format"
+	ErrDumpPayload          Error = "ERR DUMP payload version or checksum are wrong"
+	ErrInvalidTTL           Error = "ERR Invalid TTL value, must be >= 0"
+	ErrInvalidIdleTime      Error = "ERR Invalid IDLETIME value, must be >= 0"
+	ErrInvalidFreq          Error = "ERR Invalid FREQ value, must be >= 0 and <= 255"
+	ErrNotLFU               Error = "ERR An LFU maxmemory policy is not selected, access frequency not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
+	ErrLFU                  Error = "ERR An LFU maxmemory policy is selected, idle time not tracked. Please note that when switching between policies at runtime LRU and LFU data will take some time to adjust."
+	ErrLCSNeedsStrings      Error = "ERR The specified keys must contain string values"
+	ErrLCSLenAndIdx         Error = "ERR If you want both the length and indexes, please just use IDX."
+	ErrLCSTooLong           Error = "ERR String too long for LCS"
+)
+
+// Errors of transactions, scripts and blocked clients.
+const (
+	ErrNestedMulti         Error = "ERR MULTI calls can not be nested"
+	ErrExecWithoutMulti    Error = "ERR EXEC without MULTI"
+	ErrDiscardWithoutMulti Error = "ERR DISCARD without MULTI"
+	ErrWatchInMulti        Error = "ERR WATCH inside MULTI is not allowed"
+	ErrNotInMulti          Error = "ERR Command not allowed inside a transaction"
+	ErrExecAbort           Error = "EXECABORT Transaction discarded because of previous errors."
+	ErrNoScript            Error = "NOSCRIPT No matching script. Please use EVAL."
+	ErrBusyScript          Error = "BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+	ErrBusyFunction        Error = "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+	ErrBusyModule          Error = "BUSY Redis is busy running a module command."
+	ErrNotBusy             Error = "NOTBUSY No scripts in execution right now."
+	ErrUnkillableMaster    Error = "UNKILLABLE The busy script was sent by a master instance in the context of replication and cannot be killed."
+	ErrUnkillable          Error = "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command."
+	ErrUnblockedForce      Error = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
+	ErrUnblocked           Error = "UNBLOCKED client unblocked via CLIENT UNBLOCK"
+)
+
+// Errors of admission: authentication, roles, memory, disk.
+const (
+	ErrNoAuth          Error = "NOAUTH Authentication required."
+	ErrHelloNoAuth     Error = "NOAUTH HELLO must be called with the client already authenticated, otherwise the HELLO <proto> AUTH <user> <pass> option can be used to authenticate the client and select the RESP protocol version at the same time"
+	ErrWrongPass       Error = "WRONGPASS invalid username-password pair or user is disabled."
+	ErrNoPassword      Error = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"
+	ErrNoPermKey       Error = "NOPERM No permissions to access a key"
+	ErrNoPermChannel   Error = "NOPERM No permissions to access a channel"
+	ErrNoProto         Error = "NOPROTO unsupported protocol version"
+	ErrProtoNotInteger Error = "ERR Protocol version is not an integer or out of range"
+	ErrLoading         Error = "LOADING Redis is loading the dataset in memory"
+	ErrMasterDown      Error = "MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'."
+	ErrReadOnly        Error = "READONLY You can't write against a read only replica."
+	ErrMisconfRDB      Error = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Commands that may modify the data set are disabled, because this instance is configured to report errors during writes if RDB snapshotting fails (stop-writes-on-bgsave-error option). Please check the Redis logs for details about the RDB error."
+	ErrOOM             Error = "OOM command not allowed when used memory > 'maxmemory'."
+	ErrNoReplicas      Error = "NOREPLICAS Not enough good replicas to write."
+	ErrReplicaKeyspace Error = "ERR Replica can't interact with the keyspace"
+	ErrMaxClients      Error = "ERR max number of clients reached"
+	ErrMaxClientsBus   Error = "ERR max number of clients + cluster connections reached"
+	// ErrDenied is written to a connection that protected mode turns away; the connection is then closed.
+	ErrDenied Error = "DENIED Redis is running in protected mode because protected mode is enabled and no password is set for the default user. In this mode connections are only accepted from the loopback interface. If you want to connect from external computers to Redis you may adopt one of the following solutions: 1) Just disable protected mode sending the command 'CONFIG SET protected-mode no' from the loopback interface by connecting to Redis from the same host the server is running, however MAKE SURE Redis is not publicly accessible from internet if you do so. Use CONFIG REWRITE to make this change permanent. 2) Alternatively you can just disable the protected mode by editing the Redis configuration file, and setting the protected mode option to 'no', and then restarting the server. 3) If you started the server manually just for testing, restart it with the '--protected-mode no' option. 4) Set up an authentication password for the default user. NOTE: You only need to do one of the above things in order for the server to start accepting connections from the outside."
+)
+
+// Errors of the cluster and of replication.
+const (
+	ErrCrossSlot           Error = "CROSSSLOT Keys in request don't hash to the same slot"
+	ErrTryAgain            Error = "TRYAGAIN Multiple keys request during rehashing of slot"
+	ErrClusterDown         Error = "CLUSTERDOWN The cluster is down"
+	ErrClusterDownReadOnly Error = "CLUSTERDOWN The cluster is down and only accepts read commands"
+	ErrClusterDownUnbound  Error = "CLUSTERDOWN Hash slot not served"
+	ErrClusterDisabled     Error = "ERR This instance has cluster support disabled"
+	ErrInvalidSlot         Error = "ERR Invalid or out of range slot"
+	ErrSelectInCluster     Error = "ERR SELECT is not allowed in cluster mode"
+	ErrMoveInCluster       Error = "ERR MOVE is not allowed in cluster mode"
+	ErrSwapDBInCluster     Error = "ERR SWAPDB is not allowed in cluster mode"
+	ErrCopyDBInCluster     Error = "ERR Copying to another database is not allowed in cluster mode"
+	ErrReplicaofInCluster  Error = "ERR REPLICAOF not allowed in cluster mode."
+	ErrNoMasterLink        Error = "NOMASTERLINK Can't SYNC while not connected with my master"
+	ErrNoMasterLinkFailing Error = "NOMASTERLINK Can't SYNC while failing over"
+	ErrSyncPending         Error = "ERR SYNC and PSYNC are invalid with pending output"
+	ErrWaitOnReplica       Error = "ERR WAIT cannot be used with replica instances. Please also note that since Redis 4.0 if a replica is configured to be writable (which is not the default) writes to replicas are just local and are not propagated."
+	ErrWaitAOFOnReplica    Error = "ERR WAITAOF cannot be used with replica instances. Please also note that writes to replicas are just local and are not propagated."
+	ErrWaitAOFNoAOF        Error = "ERR WAITAOF cannot be used when numlocal is set but appendonly is disabled."
+	// Errors of strict mode (PROTOCOL 3.7) that Redis does not have.
+	ErrLeaseExpired Error = "CLUSTERDOWN primary lease expired"
+	ErrInDoubt      Error = "INDOUBT write outcome unknown"
+)
+
+// Errors of administration.
+const (
+	ErrSaveInProgress     Error = "ERR Background save already in progress"
+	ErrRewriteInProgress  Error = "ERR Background append only file rewriting already in progress"
+	ErrNoConfigFile       Error = "ERR The server is running without a config file"
+	ErrNoSuchClient       Error = "ERR No such client"
+	ErrShutdown           Error = "ERR Errors trying to SHUTDOWN. Check logs."
+	ErrNoShutdown         Error = "ERR No shutdown in progress."
+	ErrInvalidCommandSpec Error = "ERR Invalid command specified"
+	ErrInvalidNumArgs     Error = "ERR Invalid number of arguments specified for command"
+	ErrInvalidArgsForCmd  Error = "ERR Invalid arguments specified for command"
+	ErrNoKeyArguments     Error = "ERR The command has no key arguments"
+)
+
+// Errors of the protocol itself. The connection is closed after each of them.
+const (
+	ErrProtoMultibulkLength Error = "ERR Protocol error: invalid multibulk length"
+	ErrProtoBulkLength      Error = "ERR Protocol error: invalid bulk length"
+	ErrProtoBigMbulkCount   Error = "ERR Protocol error: too big mbulk count string"
+	ErrProtoBigBulkCount    Error = "ERR Protocol error: too big bulk count string"
+	ErrProtoBigInline       Error = "ERR Protocol error: too big inline request"
+	ErrProtoUnbalanced      Error = "ERR Protocol error: unbalanced quotes in request"
+	ErrProtoUnauthMultibulk Error = "ERR Protocol error: unauthenticated multibulk length"
+	ErrProtoUnauthBulk      Error = "ERR Protocol error: unauthenticated bulk length"
+)
+
+// ErrProtoExpectedDollar says that an argument did not begin with '$'.
+func ErrProtoExpectedDollar(got byte) Error {
+	return Error("ERR Protocol error: expected '$', got '" + string([]byte{got}) + "'")
+}
+
+// ErrWrongArgs says that a command, by its lower-case full name ("set", "config|get"), got too few or too many arguments.
+func ErrWrongArgs(fullName string) Error {
+	return Error("ERR wrong number of arguments for '" + fullName + "' command")
+}
+
+// unknownPreview is how many bytes of an unknown command's name and of its arguments are shown.
+const unknownPreview = 128
+
+// ErrUnknownCommand names a command that does not exist and shows the beginning of its arguments.
+func ErrUnknownCommand(argv [][]byte) Error {
+	var b strings.Builder
+	b.WriteString("ERR unknown command '")
+	b.Write(clip(argv[0], unknownPreview))
+	b.WriteString("', with args beginning with: ")
+	shown := 0
+	for _, a := range argv[1:] {
+		if shown >= unknownPreview {
+			break
+		}
+		a = clip(a, unknownPreview-shown)
+		b.WriteByte('\'')
+		b.Write(a)
+		b.WriteString("' ")
+		shown += len(a) + 3
+	}
+	return oneLine(b.String())
+}
+
+// ErrUnknownSubcommand names a subcommand that its container does not have.
+func ErrUnknownSubcommand(container string, sub []byte) Error {
+	return oneLine("ERR unknown subcommand '" + string(clip(sub, unknownPreview)) + "'. Try " + strings.ToUpper(container) + " HELP.")
+}
+
+// ErrUnknownSubcommandOrArgs is what a container answers when a subcommand exists but its arguments do not fit.
+func ErrUnknownSubcommandOrArgs(container string, sub []byte) Error {
+	return oneLine("ERR unknown subcommand or wrong number of arguments for '" + string(clip(sub, unknownPreview)) + "'. Try " + strings.ToUpper(container) + " HELP.")
+}
+
+// ErrInvalidExpire refuses an expire time that is out of range; name is the lower-case command.
+func ErrInvalidExpire(name string) Error {
+	return Error("ERR invalid expire time in '" + name + "' command")
+}
+
+// ErrRange says between which two values an argument must lie.
+func ErrRange(low, high int64) Error {
+	return Error(fmt.Sprintf("ERR value is out of range, value must between %d and %d", low, high))
+}
+
+// ErrNoPermCommand says that user may not run a command (by its full name).
+func ErrNoPermCommand(user, fullName string) Error {
+	return oneLine("NOPERM User " + user + " has no permissions to run the '" + fullName + "' command")
+}
+
+// ErrNoPermChanged refuses a queued command whose permission was taken away before EXEC; reason is one of "no permission to
+// execute the command or subcommand", "no permission to touch the specified keys", "no permission to access one of the
+// channels used as arguments to the command" and "no permission".
+func ErrNoPermChanged(reason string) Error {
+	return Error("NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. This command is no longer allowed for the following reason: " + reason)
+}
+
+// ErrNoPermKeyNamed and ErrNoPermChannelNamed are the forms that ACL DRYRUN shows, with the user and the name.
+func ErrNoPermKeyNamed(user, key string) Error {
+	return oneLine("NOPERM User " + user + " has no permissions to access the '" + key + "' key")
+}
+
+// ErrNoPermChannelNamed is ErrNoPermKeyNamed for a channel.
+func ErrNoPermChannelNamed(user, channel string) Error {
+	return oneLine("NOPERM User " + user + " has no permissions to access the '" + channel + "' channel")
+}
+
+// ErrExecAbortBecause discards a transaction whose EXEC itself was refused; reason is without its '-'.
+func ErrExecAbortBecause(reason Error) Error {
+	return Error("EXECABORT Transaction discarded because of: " + strings.TrimPrefix(string(reason), "ERR "))
+}
+
+// ErrMisconfAOF refuses a write because the append only file cannot be written.
+func ErrMisconfAOF(cause string) Error {
+	return oneLine("MISCONF Errors writing to the AOF file: " + cause)
+}
+
+// ErrSubscribedContext refuses other commands while a RESP2 client is subscribed.
+func ErrSubscribedContext(fullName string) Error {
+	return Error("ERR Can't execute '" + fullName + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
+}
+
+// ErrMoved redirects a client to the owner of a slot.
+func ErrMoved(slot int, host string, port int) Error { return redirect("MOVED ", slot, host, port) }
+
+// ErrAsk redirects one request of a client to the importing node.
+func ErrAsk(slot int, host string, port int) Error { return redirect("ASK ", slot, host, port) }
+
+func redirect(word string, slot int, host string, port int) Error {
+	b := make([]byte, 0, 64)
+	b = append(b, word...)
+	b = strconv.AppendInt(b, int64(slot), 10)
+	b = append(b, ' ')
+	b = append(b, host...)
+	b = append(b, ':')
+	b = strconv.AppendInt(b, int64(port), 10)
+	return Error(b)
+}
+
+// ErrNotLocal refuses DEBUG and MODULE to remote clients; command is in capitals, option the directive that allows it.
+func ErrNotLocal(command, option string) Error {
+	return Error(command + " command not allowed. If the " + option + " option is set to \"local\", you can run it from a local connection, otherwise you need to set this option in the configuration file, and then restart the server.").withERR()
+}
+
+// ErrHelloOption refuses an unknown or incomplete HELLO option.
+func ErrHelloOption(option string) Error {
+	return oneLine("ERR Syntax error in HELLO option '" + option + "'")
+}
+
+// ErrUnknownConfigOption refuses CONFIG SET of a directive that does not exist.
+func ErrUnknownConfigOption(name string) Error {
+	return oneLine("ERR Unknown option or number of arguments for CONFIG SET - '" + name + "'")
+}
+
+// ErrConfigSet says which directive could not be set and why.
+func ErrConfigSet(name, why string) Error {
+	if why == "" {
+		return oneLine("ERR CONFIG SET failed (possibly related to argument '" + name + "')")
+	}
+	return oneLine("ERR CONFIG SET failed (possibly related to argument '" + name + "') - " + why)
+}
+
+// ErrUnknownNode refuses a CLUSTER command about a node nobody knows.
+func ErrUnknownNode(id string) Error { return oneLine("ERR Unknown node " + id) }
+
+// ErrNoInSync refuses a write in strict mode (PROTOCOL 3.7).
+func ErrNoInSync(inSync, want int) Error {
+	return Error(fmt.Sprintf("NOINSYNC %d of %d in-sync replicas", inSync, want))
+}
+
+// Errorf builds an error for texts that one command alone has. The format must not contain a prefix other than "ERR "
+// that it means to keep; line ends become spaces.
+func Errorf(format string, args ...any) Error { return oneLine(fmt.Sprintf(format, args...)) }
+
+func (e Error) withERR() Error { return "ERR " + e }
+
+func oneLine(s string) Error {
+	if strings.ContainsAny(s, "\r\n") {
+		s = strings.NewReplacer("\r", " ", "\n", " ").Replace(s)
+	}
+	return Error(s)
+}
+
+// clip returns b cut to n bytes, and at the first NUL, where C's %s stops.
+func clip(b []byte, n int) []byte {
+	if len(b) > n {
+		b = b[:n]
+	}
+	for i, c := range b {
+		if c == 0 {
+			return b[:i]
+		}
+	}
+	return b
+}
