@@ -1,0 +1,176 @@
+package command
+
+import (
+	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/session"
+	"github.com/sextantdb/sextant/store"
+)
+
+// Ctx is one call as its handler sees it. A handler reads Argv, looks at and changes keys
+// through Txn, appends its reply to Out, and says what else must happen with the methods
+// below. It never locks, never reads a clock (Txn.Now is the time), never starts a
+// goroutine, and keeps nothing of Ctx after it returns.
+//
+// # Concurrency
+//
+// A Ctx belongs to the goroutine that walks the request and is reused for the next one.
+type Ctx struct {
+	// Cmd is the entry being run.
+	Cmd *Command
+	// Argv are the words of the call, the command's name first; for subcommands the
+	// container's name stands before. They alias the connection's read buffer.
+	Argv [][]byte
+	// Txn holds the stripes that the entry's keys and flags ask for. It is begun for every
+	// handler, with no stripe when the entry names no keys.
+	Txn *store.Txn
+	// Sess is the client.
+	Sess *session.Session
+	// Out takes the reply. Its Proto follows the session's.
+	Out *resp.Writer
+	// Conn is the client's connection; nil for a client without one (a script, a loader).
+	Conn Conn
+	// Host is what stands behind the handler: dispatch in a server.
+	Host Host
+	// Nested is above zero when the call runs inside EXEC or a script: blocking commands
+	// answer at once as if their time had run out.
+	Nested int
+	// Effects collects what must reach the append only file and the replicas.
+	Effects Effects
+	// Failed says that the call answered an error, for the statistics.
+	Failed bool
+
+	quiet bool // the handler decided itself what is propagated, perhaps nothing
+}
+
+// Conn is what a handler may do with the connection it was called on.
+type Conn interface {
+	// Addr and LocalAddr are "ip:port" or "path:0" for the unix socket.
+	Addr() string
+	LocalAddr() string
+	// CloseAfterReply closes the connection once everything in Out has been written.
+	CloseAfterReply()
+}
+
+// Host is what a handler needs of the one who called it.
+type Host interface {
+	// Call runs cmd as a command of its own within the same critical section (EXEC, scripts).
+	// Its reply goes to c.Out.
+	Call(c *Ctx, cmd *Command, argv [][]byte)
+	// Park suspends the client; see Ctx.Park.
+	Park(c *Ctx, p Park) Ticket
+	// Notify publishes a keyspace event; see Ctx.Notify.
+	Notify(c *Ctx, class EventClass, event string, key []byte)
+}
+
+// Fail answers an error. The handler returns right after it.
+func (c *Ctx) Fail(err resp.Error) {
+	c.Failed = true
+	c.Out.Error(err)
+}
+
+// Call runs a queued or scripted command in place. REQUIRES: the stripes of its keys are
+// held by c.Txn.
+func (c *Ctx) Call(cmd *Command, argv [][]byte) { c.Host.Call(c, cmd, argv) }
+
+// PropagateAs replaces the call, in what replicas and the append only file get, by argv. Said
+// several times, all of them are sent, in order. It is needed wherever the call as written
+// would not have the same effect everywhere and always (relative times, random choice,
+// floating point).
+func (c *Ctx) PropagateAs(argv ...[]byte) {
+	c.quiet = true
+	c.Effects.Append(c.Txn.DB(), argv...)
+}
+
+// DontPropagate says that the call, although it changed something, sends nothing.
+func (c *Ctx) DontPropagate() { c.quiet = true }
+
+// Propagate sends the call as written even if the store noted no change (PUBLISH and its like).
+func (c *Ctx) Propagate() { c.PropagateAs(c.Argv...) }
+
+// Reset prepares c for a call; dispatch calls it before Run.
+func (c *Ctx) Reset(cmd *Command, argv [][]byte) {
+	c.Cmd, c.Argv = cmd, argv
+	c.quiet = false
+	c.Failed = false
+}
+
+// Quiet reports whether the handler decided itself what is propagated.
+func (c *Ctx) Quiet() bool { return c.quiet }
+
+// Notify publishes a keyspace event about key if notify-keyspace-events asks for its class.
+// It leaves after the stripes are unlocked.
+func (c *Ctx) Notify(class EventClass, event string, key []byte) { c.Host.Notify(c, class, event, key) }
+
+// Park suspends the client after the handler returns: no reply is sent and its pipelined
+// requests wait, until the Ticket is finished, the time is up, or the client goes. REQUIRES:
+// Nested is 0, and nothing was appended to Out.
+func (c *Ctx) Park(p Park) Ticket { return c.Host.Park(c, p) }
+
+// Park says how a parked client is woken.
+type Park struct {
+	// TimeoutMs is how long the client waits; 0 is for ever.
+	TimeoutMs int64
+	// TimedOut appends the reply for when the time is up, or CLIENT UNBLOCK says so. It runs on
+	// the client's loop.
+	TimedOut func(w *resp.Writer)
+	// Gone, if not nil, is told that the ticket ended in any way but Finish, so that whoever
+	// holds it can forget it. It runs on the client's loop and must not block.
+	Gone func()
+}
+
+// Ticket stands for a parked client.
+type Ticket interface {
+	// Finish wakes the client: reply appends its reply on the client's loop. It reports false
+	// when the ticket had ended already. Any goroutine may call it.
+	Finish(reply func(w *resp.Writer)) bool
+}
+
+// EventClass is one letter of notify-keyspace-events.
+type EventClass uint32
+
+const (
+	EventKeyspace EventClass = 1 << iota // K
+	EventKeyevent                        // E
+	EventGeneric                         // g
+	EventString                          // $
+	EventList                            // l
+	EventSet                             // s
+	EventHash                            // h
+	EventZSet                            // z
+	EventExpired                         // x
+	EventEvicted                         // e
+	EventStream                          // t
+	EventMiss                            // m
+	EventModule                          // d
+	EventNew                             // n
+)
+
+// Effects is what one unit (a command, EXEC, a script) does to the data set, as commands in
+// the replication stream's form. It is reused: Clear keeps the memory.
+type Effects struct {
+	// Buf holds the commands, RESP-encoded, one behind the other.
+	Buf []byte
+	// Marks has one entry per command.
+	Marks []EffectMark
+}
+
+// EffectMark says which database a command in Effects.Buf is for and where it ends.
+type EffectMark struct {
+	DB  int
+	End int
+}
+
+// Append adds one command for database db.
+func (e *Effects) Append(db int, argv ...[]byte) {
+	e.Buf = resp.AppendCommand(e.Buf, argv...)
+	e.Marks = append(e.Marks, EffectMark{db, len(e.Buf)})
+}
+
+// Empty reports whether there is nothing to propagate.
+func (e *Effects) Empty() bool { return len(e.Marks) == 0 }
+
+// Clear forgets the effects.
+func (e *Effects) Clear() {
+	e.Buf = e.Buf[:0]
+	e.Marks = e.Marks[:0]
+}
