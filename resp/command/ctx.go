@@ -36,8 +36,8 @@ type Ctx struct {
 	Nested int
 	// Effects collects what must reach the append only file and the replicas.
 	Effects Effects
-	// Failed says that the call answered an error, for the statistics.
-	Failed bool
+	// Err is the error the call answered, "" when it did not fail; for the statistics.
+	Err resp.Error
 
 	quiet bool // the handler decided itself what is propagated, perhaps nothing
 }
@@ -64,7 +64,7 @@ type Host interface {
 
 // Fail answers an error. The handler returns right after it.
 func (c *Ctx) Fail(err resp.Error) {
-	c.Failed = true
+	c.Err = err
 	c.Out.Error(err)
 }
 
@@ -91,7 +91,7 @@ func (c *Ctx) Propagate() { c.PropagateAs(c.Argv...) }
 func (c *Ctx) Reset(cmd *Command, argv [][]byte) {
 	c.Cmd, c.Argv = cmd, argv
 	c.quiet = false
-	c.Failed = false
+	c.Err = ""
 }
 
 // Quiet reports whether the handler decided itself what is propagated.
@@ -152,6 +152,8 @@ type Effects struct {
 	Buf []byte
 	// Marks has one entry per command.
 	Marks []EffectMark
+	// Off makes Append do nothing: nobody takes the stream.
+	Off bool
 }
 
 // EffectMark says which database a command in Effects.Buf is for and where it ends.
@@ -162,6 +164,9 @@ type EffectMark struct {
 
 // Append adds one command for database db.
 func (e *Effects) Append(db int, argv ...[]byte) {
+	if e.Off {
+		return
+	}
 	e.Buf = resp.AppendCommand(e.Buf, argv...)
 	e.Marks = append(e.Marks, EffectMark{db, len(e.Buf)})
 }
