@@ -9,6 +9,8 @@ const (
 
 	// checksumSince is the version from which files end in a CRC64.
 	checksumSince = 5
+
+	slotCount = 16384
 )
 
 // Opcodes stand where a type byte could, and say something about the file or the next key.
@@ -63,11 +65,13 @@ var typeNames = [...]string{
 	TypeStreamListpacks2: "stream-v2", TypeSetListpack: "set-listpack", TypeStreamListpacks3: "stream-v3",
 }
 
+const unknownType = "unknown"
+
 func typeName(rdbType byte) string {
 	if int(rdbType) < len(typeNames) && typeNames[rdbType] != "" {
 		return typeNames[rdbType]
 	}
-	return "unknown"
+	return unknownType
 }
 
 // moduleName spells the name inside a 64-bit module id: nine characters of six bits, above ten
