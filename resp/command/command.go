@@ -148,6 +148,10 @@ const (
 	Unlocked
 	// InMulti runs at once inside MULTI instead of being queued (EXEC, DISCARD, MULTI, WATCH, QUIT, RESET).
 	InMulti
+	// Watched runs with the stripes of the session's watched keys locked, besides those of the
+	// entry's own keys: giving back a watch needs the stripe of its key (EXEC, DISCARD,
+	// UNWATCH). See Ctx.DropWatches.
+	Watched
 )
 
 // flagNames are the names COMMAND prints, in Redis' order.
