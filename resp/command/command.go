@@ -64,6 +64,9 @@ func (c *Command) FullName() string { return c.full }
 // LowerName is "get" or "config|set", the form that INFO and ACL print.
 func (c *Command) LowerName() string { return c.lower }
 
+// LowerNameRef is LowerName by reference, for whoever keeps it per client.
+func (c *Command) LowerNameRef() *string { return &c.lower }
+
 // ID is a dense number in [0, Table.Len()), for per-command statistics.
 func (c *Command) ID() int { return c.id }
 

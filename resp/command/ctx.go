@@ -154,6 +154,8 @@ type Effects struct {
 	Marks []EffectMark
 	// Off makes Append do nothing: nobody takes the stream.
 	Off bool
+	// Apart says that the commands do not belong together: no MULTI around them.
+	Apart bool
 }
 
 // EffectMark says which database a command in Effects.Buf is for and where it ends.

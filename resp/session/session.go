@@ -83,11 +83,17 @@ type Watch struct {
 
 // New returns the session of a connection that begins as user (nil: must authenticate).
 func New(id int64, user *acl.User, f Flags) *Session {
-	s := &Session{ID: id}
+	s := new(Session)
+	s.Init(id, user, f)
+	return s
+}
+
+// Init is New for a Session that is part of something larger.
+func (s *Session) Init(id int64, user *acl.User, f Flags) {
+	s.ID = id
 	s.proto.Store(2)
 	s.user.Store(user)
 	s.flags.Store(uint32(f))
-	return s
 }
 
 // Has reports whether all of f are on. Any goroutine.

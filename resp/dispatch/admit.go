@@ -1,0 +1,103 @@
+package dispatch
+
+import (
+	"sync/atomic"
+
+	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/session"
+	"github.com/sextantdb/sextant/store"
+)
+
+// Gate is a state of the node that keeps some commands out. Others open and close gates with
+// SetGate; while all are open admission costs one atomic load.
+type Gate uint32
+
+const (
+	// GateLoading: the data set is being loaded; only entries with Loading run.
+	GateLoading Gate = 1 << iota
+	// GateStale: this replica lost its primary and replica-serve-stale-data is no; only entries
+	// with Stale run.
+	GateStale
+	// GateReadOnly: a replica with replica-read-only; Write is refused.
+	GateReadOnly
+	// GateDisk: persistence fails and writes must not go on; see SetMisconf for the text.
+	GateDisk
+	// GateReplicas: fewer good replicas than min-replicas-to-write; Write is refused.
+	GateReplicas
+	// GateMemory: a maxmemory is set; see SetMemory.
+	GateMemory
+	// GateProtected: protected mode is on and the default user has no password: connections from
+	// elsewhere are turned away.
+	GateProtected
+	// GatePause: CLIENT PAUSE or a manual failover is in force; see Pause.
+	GatePause
+)
+
+// SetGate closes (on) or opens a gate. Any goroutine.
+func (d *Dispatcher) SetGate(g Gate, on bool) {
+	if on {
+		d.gates.Or(uint32(g))
+	} else {
+		d.gates.And(^uint32(g))
+	}
+}
+
+// SetMisconf closes GateDisk with the text clients get, or opens it with "".
+func (d *Dispatcher) SetMisconf(text resp.Error) {
+	d.misconf.Store(&text)
+	d.SetGate(GateDisk, text != "")
+}
+
+// limits are what GateMemory compares.
+type limits struct {
+	maxMemory atomic.Int64 // bytes; 0: no bound
+	samples   atomic.Int32 // maxmemory-samples
+	policy    atomic.Uint32
+}
+
+// SetMemory sets maxmemory (bytes, 0: no bound), maxmemory-policy and maxmemory-samples. The
+// LFU parameters are the store's.
+func (d *Dispatcher) SetMemory(maxBytes int64, p store.Policy, samples int) {
+	d.limits.maxMemory.Store(maxBytes)
+	d.limits.samples.Store(int32(samples))
+	d.limits.policy.Store(uint32(p))
+	d.SetGate(GateMemory, maxBytes > 0)
+}
+
+// admit is the whole list of reasons to refuse a call before it runs, in Redis' order.
+func (w *worker) admit(c *client, cmd *command.Command, flags command.Flags, g Gate) resp.Error {
+	d, s := w.d, &c.sess
+	if c.trusted {
+		return ""
+	}
+	if s.User() == nil && flags&command.NoAuth == 0 {
+		return resp.ErrNoAuth
+	}
+	if flags&command.NoMulti != 0 && s.Any(session.Multi) {
+		return resp.ErrNotInMulti
+	}
+	if g&^(GateProtected|GatePause) == 0 {
+		return ""
+	}
+	write := flags&(command.Write|command.MayReplicate) != 0
+	if g&GateMemory != 0 && !w.makeRoom() && flags&command.DenyOOM != 0 {
+		return resp.ErrOOM
+	}
+	if g&GateDisk != 0 && write && g&GateReadOnly == 0 {
+		return *d.misconf.Load()
+	}
+	if g&GateReplicas != 0 && flags&command.Write != 0 && g&GateReadOnly == 0 {
+		return resp.ErrNoReplicas
+	}
+	if g&GateReadOnly != 0 && flags&command.Write != 0 {
+		return resp.ErrReadOnly
+	}
+	if g&GateStale != 0 && flags&command.Stale == 0 {
+		return resp.ErrMasterDown
+	}
+	if g&GateLoading != 0 && flags&command.Loading == 0 {
+		return resp.ErrLoading
+	}
+	return ""
+}

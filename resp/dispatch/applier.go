@@ -1,0 +1,53 @@
+package dispatch
+
+import (
+	"time"
+
+	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/session"
+)
+
+// Applier carries out commands that are obeyed as they stand: the stream of our primary, or
+// an append only file. Nothing refuses them, expired keys are visible to them, and their
+// effects are not sent on (a replica relays its primary's bytes themselves). It is owned by
+// one goroutine.
+type Applier struct {
+	w     *worker
+	c     *client
+	out   resp.Writer
+	clock func() int64
+}
+
+// NewApplier returns an Applier whose commands run in database 0 until they say SELECT. flag
+// is session.Primary or session.InReplay.
+func (d *Dispatcher) NewApplier(flag session.Flags) *Applier {
+	a := &Applier{w: newWorker(d, len(d.workers)), clock: func() int64 { return time.Now().UnixMilli() }}
+	a.c = &client{w: a.w, out: &a.out, trusted: true}
+	a.c.sess.Init(0, d.acl.Default(), flag|session.Internal)
+	a.out.Proto = 2
+	return a
+}
+
+// Apply runs one command. A command that fails is a sign that the two data sets differ; the
+// error says how.
+func (a *Applier) Apply(argv [][]byte) error {
+	a.out.Truncate(0)
+	a.w.nowMs = a.clock()
+	a.w.serve(a.c, argv)
+	if b := a.out.Bytes(); len(b) > 0 && b[0] == '-' {
+		return resp.Error(b[1 : len(b)-2])
+	}
+	return nil
+}
+
+// Reset forgets a half-received MULTI and the selected database, for a new stream.
+func (a *Applier) Reset() {
+	a.w.discard(a.c)
+	a.c.sess.Select(0)
+}
+
+// DB is the database the stream has selected, kept across partial resynchronisations.
+func (a *Applier) DB() int { return a.c.sess.DB() }
+
+// Select sets it.
+func (a *Applier) Select(db int) { a.c.sess.Select(db) }

@@ -1,0 +1,116 @@
+package dispatch
+
+import (
+	"sort"
+
+	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/acl"
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/server"
+	"github.com/sextantdb/sextant/resp/session"
+	"github.com/sextantdb/sextant/store"
+)
+
+// client is what stands behind one connection (or behind an Applier, which has none).
+type client struct {
+	sess session.Session
+
+	// Immutable after construction.
+	conn    *server.Conn // nil for an Applier
+	face    command.Conn // conn as handlers see it; nil for an Applier
+	w       *worker
+	out     *resp.Writer
+	trusted bool // the link to our primary, or a loader: no gates, no routing, its effects are not sent on
+
+	// Owned by the client's loop.
+	ticket    *ticket  // parked
+	postponed [][]byte // the call that CLIENT PAUSE holds back
+}
+
+// view is how the client sees expired keys.
+func (c *client) view(d *Dispatcher) store.View {
+	if c.trusted {
+		return store.ViewStream
+	}
+	return store.View(d.view.Load())
+}
+
+// face adapts a connection for handlers.
+type face struct{ c *server.Conn }
+
+func (f face) Addr() string      { return f.c.Addr() }
+func (f face) LocalAddr() string { return f.c.LocalAddr() }
+func (f face) CloseAfterReply()  { f.c.CloseAfterReply() }
+
+// Opened implements server.Handler.
+func (d *Dispatcher) Opened(sc *server.Conn) {
+	c := &client{conn: sc, face: face{sc}, w: d.workers[sc.Loop().Index()], out: &sc.Out}
+	var user *acl.User
+	if u := d.acl.Default(); u.NoPass && u.Enabled {
+		user = u
+	}
+	var f session.Flags
+	if sc.Unix() {
+		f |= session.Unix
+	}
+	c.sess.Init(int64(sc.ID()), user, f)
+	sc.Context = c
+	if d.gates.Load()&uint32(GateProtected) != 0 && user != nil && !sc.Loopback() {
+		sc.Out.Error(resp.ErrDenied)
+		sc.CloseAfterReply()
+	}
+	sc.SetUnauthenticated(user == nil)
+	d.mu.Lock()
+	d.mu.clients[c.sess.ID] = c
+	d.mu.Unlock()
+}
+
+// Command implements server.Handler.
+func (d *Dispatcher) Command(sc *server.Conn, argv [][]byte) {
+	c := sc.Context.(*client)
+	l := sc.Loop()
+	c.w.nowMs, c.w.mono = l.NowMs, l.Mono
+	before := c.sess.User()
+	c.out.Proto = c.sess.Proto()
+	c.w.serve(c, argv)
+	if before != c.sess.User() {
+		sc.SetUnauthenticated(c.sess.User() == nil)
+	}
+}
+
+// BeforeWrite implements server.Handler.
+func (d *Dispatcher) BeforeWrite(*server.Loop) {}
+
+// Closed implements server.Handler.
+func (d *Dispatcher) Closed(sc *server.Conn, why error) {
+	c := sc.Context.(*client)
+	d.mu.Lock()
+	delete(d.mu.clients, c.sess.ID)
+	d.mu.Unlock()
+	if c.ticket != nil {
+		c.ticket.abandon()
+	}
+	c.w.discard(c)
+	c.sess.Set(session.Closing)
+}
+
+// each calls f for every client, by ascending ID.
+func (d *Dispatcher) each(f func(*client)) {
+	d.mu.Lock()
+	all := make([]*client, 0, len(d.mu.clients))
+	for _, c := range d.mu.clients {
+		all = append(all, c)
+	}
+	d.mu.Unlock()
+	sort.Slice(all, func(i, j int) bool { return all[i].sess.ID < all[j].sess.ID })
+	for _, c := range all {
+		f(c)
+	}
+}
+
+// find returns the client with this ID, or nil.
+func (d *Dispatcher) find(id int64) *client {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.mu.clients[id]
+}

@@ -1,0 +1,124 @@
+package dispatch
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/acl"
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/store"
+	"github.com/sextantdb/sextant/store/stat"
+)
+
+// Options compose a Dispatcher. Table, Store and ACL are required.
+type Options struct {
+	Table    *command.Table
+	Store    *store.Store
+	ACL      *acl.List
+	Router   Router      // nil: a node alone
+	Sink     Sink        // nil: nobody takes the stream
+	Observer Observer    // nil: nobody counts
+	Events   Broadcaster // nil: nobody listens
+	// Loops is the number of event loops that will call Command.
+	Loops int
+	// Clock returns nanoseconds that only go up, for durations. nil: the system's.
+	Clock func() int64
+	// OtherBytes is the memory in use outside the keyspace that counts towards maxmemory.
+	OtherBytes func() int64
+}
+
+// Dispatcher is the server.Handler of a node.
+type Dispatcher struct {
+	// Immutable after New.
+	table    *command.Table
+	store    *store.Store
+	acl      *acl.List
+	router   Router
+	sink     Sink
+	observer Observer
+	events   Broadcaster
+	clock    func() int64
+	other    func() int64
+	workers  []*worker // one per loop
+
+	gates   atomic.Uint32 // set of Gate
+	view    atomic.Uint32 // store.View of ordinary clients
+	misconf atomic.Pointer[resp.Error]
+	limits  limits
+	expire  atomic.Bool // active expiry on (DEBUG SET-ACTIVE-EXPIRE)
+
+	// Counters are exported for node to register.
+	Stats Stats
+
+	mu struct {
+		sync.Mutex
+		clients map[int64]*client
+		pause   pause
+	}
+}
+
+// Stats are the numbers dispatch counts.
+type Stats struct {
+	ErrorReplies  stat.Counter // total_error_replies
+	Blocked       stat.Level   // blocked_clients
+	Evicted       stat.Counter // evicted_keys
+	ExpireStopped stat.Counter // expired_time_cap_reached_count
+	ExpireNs      stat.Counter // time spent in active expiry, ns
+}
+
+// New returns a Dispatcher that lets everything in; open and close its gates with SetGate.
+func New(o Options) *Dispatcher {
+	d := &Dispatcher{
+		table: o.Table, store: o.Store, acl: o.ACL, router: o.Router,
+		sink: o.Sink, observer: o.Observer, events: o.Events, clock: o.Clock, other: o.OtherBytes,
+	}
+	if d.sink == nil {
+		d.sink = noSink{}
+	}
+	if d.observer == nil {
+		d.observer = noObserver{}
+	}
+	if d.events == nil {
+		d.events = noBroadcaster{}
+	}
+	if d.clock == nil {
+		start := time.Now()
+		d.clock = func() int64 { return int64(time.Since(start)) }
+	}
+	if d.other == nil {
+		d.other = func() int64 { return 0 }
+	}
+	d.expire.Store(true)
+	d.mu.clients = map[int64]*client{}
+	for i := range max(o.Loops, 1) {
+		d.workers = append(d.workers, newWorker(d, i))
+	}
+	return d
+}
+
+// Table is the command table requests are looked up in.
+func (d *Dispatcher) Table() *command.Table { return d.table }
+
+// SetView says whether this node's clients see the keyspace as a primary's or a replica's.
+func (d *Dispatcher) SetView(v store.View) { d.view.Store(uint32(v)) }
+
+// SetActiveExpire switches the active removal of expired keys (DEBUG SET-ACTIVE-EXPIRE).
+func (d *Dispatcher) SetActiveExpire(on bool) { d.expire.Store(on) }
+
+// Commands is how many calls were run (total_commands_processed), appliers' left out.
+func (d *Dispatcher) Commands() (n int64) {
+	for _, w := range d.workers {
+		n += w.commands.Load()
+	}
+	return n
+}
+
+// Fence returns when every call that began before it has ended: whoever publishes a new view
+// and fences knows that nothing runs under the old one. nowMs is Unix time.
+func (d *Dispatcher) Fence(nowMs int64) {
+	var t store.Txn
+	t.BeginAll(d.store, nowMs)
+	t.End()
+}

@@ -1,0 +1,147 @@
+package dispatch
+
+import (
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/server"
+	"github.com/sextantdb/sextant/store"
+	"github.com/sextantdb/sextant/store/slot"
+)
+
+// How much of the time between two ticks housekeeping may take. At 10 ticks a second 20 ms
+// are a fifth of one core, and only while there is that much to do.
+const (
+	expireBudgetNs = 20e6
+	tidyBudgetNs   = 5e6
+	expireStep     = 256     // keys looked at per lock hold
+	reclaimStep    = 512     // keys freed per lock hold
+	defragStep     = 128     // blocks moved per lock hold
+	releaseStep    = 8 << 20 // bytes given back to the system per tick
+)
+
+// keeper is where a worker's housekeeping stands. Owned by the worker.
+type keeper struct {
+	stripe  int // next stripe for tidying
+	evictor store.Evictor
+	sampled int // next stripe to sample for eviction
+}
+
+// Housekeeping implements server.Handler: each loop looks after its share of the stripes.
+func (d *Dispatcher) Housekeeping(l *server.Loop, tick bool) {
+	if !tick {
+		return
+	}
+	w := d.workers[l.Index()]
+	w.nowMs, w.mono = l.NowMs, l.Mono
+	w.expire()
+	w.tidy()
+	if w.index == 0 {
+		d.store.ReleaseFree(releaseStep)
+	}
+}
+
+// expire removes keys whose time has come, on a primary.
+func (w *worker) expire() {
+	d := w.d
+	if store.View(d.view.Load()) != store.ViewPrimary || !d.expire.Load() || Gate(d.gates.Load())&(GateLoading|GatePause) != 0 {
+		return
+	}
+	start := d.clock()
+	for stripe := w.index; stripe < d.store.Stripes(); stripe += len(d.workers) {
+		for more := d.store.NextExpire(stripe) <= w.nowMs; more; {
+			w.txn.BeginStripe(d.store, w.nowMs, stripe)
+			_, more = w.txn.ActiveExpire(expireStep)
+			w.publishExpired()
+			w.txn.End()
+			w.fireEvents()
+			if spent := d.clock() - start; spent > expireBudgetNs {
+				d.Stats.ExpireStopped.Inc()
+				d.Stats.ExpireNs.Add(spent)
+				return
+			}
+		}
+	}
+	d.Stats.ExpireNs.Add(d.clock() - start)
+}
+
+// publishExpired sends a DEL for every key the Txn found expired. REQUIRES: stripes held.
+func (w *worker) publishExpired() {
+	e := &w.ctx.Effects
+	e.Clear()
+	e.Off = !w.d.sink.Active()
+	for _, k := range w.txn.Expired() {
+		e.Append(k.DB, delWord, k.Key)
+		w.note(command.EventExpired, "expired", k.DB, k.Key)
+	}
+	w.txn.ClearExpired()
+	if !e.Empty() {
+		e.Apart = true
+		w.d.sink.Append(e)
+		e.Apart = false
+	}
+}
+
+// tidy frees what was flushed and moves blocks together, a little per tick.
+func (w *worker) tidy() {
+	d := w.d
+	start := d.clock()
+	mine := (d.store.Stripes() - w.index + len(d.workers) - 1) / len(d.workers)
+	for range mine {
+		stripe := w.index + w.keeper.stripe*len(d.workers)
+		for {
+			w.txn.BeginStripe(d.store, w.nowMs, stripe)
+			left := w.txn.Reclaim(reclaimStep)
+			_, more := w.txn.Defrag(defragStep)
+			w.txn.End()
+			if d.clock()-start > tidyBudgetNs {
+				return // go on with the same stripe at the next tick
+			}
+			if left == 0 && !more {
+				break
+			}
+		}
+		w.keeper.stripe = (w.keeper.stripe + 1) % mine
+	}
+}
+
+// makeRoom evicts keys until the node is within maxmemory. It reports false when that cannot
+// be done.
+func (w *worker) makeRoom() bool {
+	d := w.d
+	limit := d.limits.maxMemory.Load()
+	for tries := 0; limit > 0 && d.store.UsedBytes()+d.other() > limit; {
+		policy := store.Policy(d.limits.policy.Load())
+		if policy == store.NoEviction || store.View(d.view.Load()) != store.ViewPrimary {
+			return false
+		}
+		if db, key, ok := w.keeper.evictor.Best(); ok {
+			w.evict(db, key)
+			continue
+		}
+		if tries++; tries > 2*d.store.Stripes() {
+			return false // nothing that the policy allows to go
+		}
+		w.txn.BeginStripe(d.store, w.nowMs, w.keeper.sampled)
+		w.keeper.evictor.Sample(&w.txn, int(d.limits.samples.Load()))
+		w.txn.End()
+		w.keeper.sampled = (w.keeper.sampled + 1) % d.store.Stripes()
+	}
+	return true
+}
+
+func (w *worker) evict(db int, key []byte) {
+	e := &w.ctx.Effects
+	w.txn.Begin(w.d.store, w.nowMs, slot.Of(key))
+	w.txn.SelectDB(db)
+	e.Clear()
+	e.Off = !w.d.sink.Active()
+	if w.txn.Delete(key) {
+		w.d.Stats.Evicted.Inc()
+		e.Append(db, delWord, key)
+		w.note(command.EventEvicted, "evicted", db, key)
+	}
+	if !e.Empty() {
+		w.d.sink.Append(e)
+	}
+	w.txn.End()
+	w.fireEvents()
+}

@@ -1,0 +1,246 @@
+package dispatch
+
+import (
+	"bytes"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/session"
+)
+
+// ticket is one parked client. Whoever wins ended decides how it is woken.
+type ticket struct {
+	w     *worker
+	c     *client
+	p     command.Park
+	ended atomic.Bool
+	timer *time.Timer // set by start; on the loop
+}
+
+// Park implements command.Host.
+func (w *worker) Park(c *command.Ctx, p command.Park) command.Ticket {
+	t := &ticket{w: w, c: w.client, p: p}
+	w.parked = t
+	w.client.ticket = t
+	w.client.sess.Set(session.Blocked)
+	w.client.conn.Pause()
+	w.d.Stats.Blocked.Add(1)
+	return t
+}
+
+// start begins the time-out, once the stripes are unlocked.
+func (t *ticket) start() {
+	if t.p.TimeoutMs > 0 && !t.ended.Load() {
+		t.timer = time.AfterFunc(time.Duration(t.p.TimeoutMs)*time.Millisecond, func() { t.end(t.p.TimedOut, true) })
+	}
+}
+
+// Finish implements command.Ticket.
+func (t *ticket) Finish(reply func(w *resp.Writer)) bool { return t.end(reply, false) }
+
+// end wakes the client with a reply. gone: the holder of the ticket is told.
+func (t *ticket) end(reply func(w *resp.Writer), gone bool) bool {
+	if !t.ended.CompareAndSwap(false, true) {
+		return false
+	}
+	t.c.conn.Do(func() {
+		if gone && t.p.Gone != nil {
+			t.p.Gone()
+		}
+		t.leave()
+		t.c.out.Proto = t.c.sess.Proto()
+		reply(t.c.out)
+		t.c.conn.Resume()
+	})
+	return true
+}
+
+// abandon ends the ticket of a connection that was closed. On the loop.
+func (t *ticket) abandon() {
+	if t.ended.CompareAndSwap(false, true) && t.p.Gone != nil {
+		t.p.Gone()
+	}
+	t.leave()
+}
+
+func (t *ticket) leave() {
+	if t.c.ticket != t {
+		return
+	}
+	if t.timer != nil {
+		t.timer.Stop()
+	}
+	t.c.ticket = nil
+	t.c.sess.Clear(session.Blocked)
+	t.w.d.Stats.Blocked.Add(-1)
+}
+
+// Unblock wakes a parked client as if its time had run out, or with err when that is not
+// empty (CLIENT UNBLOCK). It reports whether the client was parked. Any goroutine; the answer
+// is sure only about the moment of asking.
+func (d *Dispatcher) Unblock(id int64, err resp.Error) bool {
+	c := d.find(id)
+	if c == nil || !c.sess.Any(session.Blocked) {
+		return false
+	}
+	c.conn.Do(func() {
+		if t := c.ticket; t != nil {
+			reply := t.p.TimedOut
+			if err != "" {
+				reply = func(w *resp.Writer) { w.Error(err) }
+			}
+			t.end(reply, true)
+		}
+	})
+	return true
+}
+
+// UnblockAll wakes every parked client with err: the node changed its role.
+func (d *Dispatcher) UnblockAll(err resp.Error) {
+	d.each(func(c *client) {
+		if c.sess.Any(session.Blocked) {
+			d.Unblock(c.sess.ID, err)
+		}
+	})
+}
+
+// PauseMode says which calls wait while clients are paused.
+type PauseMode uint8
+
+const (
+	// PauseWrites holds back what may change the data set or the stream.
+	PauseWrites PauseMode = iota + 1
+	// PauseAll holds back everything.
+	PauseAll
+)
+
+// pause is what is in force. Guarded by Dispatcher.mu.
+type pause struct {
+	user  PauseMode // CLIENT PAUSE
+	until time.Time
+	timer *time.Timer
+	node  bool // a manual failover holds writes
+	held  []*client
+}
+
+// Pause holds clients back for ms milliseconds (CLIENT PAUSE). A longer pause in force stays,
+// and so does a stricter mode.
+func (d *Dispatcher) Pause(mode PauseMode, ms int64) {
+	until := time.Now().Add(time.Duration(ms) * time.Millisecond)
+	d.mu.Lock()
+	p := &d.mu.pause
+	p.user = max(p.user, mode)
+	if until.After(p.until) {
+		p.until = until
+	}
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	p.timer = time.AfterFunc(time.Until(p.until), d.Unpause)
+	d.mu.Unlock()
+	d.SetGate(GatePause, true)
+}
+
+// Unpause ends what Pause began.
+func (d *Dispatcher) Unpause() {
+	d.mu.Lock()
+	p := &d.mu.pause
+	p.user, p.until = 0, time.Time{}
+	if p.timer != nil {
+		p.timer.Stop()
+	}
+	d.release()
+	d.mu.Unlock()
+}
+
+// HoldWrites holds all writes back, or lets them go on: the node hands its shard over. When it
+// has returned, with on, no write is under way.
+func (d *Dispatcher) HoldWrites(on bool, nowMs int64) {
+	d.mu.Lock()
+	d.mu.pause.node = on
+	if on {
+		d.SetGate(GatePause, true)
+	} else {
+		d.release()
+	}
+	d.mu.Unlock()
+	if on {
+		d.Fence(nowMs)
+	}
+}
+
+// Paused tells the mode in force and how many ms it lasts yet (for INFO).
+func (d *Dispatcher) Paused() (PauseMode, int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := &d.mu.pause
+	if p.user == 0 {
+		if p.node {
+			return PauseWrites, 0
+		}
+		return 0, 0
+	}
+	return p.user, time.Until(p.until).Milliseconds()
+}
+
+// release lets held clients go on as far as the pause in force allows. REQUIRES: d.mu.
+func (d *Dispatcher) release() {
+	p := &d.mu.pause
+	if p.user == 0 && !p.node {
+		d.SetGate(GatePause, false)
+	}
+	for _, c := range p.held {
+		c.conn.Do(func() { c.w.retry(c) })
+	}
+	p.held = nil
+}
+
+// postpone keeps a call back while clients are paused. It reports false when the pause does
+// not concern the call. A write that was let through is waited for by HoldWrites' fence: the
+// gate is looked at again under the stripe's lock (see execute).
+func (w *worker) postpone(c *client, cmd *command.Command, flags command.Flags, argv [][]byte) bool {
+	if c.trusted || c.sess.Any(session.Multi) && cmd.Flags&command.InMulti == 0 {
+		return false
+	}
+	d := w.d
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	p := &d.mu.pause
+	mode := p.user
+	if p.node {
+		mode = max(mode, PauseWrites)
+	}
+	write := flags&(command.Write|command.MayReplicate) != 0
+	if mode == 0 || mode == PauseWrites && !write || flags&command.Admin != 0 && !write && mode != PauseAll {
+		return false
+	}
+	own := slices.Clone(argv)
+	for i := range own {
+		own[i] = bytes.Clone(own[i])
+	}
+	c.postponed = own
+	c.conn.Pause()
+	c.sess.Set(session.Blocked)
+	d.Stats.Blocked.Add(1)
+	p.held = append(p.held, c)
+	return true
+}
+
+// retry runs a postponed call. On the client's loop.
+func (w *worker) retry(c *client) {
+	argv := c.postponed
+	if argv == nil {
+		return
+	}
+	c.postponed = nil
+	c.sess.Clear(session.Blocked)
+	w.d.Stats.Blocked.Add(-1)
+	l := c.conn.Loop()
+	w.nowMs, w.mono = l.NowMs, l.Mono
+	c.out.Proto = c.sess.Proto()
+	w.serve(c, argv)
+	c.conn.Resume()
+}

@@ -1,0 +1,89 @@
+package dispatch
+
+import (
+	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/session"
+)
+
+func (w *worker) query(c *client, cmdFlags, flags command.Flags) command.RouteQuery {
+	return command.RouteQuery{
+		Slot:     w.slots[0],
+		Write:    flags&(command.Write|command.MayReplicate) != 0,
+		ReadOnly: c.sess.Any(session.ReadOnly),
+		Asking:   w.asking || cmdFlags&command.Asking != 0,
+		Several:  len(w.refs) > 1,
+		Mono:     w.mono,
+	}
+}
+
+// routeAndLock asks the router and locks. It reports false when it answered the client
+// instead. The version is compared again under the lock: a slot that moved in between is
+// routed anew.
+func (w *worker) routeAndLock(c *client, cmd *command.Command, flags command.Flags) bool {
+	for {
+		version := w.d.router.Version()
+		v := w.d.router.Route(w.query(c, cmd.Flags, flags))
+		if v.Kind == command.Refuse {
+			w.redirect(c, cmd, v.Err)
+			return false
+		}
+		w.lock(flags)
+		if w.d.router.Version() != version {
+			w.txn.End()
+			continue
+		}
+		if v.Kind == command.Local {
+			return true
+		}
+		w.txn.SelectDB(c.sess.DB())
+		w.txn.SetView(c.view(w.d))
+		if err := w.openSlot(c, cmd, v); err != "" {
+			w.txn.End()
+			w.redirect(c, cmd, err)
+			return false
+		}
+		return true
+	}
+}
+
+// redirect answers MOVED, ASK and their like. Unlike other refusals they end a transaction at
+// EXEC without EXECABORT, as clients expect.
+func (w *worker) redirect(c *client, cmd *command.Command, err resp.Error) {
+	if cmd.Flags&command.Queued != 0 {
+		w.discard(c)
+	}
+	w.reject(c, cmd, err)
+}
+
+// openSlot decides about a call on a slot in classic migration by which of its keys are here.
+// REQUIRES: stripes held.
+func (w *worker) openSlot(c *client, cmd *command.Command, v command.Verdict) resp.Error {
+	here, missing := 0, 0
+	count := func(cmd *command.Command, argv [][]byte) {
+		refs, _ := cmd.KeysOf(argv, nil, false)
+		for _, r := range refs {
+			if w.txn.Exists(argv[r.Index]) {
+				here++
+			} else {
+				missing++
+			}
+		}
+	}
+	if cmd.Flags&command.Queued != 0 {
+		for _, q := range c.sess.Queue() {
+			count(q.Cmd.(*command.Command), q.Argv)
+		}
+	} else {
+		count(cmd, w.argv)
+	}
+	switch {
+	case missing == 0:
+		return ""
+	case v.Kind == command.Migrating && here == 0:
+		return v.Err
+	case v.Kind == command.Migrating, here+missing > 1:
+		return resp.ErrTryAgain
+	}
+	return "" // importing, one key that will be created here
+}

@@ -1,0 +1,57 @@
+package dispatch
+
+import (
+	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/command"
+)
+
+// Router says where a call on a slot runs. A node alone has none: everything is local.
+type Router interface {
+	// Version identifies the view in force; it changes whenever any verdict could. One atomic
+	// load.
+	Version() uint64
+	// Route decides about one slot. It must not allocate when the verdict is Local.
+	Route(q command.RouteQuery) command.Verdict
+}
+
+// Sink takes what changes the data set: the one stream of bytes for append only file and
+// replicas.
+type Sink interface {
+	// Active reports whether anyone takes the stream. One atomic load.
+	Active() bool
+	// Append adds one unit: SELECT where the database changes, MULTI and EXEC around several
+	// commands. It returns the stream's offset behind it. Called with the stripes locked, so
+	// that the order of the stream is the order of execution of every key.
+	Append(e *command.Effects) (offset int64)
+}
+
+// Observer is told about every call, for statistics and the slow log.
+type Observer interface {
+	// Called: cmd ran on worker's goroutine for ns nanoseconds and answered err ("" when it
+	// succeeded).
+	Called(worker int, c *command.Ctx, ns int64)
+	// Rejected: a call was refused before it ran. cmd is nil when there is no such command.
+	Rejected(worker int, cmd *command.Command, err resp.Error)
+}
+
+// Broadcaster takes keyspace events, after the stripes were unlocked.
+type Broadcaster interface {
+	// Wants returns the classes asked for by notify-keyspace-events. One atomic load.
+	Wants() command.EventClass
+	Keyspace(class command.EventClass, event string, db int, key []byte)
+}
+
+type noSink struct{}
+
+func (noSink) Active() bool                  { return false }
+func (noSink) Append(*command.Effects) int64 { return 0 }
+
+type noObserver struct{}
+
+func (noObserver) Called(int, *command.Ctx, int64)            {}
+func (noObserver) Rejected(int, *command.Command, resp.Error) {}
+
+type noBroadcaster struct{}
+
+func (noBroadcaster) Wants() command.EventClass                        { return 0 }
+func (noBroadcaster) Keyspace(command.EventClass, string, int, []byte) {}

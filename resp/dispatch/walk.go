@@ -1,0 +1,364 @@
+package dispatch
+
+import (
+	"sync/atomic"
+
+	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/session"
+	"github.com/sextantdb/sextant/store"
+	"github.com/sextantdb/sextant/store/slot"
+)
+
+// worker is what one goroutine needs to walk requests one after the other. It is reused for
+// all of them, so that a request allocates nothing.
+type worker struct {
+	d     *Dispatcher
+	index int // of the loop; len(Dispatcher.workers) for appliers
+
+	// Owned by the worker's goroutine.
+	nowMs  int64 // Unix time of this round
+	mono   int64 // CLOCK_BOOTTIME of this round, ns
+	ctx    command.Ctx
+	txn    store.Txn
+	refs   []command.KeyRef
+	slots  []slot.Slot
+	spare  command.Effects // scratch of settle
+	events []keyEvent
+	names  []byte // keys of events
+	parked *ticket
+	client *client
+	argv   [][]byte // of the unit being run
+	asking bool     // the client said ASKING just before
+
+	commands atomic.Int64 // calls run; written by the owner, read by anyone
+	keeper   keeper
+}
+
+type keyEvent struct {
+	class      command.EventClass
+	event      string
+	db         int
+	begin, end int // of the key in worker.names
+}
+
+var delWord = []byte("DEL")
+
+func newWorker(d *Dispatcher, index int) *worker {
+	w := &worker{d: d, index: index}
+	w.ctx.Host = w
+	w.ctx.Txn = &w.txn
+	return w
+}
+
+// serve walks one request, and drops its reply when the client asked for that (CLIENT REPLY).
+func (w *worker) serve(c *client, argv [][]byte) {
+	s := &c.sess
+	mark := c.out.Len()
+	skip := s.Any(session.ReplySkip)
+	w.walk(c, argv)
+	if skip {
+		s.Clear(session.ReplySkip)
+	}
+	if skip || s.Any(session.ReplyOff) {
+		c.out.Truncate(mark)
+	}
+}
+
+// walk is the order of things. The gates are looked at before the call and again under its
+// locks: whoever closes a gate and then fences knows that nothing it keeps out still runs.
+func (w *worker) walk(c *client, argv [][]byte) {
+	s := &c.sess
+	if w.asking = s.Any(session.AskingOnce); w.asking {
+		s.Clear(session.AskingOnce)
+	}
+	cmd, refusal := w.d.table.Find(argv)
+	if refusal != "" {
+		w.reject(c, cmd, refusal)
+		return
+	}
+	flags := w.flags(c, cmd)
+	for {
+		gates := Gate(w.d.gates.Load())
+		if refusal = w.admit(c, cmd, flags, gates); refusal != "" {
+			w.reject(c, cmd, refusal)
+			return
+		}
+		if gates&GatePause != 0 && w.postpone(c, cmd, flags, argv) {
+			return
+		}
+		if s.Any(session.Multi) && cmd.Flags&command.InMulti == 0 {
+			w.queue(c, cmd, argv)
+			return
+		}
+		if w.execute(c, cmd, argv, flags, gates) {
+			return
+		}
+	}
+}
+
+// flags are the entry's, and for EXEC what the queued commands add: a transaction that writes
+// is refused where a write is.
+func (w *worker) flags(c *client, cmd *command.Command) command.Flags {
+	f := cmd.Flags
+	if f&command.Queued != 0 {
+		for _, q := range c.sess.Queue() {
+			f |= q.Cmd.(*command.Command).Flags & (command.Write | command.DenyOOM | command.MayReplicate | command.WholeDB)
+		}
+	}
+	return f
+}
+
+// reject answers a call that was not run.
+func (w *worker) reject(c *client, cmd *command.Command, err resp.Error) {
+	w.d.observer.Rejected(w.index, cmd, err)
+	w.d.Stats.ErrorReplies.Inc()
+	s := &c.sess
+	if cmd != nil && cmd.Flags&command.Queued != 0 && s.Any(session.Multi) {
+		w.discard(c)
+		err = resp.ErrExecAbortBecause(err)
+	} else if s.Any(session.Multi) {
+		s.Set(session.DirtyExec)
+	}
+	c.out.Error(err)
+}
+
+// discard ends MULTI without running it.
+func (w *worker) discard(c *client) {
+	c.sess.EndMulti()
+	w.unwatch(c)
+}
+
+// unwatch gives the session's watches back to the store.
+func (w *worker) unwatch(c *client) {
+	if c.sess.Watching() == 0 {
+		return
+	}
+	w.slots = watchedSlots(w.slots[:0], &c.sess)
+	w.txn.Begin(w.d.store, w.nowMs, w.slots...)
+	for _, watch := range c.sess.Watches() {
+		w.txn.Unwatch(watch.Seen.(*store.Watch))
+	}
+	w.txn.End()
+	c.sess.DropWatches()
+}
+
+func watchedSlots(slots []slot.Slot, s *session.Session) []slot.Slot {
+	for _, watch := range s.Watches() {
+		slots = append(slots, watch.Seen.(*store.Watch).Slot())
+	}
+	return slots
+}
+
+// queue takes a command into the transaction. In a cluster it is routed first, so that the
+// client is redirected before EXEC.
+func (w *worker) queue(c *client, cmd *command.Command, argv [][]byte) {
+	if w.d.router != nil {
+		if err := w.collect(c, cmd, argv); err == "" && len(w.slots) > 0 {
+			v := w.d.router.Route(w.query(c, cmd.Flags, cmd.Flags))
+			if v.Kind == command.Refuse {
+				w.reject(c, cmd, v.Err)
+				return
+			}
+		} else if err != "" {
+			w.reject(c, cmd, err)
+			return
+		}
+	}
+	c.sess.Enqueue(cmd, argv)
+	c.out.Simple("QUEUED")
+}
+
+// execute routes, locks, runs and publishes one unit. It reports false when the gates
+// changed before the stripes were locked: nothing was done then.
+func (w *worker) execute(c *client, cmd *command.Command, argv [][]byte, flags command.Flags, gates Gate) bool {
+	d := w.d
+	ctx := &w.ctx
+	w.client, w.argv = c, argv
+	if err := w.collect(c, cmd, argv); err != "" {
+		w.reject(c, cmd, err)
+		return true
+	}
+	if d.router != nil && len(w.slots) > 0 && !c.trusted {
+		if !w.routeAndLock(c, cmd, flags) {
+			return true
+		}
+	} else {
+		w.lock(flags)
+	}
+	if Gate(d.gates.Load()) != gates && !c.trusted {
+		w.txn.End()
+		return false
+	}
+	w.txn.SelectDB(c.sess.DB())
+	w.txn.SetView(c.view(d))
+	ctx.Sess, ctx.Out, ctx.Conn, ctx.Nested = &c.sess, c.out, c.face, 0
+	ctx.Effects.Clear()
+	ctx.Effects.Off = c.trusted || !d.sink.Active()
+	w.call(cmd, argv)
+	if !ctx.Effects.Empty() {
+		c.sess.WriteOffset = d.sink.Append(&ctx.Effects)
+	}
+	w.txn.End()
+	w.after()
+	return true
+}
+
+// lock begins the Txn over what the call needs.
+func (w *worker) lock(flags command.Flags) {
+	if flags&command.WholeDB != 0 {
+		w.txn.BeginAll(w.d.store, w.nowMs)
+	} else {
+		w.txn.Begin(w.d.store, w.nowMs, w.slots...)
+	}
+}
+
+// collect fills w.slots with the slots the call touches. In a cluster they must be one.
+func (w *worker) collect(c *client, cmd *command.Command, argv [][]byte) resp.Error {
+	w.slots = w.slots[:0]
+	if k := cmd.SoleKey(); k > 0 && k < len(argv) && cmd.Flags&(command.Unlocked|command.Queued) == 0 {
+		w.slots = append(w.slots, slot.Of(argv[k]))
+		w.refs = append(w.refs[:0], command.KeyRef{Index: k})
+		return ""
+	}
+	if cmd.Flags&command.Unlocked != 0 {
+		return ""
+	}
+	one := w.d.router != nil && !c.trusted
+	if cmd.Flags&command.Queued != 0 {
+		for _, q := range c.sess.Queue() {
+			if err := w.add(q.Cmd.(*command.Command), q.Argv, one); err != "" {
+				return err
+			}
+		}
+	} else if err := w.add(cmd, argv, one); err != "" {
+		return err
+	}
+	if cmd.Flags&(command.Queued|command.Watched) != 0 {
+		w.slots = watchedSlots(w.slots, &c.sess)
+	}
+	return ""
+}
+
+// add appends the slots of one command's keys. one: all must be the same (cluster mode).
+func (w *worker) add(cmd *command.Command, argv [][]byte, one bool) resp.Error {
+	if !cmd.HasKeys() {
+		return ""
+	}
+	w.refs, _ = cmd.KeysOf(argv, w.refs[:0], one)
+	for _, r := range w.refs {
+		sl := slot.Of(argv[r.Index])
+		if len(w.slots) > 0 {
+			if w.slots[len(w.slots)-1] == sl {
+				continue
+			}
+			if one {
+				return resp.ErrCrossSlot
+			}
+		}
+		w.slots = append(w.slots, sl)
+	}
+	return ""
+}
+
+// call runs one command inside the held stripes and settles what it propagates.
+func (w *worker) call(cmd *command.Command, argv [][]byte) {
+	ctx := &w.ctx
+	dirty, base := w.txn.Dirty(), len(ctx.Effects.Marks)
+	ctx.Reset(cmd, argv)
+	w.client.sess.SetLastCommand(cmd.LowerNameRef())
+	start := w.d.clock()
+	cmd.Run(ctx)
+	ns := w.d.clock() - start
+	w.commands.Add(1)
+	if ctx.Err != "" {
+		w.d.Stats.ErrorReplies.Inc()
+	}
+	w.d.observer.Called(w.index, ctx, ns)
+	w.settle(dirty, base)
+}
+
+// settle decides what a finished command sends to the stream: deletions of the keys it found
+// expired, then what it asked for itself, or else the call as written if it changed anything.
+func (w *worker) settle(dirty int64, base int) {
+	ctx := &w.ctx
+	changed := w.txn.Dirty() != dirty
+	if expired := w.txn.Expired(); len(expired) > 0 {
+		w.settleExpired(expired, base)
+	}
+	if changed && !ctx.Quiet() && ctx.Cmd.Flags&(command.Write|command.MayReplicate) != 0 {
+		ctx.Effects.Append(w.client.sess.DB(), ctx.Argv...)
+	}
+}
+
+// settleExpired puts a DEL per expired key before the effects from base on.
+func (w *worker) settleExpired(expired []store.KeyNote, base int) {
+	ctx := &w.ctx
+	e := &ctx.Effects
+	if !e.Off {
+		begin := 0
+		if base > 0 {
+			begin = e.Marks[base-1].End
+		}
+		w.spare.Clear()
+		own := append(w.spare.Buf, e.Buf[begin:]...)
+		marks := append(w.spare.Marks, e.Marks[base:]...)
+		e.Buf, e.Marks = e.Buf[:begin], e.Marks[:base]
+		for _, k := range expired {
+			e.Append(k.DB, delWord, k.Key)
+		}
+		shift := len(e.Buf) - begin
+		e.Buf = append(e.Buf, own...)
+		for _, m := range marks {
+			e.Marks = append(e.Marks, command.EffectMark{DB: m.DB, End: m.End + shift})
+		}
+		w.spare.Buf, w.spare.Marks = own, marks
+	}
+	for _, k := range expired {
+		w.note(command.EventExpired, "expired", k.DB, k.Key)
+	}
+	w.txn.ClearExpired()
+}
+
+// after does what must wait until the stripes are unlocked.
+func (w *worker) after() {
+	w.fireEvents()
+	if t := w.parked; t != nil {
+		w.parked = nil
+		t.start()
+	}
+}
+
+// fireEvents publishes the keyspace events noted under the lock. REQUIRES: no stripe held.
+func (w *worker) fireEvents() {
+	for _, e := range w.events {
+		w.d.events.Keyspace(e.class, e.event, e.db, w.names[e.begin:e.end])
+	}
+	w.events, w.names = w.events[:0], w.names[:0]
+}
+
+// Call implements command.Host: one command of a transaction or a script.
+func (w *worker) Call(c *command.Ctx, cmd *command.Command, argv [][]byte) {
+	outer, outerArgv, quiet := c.Cmd, c.Argv, c.Quiet()
+	c.Nested++
+	w.call(cmd, argv)
+	c.Nested--
+	c.Reset(outer, outerArgv)
+	if quiet {
+		c.DontPropagate()
+	}
+}
+
+// Notify implements command.Host.
+func (w *worker) Notify(c *command.Ctx, class command.EventClass, event string, key []byte) {
+	w.note(class, event, c.Txn.DB(), key)
+}
+
+func (w *worker) note(class command.EventClass, event string, db int, key []byte) {
+	if w.d.events.Wants()&class == 0 {
+		return
+	}
+	begin := len(w.names)
+	w.names = append(w.names, key...)
+	w.events = append(w.events, keyEvent{class, event, db, begin, len(w.names)})
+}
