@@ -339,11 +339,12 @@ func (w *worker) fireEvents() {
 
 // Call implements command.Host: one command of a transaction or a script.
 func (w *worker) Call(c *command.Ctx, cmd *command.Command, argv [][]byte) {
-	outer, outerArgv, quiet := c.Cmd, c.Argv, c.Quiet()
+	outer, outerArgv, quiet, err := c.Cmd, c.Argv, c.Quiet(), c.Err
 	c.Nested++
 	w.call(cmd, argv)
 	c.Nested--
 	c.Reset(outer, outerArgv)
+	c.Err = err
 	if quiet {
 		c.DontPropagate()
 	}

@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# Installs what the tests need from apt (redis-server and redis-tools, as peers and clients)
+# and runs all of them: formatting, vet, the race detector where concurrency is touched, the
+# rest without it. Needs Go and, on a fresh machine, root for apt.
+#
+#   scripts/test.sh           everything
+#   scripts/test.sh --quick   without the race run and the cluster tests
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+quick=no
+[ "${1:-}" = --quick ] && quick=yes
+
+need() { command -v "$1" >/dev/null 2>&1; }
+if ! need redis-server || ! need redis-cli || ! need redis-benchmark || ! need redis-check-rdb; then
+  sudo=
+  [ "$(id -u)" = 0 ] || sudo=sudo
+  echo "== installing redis-server and redis-tools"
+  export DEBIAN_FRONTEND=noninteractive
+  # The package would start a server of its own; the tests start theirs.
+  $sudo mkdir -p /etc/redis
+  $sudo apt-get update -qq
+  printf '#!/bin/sh\nexit 101\n' | $sudo tee /usr/sbin/policy-rc.d >/dev/null
+  $sudo chmod +x /usr/sbin/policy-rc.d
+  $sudo apt-get install -y -qq redis-server redis-tools >/dev/null
+  $sudo rm -f /usr/sbin/policy-rc.d
+fi
+
+echo "== gofmt, vet"
+unformatted=$(gofmt -l .)
+if [ -n "$unformatted" ]; then
+  printf 'not gofmt-ed:\n%s\n' "$unformatted" >&2
+  exit 1
+fi
+go vet ./...
+
+if [ $quick = yes ]; then
+  exec go test $(go list ./... | grep -v /integration/cluster)
+fi
+
+# Packages whose tests are about goroutines run under the race detector; the pure ones and the
+# simulator, which is one goroutine by design, run faster without it.
+plain='/(slot|value|glob|core|topology|manage|sim|arch|rdb)$'
+echo "== tests with the race detector"
+go test -race -timeout 15m $(go list ./... | grep -Ev "$plain")
+echo "== tests without it"
+go test -timeout 15m $(go list ./... | grep -E "$plain")
