@@ -314,7 +314,12 @@ func (t *timedReader) Read(p []byte) (int, error) {
 }
 
 // SetIOTimeout changes Options.IOTimeout from the next read or write on. Any goroutine.
-func (c *Client) SetIOTimeout(d time.Duration) { c.ioTimeout.Store(int64(d)) }
+func (c *Client) SetIOTimeout(d time.Duration) {
+	c.ioTimeout.Store(int64(d))
+	if d <= 0 {
+		c.nc.SetDeadline(time.Time{}) // an error shows at the next read or write
+	}
+}
 
 func (c *Client) readDeadline() error {
 	if d := time.Duration(c.ioTimeout.Load()); d > 0 {
