@@ -1,0 +1,307 @@
+// Package cluster tests whole clusters as a user runs them: processes of the built binary,
+// real sockets, the real redis-cli, a Redis client library.
+package cluster
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"github.com/stretchr/testify/require"
+)
+
+// binary is the sextant under test, built once by TestMain.
+var binary string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "sextant-cluster-test-")
+	if err != nil {
+		panic(err)
+	}
+	binary = filepath.Join(dir, "sextant")
+	build := exec.Command("go", "build", "-o", binary, "github.com/sextantdb/sextant/cmd/sextant")
+	build.Stderr = os.Stderr
+	code := 1
+	if err := build.Run(); err == nil {
+		code = m.Run()
+	}
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// process is one node.
+type process struct {
+	t    testing.TB
+	port int
+	dir  string
+	args []string
+	cmd  *exec.Cmd
+	out  *lockedBuffer
+	done chan struct{} // closed when the process has ended
+}
+
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// freePorts returns n client ports whose bus ports are free too.
+func freePorts(t testing.TB, n int) (ports []int) {
+	for len(ports) < n {
+		p := 20000 + rand.IntN(5000)*2
+		if !free(p) || !free(p+10000) {
+			continue
+		}
+		taken := false
+		for _, q := range ports {
+			taken = taken || q == p
+		}
+		if !taken {
+			ports = append(ports, p)
+		}
+	}
+	return ports
+}
+
+func free(port int) bool {
+	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+	if err != nil {
+		return false
+	}
+	_ = l.Close()
+	return true
+}
+
+// start runs `sextant server` in dir with the given directives and waits until it answers.
+func start(t testing.TB, dir string, port int, directives ...string) *process {
+	p := &process{t: t, port: port, dir: dir}
+	p.args = append([]string{"server", "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir}, directives...)
+	p.launch()
+	t.Cleanup(p.kill)
+	return p
+}
+
+func (p *process) launch() {
+	p.out = new(lockedBuffer)
+	p.done = make(chan struct{})
+	p.cmd = exec.Command(binary, p.args...)
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
+	require.NoError(p.t, p.cmd.Start())
+	cmd, done := p.cmd, p.done
+	go func() {
+		_ = cmd.Wait()
+		close(done)
+	}()
+	p.eventually(20*time.Second, "answers PING", func() bool {
+		select {
+		case <-p.done:
+			p.t.Fatalf("node %d ended at start:\n%s", p.port, p.out)
+		default:
+		}
+		return p.try("PING") == "PONG"
+	})
+}
+
+func (p *process) addr() string { return "127.0.0.1:" + strconv.Itoa(p.port) }
+
+func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
+// kill ends the process at once and waits for its end.
+func (p *process) kill() {
+	p.signal(syscall.SIGKILL)
+	p.signal(syscall.SIGCONT)
+	<-p.done
+}
+
+// try runs one command on a connection of its own and returns its reply as text, "" when
+// anything went wrong; errors come back as "-ERR ...".
+func (p *process) try(args ...any) string {
+	c := redis.NewClient(&redis.Options{Addr: p.addr(), Protocol: 2, MaxRetries: -1, DialTimeout: time.Second,
+		ReadTimeout: 5 * time.Second, DisableIdentity: true, PoolSize: 1})
+	defer c.Close()
+	v, err := c.Do(context.Background(), args...).Result()
+	if err != nil {
+		if e, ok := err.(redis.Error); ok {
+			return "-" + e.Error()
+		}
+		return ""
+	}
+	return fmt.Sprint(v)
+}
+
+// info returns one field of INFO.
+func (p *process) info(field string) string {
+	for _, line := range strings.Split(p.try("INFO", "everything"), "\r\n") {
+		if v, ok := strings.CutPrefix(line, field+":"); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+func (p *process) eventually(limit time.Duration, what string, ok func() bool) {
+	p.t.Helper()
+	deadline := time.Now().Add(limit)
+	for !ok() {
+		if time.Now().After(deadline) {
+			p.t.Fatalf("node %d: not within %v: %s\n%s", p.port, limit, what, tail(p.out.String(), 30))
+		}
+		time.Sleep(5 * time.Millisecond) // the event is in another process: polling is how one awaits it
+	}
+}
+
+func tail(s string, lines int) string {
+	all := strings.Split(strings.TrimRight(s, "\n"), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// grid is a cluster of processes; node i < primaries is a primary at first.
+type grid struct {
+	t     testing.TB
+	nodes []*process
+}
+
+// newGrid starts n nodes and leaves forming to form.
+func newGrid(t testing.TB, n int, directives ...string) *grid {
+	g := &grid{t: t}
+	root := t.TempDir()
+	for _, port := range freePorts(t, n) {
+		dir := filepath.Join(root, strconv.Itoa(port))
+		require.NoError(t, os.Mkdir(dir, 0o755))
+		g.nodes = append(g.nodes, start(t, dir, port, append([]string{"--cluster-enabled", "yes", "--enable-debug-command", "local"}, directives...)...))
+	}
+	return g
+}
+
+func (g *grid) addrs() (out []string) {
+	for _, n := range g.nodes {
+		out = append(out, n.addr())
+	}
+	return out
+}
+
+// formOurs runs `sextant cluster create`.
+func (g *grid) formOurs(replicas int) {
+	g.run(binary, append([]string{"cluster", "create", "--replicas", strconv.Itoa(replicas), "--yes"}, g.addrs()...)...)
+	g.settled()
+}
+
+// formCLI runs the unmodified redis-cli --cluster create.
+func (g *grid) formCLI(replicas int) {
+	args := append([]string{"--cluster", "create"}, g.addrs()...)
+	g.run("redis-cli", append(args, "--cluster-replicas", strconv.Itoa(replicas), "--cluster-yes")...)
+	g.settled()
+}
+
+func (g *grid) run(name string, args ...string) string {
+	g.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
+	require.NoError(g.t, err, "%s %s:\n%s", name, strings.Join(args, " "), out)
+	return string(out)
+}
+
+// settled waits until every node says the cluster is ok and every replica is in sync.
+func (g *grid) settled() {
+	g.t.Helper()
+	for _, n := range g.nodes {
+		n.eventually(30*time.Second, "cluster_state:ok", func() bool {
+			return strings.Contains(n.try("CLUSTER", "INFO"), "cluster_state:ok")
+		})
+	}
+	for _, n := range g.nodes {
+		n.eventually(30*time.Second, "replica in sync", func() bool {
+			return n.info("role") == "master" || n.info("master_link_status") == "up"
+		})
+	}
+}
+
+// replicaOf returns the node that replicates p.
+func (g *grid) replicaOf(p *process) *process {
+	for _, n := range g.nodes {
+		if n != p && n.info("role") == "slave" && n.info("master_port") == strconv.Itoa(p.port) {
+			return n
+		}
+	}
+	g.t.Fatalf("node %d has no replica", p.port)
+	return nil
+}
+
+// client is a cluster client as applications use it.
+func (g *grid) client() *redis.ClusterClient {
+	c := redis.NewClusterClient(&redis.ClusterOptions{Addrs: g.addrs(), MaxRedirects: 16,
+		DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second})
+	g.t.Cleanup(func() { _ = c.Close() })
+	return c
+}
+
+// stanza is one package of apt's catalogue: real keys and values.
+type stanza struct{ name, text string }
+
+// stanzas returns up to limit (0: all) package stanzas: apt's catalogue where there is one,
+// else the installed packages.
+func stanzas(t testing.TB, limit int) (all []stanza) {
+	seen := map[string]bool{}
+	read := func(b []byte) {
+		var text strings.Builder
+		name := ""
+		flush := func() {
+			if name != "" && !seen[name] && (limit == 0 || len(all) < limit) {
+				seen[name] = true
+				all = append(all, stanza{name, text.String()})
+			}
+			name = ""
+			text.Reset()
+		}
+		sc := bufio.NewScanner(bytes.NewReader(b))
+		sc.Buffer(nil, 1<<20)
+		for sc.Scan() {
+			line := sc.Text()
+			if line == "" {
+				flush()
+				continue
+			}
+			if v, ok := strings.CutPrefix(line, "Package: "); ok {
+				name = v
+			}
+			text.WriteString(line + "\n")
+		}
+		flush()
+	}
+	if out, err := exec.Command("apt-cache", "dumpavail").Output(); err == nil {
+		read(out)
+	}
+	if len(all) < 1000 {
+		if b, err := os.ReadFile("/var/lib/dpkg/status"); err == nil {
+			read(b)
+		}
+	}
+	require.Greater(t, len(all), 100, "no package catalogue to load")
+	return all
+}
