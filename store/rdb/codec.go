@@ -83,3 +83,6 @@ func writerOf(t value.Type) *codec {
 	}
 	panic(fmt.Sprintf("rdb: no codec for values of type %v", t))
 }
+
+// IsString reports whether v is a string.
+func (v *Value) IsString() bool { return v.Type == value.String }
