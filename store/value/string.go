@@ -67,23 +67,25 @@ func AddInt(n, delta int64) (int64, bool) {
 	return sum, (sum > n) == (delta > 0)
 }
 
-// ParseFloat reads b as Redis reads INCRBYFLOAT's arguments and stored value: a decimal
-// or hexadecimal number or inf, the whole of b, no leading space, not NaN.
-func ParseFloat(b []byte) (Float, bool) { return Float{}, false }
-
-// Float is a number with the 64-bit mantissa of the x87 long double that Redis computes
-// INCRBYFLOAT with.
-type Float struct{}
-
-// Add is f+g rounded to the format; false means that the result is NaN or infinite.
-func (f Float) Add(g Float) (Float, bool) { return f, false }
-
-// AppendTo appends f as INCRBYFLOAT stores it: 17 decimals, trailing zeros cut.
-func (f Float) AppendTo(dst []byte) []byte { return dst }
-
 // Range is GETRANGE's and SUBSTR's choice: the bounds [from, to) within a string of n
 // bytes for the inclusive, possibly negative start and end.
-func Range(n int, start, end int64) (from, to int) { return 0, 0 }
+func Range(n int, start, end int64) (from, to int) {
+	if start < 0 && end < 0 && start > end {
+		return 0, 0
+	}
+	size := int64(n)
+	if start < 0 {
+		start = max(start+size, 0)
+	}
+	if end < 0 {
+		end = max(end+size, 0)
+	}
+	end = min(end, size-1)
+	if start > end || n == 0 {
+		return 0, 0
+	}
+	return int(start), int(end) + 1
+}
 
 // Match is one common stretch of LCS: inclusive positions in both strings, its length.
 type Match struct{ AStart, AEnd, BStart, BEnd, Len int }
@@ -91,7 +93,46 @@ type Match struct{ AStart, AEnd, BStart, BEnd, Len int }
 // LCS returns the longest common subsequence of a and b, which Redis picks among equals,
 // and its matches from the last to the first (LCS … IDX). It takes 4·(len(a)+1)·(len(b)+1)
 // bytes; the caller refuses what LCSBytes says is too much.
-func LCS(a, b []byte) (seq []byte, matches []Match) { return nil, nil }
+func LCS(a, b []byte) (seq []byte, matches []Match) {
+	// length[j+i*w] is the length for the first i bytes of a and the first j of b.
+	w := len(b) + 1
+	length := make([]uint32, (len(a)+1)*w)
+	for i := 1; i <= len(a); i++ {
+		row, above := length[i*w:(i+1)*w], length[(i-1)*w:i*w]
+		for j := 1; j <= len(b); j++ {
+			if a[i-1] == b[j-1] {
+				row[j] = above[j-1] + 1
+			} else {
+				row[j] = max(above[j], row[j-1])
+			}
+		}
+	}
+	left := int(length[len(length)-1])
+	seq = make([]byte, left)
+	open := false // the last match may still grow to the left
+	for i, j := len(a), len(b); i > 0 && j > 0; {
+		if a[i-1] != b[j-1] {
+			// On equal lengths Redis drops b's byte; clients see the choice.
+			if length[(i-1)*w+j] > length[i*w+j-1] {
+				i--
+			} else {
+				j--
+			}
+			open = false
+			continue
+		}
+		i, j, left = i-1, j-1, left-1
+		seq[left] = a[i]
+		if open {
+			m := &matches[len(matches)-1]
+			m.AStart, m.BStart, m.Len = i, j, m.Len+1
+		} else {
+			matches = append(matches, Match{i, i, j, j, 1})
+			open = true
+		}
+	}
+	return seq, matches
+}
 
 // LCSBytes is the working memory LCS takes for strings of these lengths.
 func LCSBytes(a, b int) int64 { return 4 * int64(a+1) * int64(b+1) }

@@ -35,7 +35,7 @@ func (t Type) String() string {
 // ParseType reads a TYPE name in any letter case (SCAN … TYPE name).
 func ParseType(s []byte) (Type, bool) {
 	for _, t := range [...]Type{String, List, Set, ZSet, Hash, Stream} {
-		if equalFold(s, t.String()) {
+		if EqualFold(s, t.String()) {
 			return t, true
 		}
 	}
@@ -99,7 +99,8 @@ type Object interface {
 	Clone() Object
 }
 
-func equalFold(s []byte, lower string) bool {
+// EqualFold reports whether s, in any letter case, is lower.
+func EqualFold(s []byte, lower string) bool {
 	if len(s) != len(lower) {
 		return false
 	}

@@ -1,0 +1,259 @@
+package store
+
+import (
+	"math/bits"
+
+	"github.com/sextantdb/sextant/store/slot"
+)
+
+// View says whose eyes a Txn sees expired keys with.
+type View uint8
+
+const (
+	// ViewPrimary: an expired key is absent; met, it is deleted and noted in Expired.
+	ViewPrimary View = iota
+	// ViewReplica: an expired key is absent, and stays until the primary deletes it.
+	ViewReplica
+	// ViewStream: the replication stream and the loaders see expired keys as they are.
+	ViewStream
+)
+
+// Txn is one critical section over the keyspace: it holds the stripes it was begun with,
+// knows the time and the current database, and notes what changed. The zero value is
+// ready; embed one and reuse it, Begin and End do not allocate. A Txn is used by one
+// goroutine. Keys outside its stripes must not be touched (checked with the build tag
+// invariants).
+type Txn struct {
+	s     *Store
+	now   int64
+	db    int
+	space int // what db means
+	view  View
+	open  bool
+	touch bool // NoteTouched
+
+	held [MaxStripes / 64]uint64 // bit = stripe is held
+	only *stripe                 // the one stripe held, or nil when there are several
+
+	hits, misses, dirty int64
+
+	edits []edit // objects given out by Edit, settled at End
+
+	notes, touched         []note
+	noteBytes, touchedKeys []byte
+	scratch                []KeyNote // what Expired and Touched return
+}
+
+type note struct{ db, from, n int } // n < 0: the whole database
+
+// edit is an object that may have changed its size.
+type edit struct {
+	st     *stripe
+	handle uint32
+}
+
+// KeyNote names a key of a database. Key is the Txn's own copy, valid until the next
+// Begin (or ClearExpired); it is nil for a whole database (Touched).
+type KeyNote struct {
+	DB  int
+	Key []byte
+}
+
+// Begin locks the stripes of slots. nowMs is Unix time; it stays the Txn's now until End.
+// The Txn starts in database 0 with ViewPrimary.
+func (t *Txn) Begin(s *Store, nowMs int64, slots ...slot.Slot) {
+	t.reset(s, nowMs)
+	for _, sl := range slots {
+		t.hold(sl & s.stripeMask)
+	}
+	t.lock()
+}
+
+// BeginSet is Begin for a set of slots.
+func (t *Txn) BeginSet(s *Store, nowMs int64, slots *slot.Set) {
+	t.reset(s, nowMs)
+	for at, ok := slots.Next(0); ok; at, ok = slots.Next(int(at) + 1) {
+		t.hold(at & s.stripeMask)
+	}
+	t.lock()
+}
+
+// BeginAll locks all stripes.
+func (t *Txn) BeginAll(s *Store, nowMs int64) {
+	t.reset(s, nowMs)
+	for i := range s.stripes {
+		t.hold(uint16(i))
+	}
+	t.lock()
+}
+
+// BeginStripe locks one stripe by number: housekeeping goes through them in turn.
+func (t *Txn) BeginStripe(s *Store, nowMs int64, stripe int) {
+	t.reset(s, nowMs)
+	t.hold(uint16(stripe))
+	t.lock()
+}
+
+func (t *Txn) reset(s *Store, nowMs int64) {
+	if t.open {
+		panic("store: Begin of a Txn that is open")
+	}
+	t.s, t.now, t.open = s, nowMs, true
+	t.view, t.touch = ViewPrimary, false
+	t.dirty = 0
+	t.held, t.only = [MaxStripes / 64]uint64{}, nil
+	t.notes, t.touched = t.notes[:0], t.touched[:0]
+	t.noteBytes, t.touchedKeys = t.noteBytes[:0], t.touchedKeys[:0]
+	t.SelectDB(0)
+}
+
+func (t *Txn) hold(stripe uint16) { t.held[stripe>>6] |= 1 << (stripe & 63) }
+
+func (t *Txn) lock() {
+	n := 0
+	t.eachStripe(func(st *stripe) {
+		st.mu.Lock()
+		t.only = st
+		n++
+	})
+	if n != 1 {
+		t.only = nil
+	}
+}
+
+// eachStripe calls fn for the stripes held, ascending.
+func (t *Txn) eachStripe(fn func(*stripe)) {
+	for i, w := range t.held {
+		for ; w != 0; w &= w - 1 {
+			fn(&t.s.stripes[i<<6+bits.TrailingZeros64(w)])
+		}
+	}
+}
+
+// End unlocks. Everything got from the Txn becomes invalid but the notes (Expired,
+// Touched, Dirty), which stay until the next Begin.
+func (t *Txn) End() {
+	t.settle()
+	st := t.only
+	if st != nil {
+		t.publish(st)
+		t.count(st)
+		t.checkStripe(st)
+		st.mu.Unlock()
+	} else {
+		first := true
+		t.eachStripe(func(st *stripe) {
+			t.publish(st)
+			if first {
+				t.count(st)
+				first = false
+			}
+			t.checkStripe(st)
+			st.mu.Unlock()
+		})
+	}
+	t.hits, t.misses = 0, 0
+	t.open = false
+}
+
+// publish makes the stripe's memory count readable without its lock.
+func (t *Txn) publish(st *stripe) {
+	if n := st.usedNow(); n != st.used.Load() {
+		st.used.Store(n)
+	}
+	if t.s.snap != nil {
+		st.heldBytes.Store(st.garbageBytes())
+	}
+}
+
+func (t *Txn) count(st *stripe) {
+	if t.hits != 0 {
+		st.hits.Add(t.hits)
+	}
+	if t.misses != 0 {
+		st.misses.Add(t.misses)
+	}
+	if t.dirty != 0 {
+		st.changes.Add(t.dirty)
+	}
+}
+
+// settle counts what edited objects have become.
+func (t *Txn) settle() {
+	for _, e := range t.edits {
+		e.st.measure(e.handle)
+	}
+	clear(t.edits)
+	t.edits = t.edits[:0]
+}
+
+// Store is the store the Txn was begun on.
+func (t *Txn) Store() *Store { return t.s }
+
+// Now is the Unix time in ms the Txn was begun with.
+func (t *Txn) Now() int64 { return t.now }
+
+// DB is the current database.
+func (t *Txn) DB() int { return t.db }
+
+// SelectDB makes n the current database. REQUIRES: 0 <= n < Databases().
+func (t *Txn) SelectDB(n int) { t.db, t.space = n, int(t.s.spaces[n].Load()) }
+
+// SetView changes how expired keys are seen; SetView(ViewReplica) for clients of a replica.
+func (t *Txn) SetView(v View) { t.view = v }
+
+// dbOf is the number of the database that a space is.
+func (t *Txn) dbOf(space int) int {
+	if space == t.space {
+		return t.db
+	}
+	for db := range t.s.spaces {
+		if int(t.s.spaces[db].Load()) == space {
+			return db
+		}
+	}
+	panic("store: a space without a database")
+}
+
+// NoteTouched turns the Touched notes on for this Txn (client-side caching, parked clients).
+func (t *Txn) NoteTouched(on bool) { t.touch = on }
+
+// Dirty is the number of changes made in this Txn.
+func (t *Txn) Dirty() int64 { return t.dirty }
+
+// Expired is what this Txn deleted because its time had come, in order, since Begin or
+// the last ClearExpired. The caller propagates a deletion for each before the effect of
+// the command that met it, and fires "expired". The slice is valid until the next call of
+// Expired or Touched.
+func (t *Txn) Expired() []KeyNote { return t.render(t.notes, t.noteBytes) }
+
+// ClearExpired forgets the notes, after they have been propagated.
+func (t *Txn) ClearExpired() { t.notes, t.noteBytes = t.notes[:0], t.noteBytes[:0] }
+
+// Touched is every key changed in this Txn since NoteTouched(true), in order, with
+// repetitions; FlushDB and SwapDB leave one note with a nil Key per database. Expired keys
+// are in Expired only. The slice is valid until the next call of Expired or Touched.
+func (t *Txn) Touched() []KeyNote { return t.render(t.touched, t.touchedKeys) }
+
+func (t *Txn) render(notes []note, keys []byte) []KeyNote {
+	t.scratch = t.scratch[:0]
+	for _, n := range notes {
+		k := KeyNote{DB: n.db}
+		if n.n >= 0 {
+			k.Key = keys[n.from : n.from+n.n : n.from+n.n]
+		}
+		t.scratch = append(t.scratch, k)
+	}
+	return t.scratch
+}
+
+func (t *Txn) noteTouched(db int, key []byte) {
+	t.touched = append(t.touched, note{db: db, from: len(t.touchedKeys), n: len(key)})
+	t.touchedKeys = append(t.touchedKeys, key...)
+}
+
+func (t *Txn) noteDatabase(db int) {
+	if t.touch {
+		t.touched = append(t.touched, note{db: db, n: -1})
+	}
+}
