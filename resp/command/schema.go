@@ -3,6 +3,8 @@ package command
 import (
 	"fmt"
 	"strings"
+
+	"github.com/sextantdb/sextant/resp"
 )
 
 // Schema is a parsed reply schema: what a handler may answer, apart from errors.
@@ -155,4 +157,145 @@ func (p *schemaParser) want(s string) error {
 		return fmt.Errorf("missing %q at %d", s, p.at)
 	}
 	return nil
+}
+
+// Check reports how v, a reply in the given protocol, differs from what s allows. Errors are
+// allowed anywhere: every command can fail, and EXEC answers those of its commands.
+func (s *Schema) Check(v resp.Value, proto int) error {
+	if s.allows(v, proto) {
+		return nil
+	}
+	return fmt.Errorf("the reply schema %s does not allow %s in RESP%d", s, shape(v), proto)
+}
+
+func (s *Schema) allows(v resp.Value, proto int) bool {
+	if v.Err() != nil {
+		return true
+	}
+	resp3 := proto >= resp.RESP3
+	// RESP2 has neither maps nor sets, doubles nor booleans.
+	form := func(three, two resp.Kind) bool {
+		return v.Kind == three && resp3 || v.Kind == two && !resp3
+	}
+	switch s.Kind {
+	case Literal:
+		return v.Kind == resp.KindSimple && string(v.Str) == s.Lit
+	case Simple:
+		return v.Kind == resp.KindSimple
+	case Bulk:
+		return v.Kind == resp.KindBulk || v.Kind == resp.KindVerbatim && resp3
+	case Int:
+		return v.Kind == resp.KindInt
+	case Nil:
+		return v.IsNull()
+	case Double:
+		return form(resp.KindDouble, resp.KindBulk)
+	case Bool:
+		return form(resp.KindBool, resp.KindInt)
+	case Any:
+		return true
+	case None:
+		return false
+	case OneOfReply:
+		for _, e := range s.Elem {
+			if e.allows(v, proto) {
+				return true
+			}
+		}
+		return false
+	case ListOf:
+		return v.Kind == resp.KindArray && s.Elem[0].allowsAll(v.Elems, proto)
+	case SetOf:
+		return form(resp.KindSet, resp.KindArray) && s.Elem[0].allowsAll(v.Elems, proto)
+	case Tuple:
+		if v.Kind != resp.KindArray || len(v.Elems) != len(s.Elem) {
+			return false
+		}
+		for i, e := range s.Elem {
+			if !e.allows(v.Elems[i], proto) {
+				return false
+			}
+		}
+		return true
+	case MapOf:
+		if !form(resp.KindMap, resp.KindArray) || len(v.Elems)%2 != 0 {
+			return false
+		}
+		for i, e := range v.Elems {
+			if !s.Elem[i%2].allows(e, proto) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+func (s *Schema) allowsAll(vs []resp.Value, proto int) bool {
+	for _, v := range vs {
+		if !s.allows(v, proto) {
+			return false
+		}
+	}
+	return true
+}
+
+// String renders s in the notation of Command.Reply.
+func (s *Schema) String() string {
+	parts := make([]string, len(s.Elem))
+	for i, e := range s.Elem {
+		parts[i] = e.String()
+	}
+	switch s.Kind {
+	case Literal:
+		return s.Lit
+	case OneOfReply:
+		return strings.Join(parts, " | ")
+	case ListOf:
+		return "[" + parts[0] + "...]"
+	case Tuple:
+		return "[" + strings.Join(parts, ", ") + "]"
+	case SetOf:
+		return "<" + parts[0] + ">"
+	case MapOf:
+		return "{" + parts[0] + ": " + parts[1] + "}"
+	}
+	for word, k := range schemaWords {
+		if k == s.Kind {
+			return word
+		}
+	}
+	return "?"
+}
+
+// shape renders a reply in the same notation, without its contents.
+func shape(v resp.Value) string {
+	parts := make([]string, len(v.Elems))
+	for i, e := range v.Elems {
+		parts[i] = shape(e)
+	}
+	inside := strings.Join(parts, ", ")
+	switch v.Kind {
+	case resp.KindSimple:
+		return string(v.Str)
+	case resp.KindError, resp.KindBulkError:
+		return "error"
+	case resp.KindBulk, resp.KindVerbatim:
+		return "bulk"
+	case resp.KindInt:
+		return "int"
+	case resp.KindNull:
+		return "nil"
+	case resp.KindDouble:
+		return "double"
+	case resp.KindBool:
+		return "bool"
+	case resp.KindArray, resp.KindPush:
+		return "[" + inside + "]"
+	case resp.KindSet:
+		return "<" + inside + ">"
+	case resp.KindMap:
+		return "{" + inside + "}"
+	}
+	return "big number"
 }

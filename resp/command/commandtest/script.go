@@ -1,0 +1,199 @@
+package commandtest
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/session"
+	"github.com/sextantdb/sextant/store"
+	"github.com/sextantdb/sextant/store/value"
+)
+
+var rewrite = flag.Bool("rewrite", false, "write what the scripts in testdata print into them; review the difference")
+
+// Settings are what a script says with "%": the test's families read them.
+type Settings map[string]string
+
+// On reports whether a setting is on.
+func (s Settings) On(name string) bool { return s[name] == "on" }
+
+// Scripts runs each file that matches pattern as a test. A script is a list of calls, each
+// followed by everything it did:
+//
+//	# a comment
+//	> SET k v EX 10        a call of the client "main"; words are quoted as in redis-cli
+//	b> GET k               a call of the client b; the client "primary" is the replication
+//	                       stream of our primary
+//	OK                     the reply: OK, "bulk", 12, nil, nil array, -ERR ..., [..], {..}
+//	3 ...                  the reply in RESP3, when that is another
+//	~ SET k v PXAT 17...   a command of the replication stream; "1 ~" for database 1
+//	! set k                a keyspace event; "1 !" for database 1
+//	@ 100                  100 ms go by
+//	% name on              a setting, for the families
+//
+// With -rewrite the output is written into the files. setup makes the families.
+func Scripts(t *testing.T, pattern string, setup func(Settings) [][]command.Command) {
+	files, err := filepath.Glob(pattern)
+	require.NoError(t, err)
+	require.NotEmpty(t, files, "no scripts match %s", pattern)
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			src, err := os.ReadFile(file)
+			require.NoError(t, err)
+			settings := Settings{}
+			got := runScript(t, New(t, append(setup(settings), stage())...), settings, string(src))
+			if *rewrite {
+				require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
+				return
+			}
+			require.Equal(t, string(src), got)
+		})
+	}
+}
+
+func runScript(t *testing.T, b *Bench, settings Settings, src string) string {
+	clients := map[string]*Client{}
+	var out strings.Builder
+	for line := range strings.Lines(src) {
+		line = strings.TrimRight(line, "\n")
+		who, call, isCall := strings.Cut(line, "> ")
+		switch {
+		case strings.HasPrefix(line, "#") || line == "":
+			fmt.Fprintln(&out, line)
+		case strings.HasPrefix(line, "@ "):
+			ms, err := strconv.ParseInt(line[2:], 10, 64)
+			require.NoError(t, err, line)
+			b.Now += ms
+			fmt.Fprintln(&out, line)
+		case strings.HasPrefix(line, "% "):
+			name, val, _ := strings.Cut(line[2:], " ")
+			settings[name] = val
+			fmt.Fprintln(&out, line)
+		case isCall && !strings.ContainsAny(who, " \"~!"):
+			if clients[who] == nil {
+				f := session.Flags(0)
+				if who == "primary" {
+					f = session.Primary
+				}
+				clients[who] = b.Client(f)
+			}
+			argv, ok := resp.SplitArgs([]byte(call), nil)
+			require.True(t, ok, line)
+			args := make([]string, len(argv))
+			for i, a := range argv {
+				args[i] = string(a)
+			}
+			fmt.Fprintln(&out, line)
+			out.WriteString(clients[who].Do(args...).String())
+		}
+	}
+	return out.String()
+}
+
+// String renders r as scripts show it.
+func (r Result) String() string {
+	var out strings.Builder
+	two, three := render(r.Reply), render(r.Reply3)
+	if r.NullArray {
+		two, three = "nil array", "nil array"
+	}
+	fmt.Fprintln(&out, two)
+	if three != two {
+		fmt.Fprintln(&out, "3", three)
+	}
+	database := func(db int, mark string) {
+		if db != 0 {
+			fmt.Fprint(&out, db, " ")
+		}
+		fmt.Fprint(&out, mark)
+	}
+	for _, e := range r.Effects {
+		database(e.DB, "~")
+		for _, a := range e.Argv {
+			fmt.Fprint(&out, " ", quote(a))
+		}
+		fmt.Fprintln(&out)
+	}
+	for _, e := range r.Events {
+		database(e.DB, "! ")
+		fmt.Fprintln(&out, e.Name, quote(e.Key))
+	}
+	return out.String()
+}
+
+// quote leaves plain words as they are.
+func quote(s string) string {
+	q := strconv.QuoteToASCII(s)
+	if s == "" || len(q) != len(s)+2 || strings.ContainsAny(s, " ") {
+		return q
+	}
+	return s
+}
+
+func render(v resp.Value) string {
+	parts := make([]string, len(v.Elems))
+	for i, e := range v.Elems {
+		parts[i] = render(e)
+	}
+	switch v.Kind {
+	case resp.KindSimple:
+		return string(v.Str)
+	case resp.KindError:
+		return "-" + string(v.Str)
+	case resp.KindBulk:
+		return strconv.QuoteToASCII(string(v.Str))
+	case resp.KindNull:
+		return "nil"
+	case resp.KindArray:
+		return "[" + strings.Join(parts, ", ") + "]"
+	case resp.KindSet:
+		return "<" + strings.Join(parts, ", ") + ">"
+	case resp.KindMap:
+		for i := 0; i < len(parts); i += 2 {
+			parts[i/2] = parts[i] + ": " + parts[i+1]
+		}
+		return "{" + strings.Join(parts[:len(parts)/2], ", ") + "}"
+	case resp.KindDouble:
+		return "," + v.Text()
+	}
+	return v.Text()
+}
+
+// stage is what scripts need besides the family under test: a way into other databases, and
+// values of another type. They stand in for commands of families that a script's test cannot
+// import.
+func stage() []command.Command {
+	return []command.Command{
+		{
+			Name: "SELECT", Since: "1.0.0", Group: command.Connection, Arity: 2, Args: "index:int", Reply: "OK",
+			Doc: command.Doc{Summary: "Changes the database."},
+			Run: func(c *command.Ctx) {
+				if n, ok := c.IntIn(1, 0, int64(c.Txn.Store().Databases()-1)); ok {
+					c.Sess.Select(int(n))
+					c.Txn.SelectDB(int(n))
+					c.Out.OK()
+				}
+			},
+		},
+		{
+			Name: "RPUSH", Since: "1.0.0", Group: command.List, Arity: 3, Flags: command.Write, Args: "key element", Reply: "int",
+			Keys: []command.KeySpec{command.At(1, command.RW|command.Insert)},
+			Doc:  command.Doc{Summary: "Makes a key a list of one element."},
+			Run: func(c *command.Ctx) {
+				c.Txn.SetPayload(c.Argv[1], value.List, value.Listpack, c.Argv[2], store.NoExpire)
+				c.Created(c.Argv[1])
+				c.Notify(command.EventList, "rpush", c.Argv[1])
+				c.Out.Int(1)
+			},
+		},
+	}
+}

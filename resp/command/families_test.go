@@ -1,0 +1,35 @@
+package command_test
+
+import (
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/command/generic"
+	"github.com/sextantdb/sextant/resp/command/str"
+	"github.com/sextantdb/sextant/resp/command/txn"
+)
+
+// families are all families whose entries the tests here look at: add yours.
+func families() [][]command.Command {
+	no := func() bool { return false }
+	return [][]command.Command{
+		str.Commands(str.Options{MaxBulk: func() int64 { return 512 << 20 }, LazyExpire: no}),
+		generic.Commands(generic.Options{LFU: no, Compress: no, LazyExpire: no, LazyServerDel: no}),
+		txn.Commands(),
+	}
+}
+
+// complete are the groups of which every command of 7.2 must be entered, but for those in
+// elsewhere.
+var complete = []command.Group{command.String, command.Generic, command.Transactions}
+
+// elsewhere are commands of complete groups that no family above has, and where they are.
+var elsewhere = map[string]string{
+	"MIGRATE": "cluster/migrate",
+	"SORT":    "with the list, set and sorted set families", "SORT_RO": "with SORT",
+	"WAIT": "cluster/repl", "WAITAOF": "cluster/repl",
+}
+
+// differences are the columns of an entry that are meant to differ from 7.2, and why.
+var differences = map[string]string{}
+
+// ours are commands that 7.2 does not have, and why we have them.
+var ours = map[string]string{}

@@ -1,0 +1,176 @@
+package generic
+
+import (
+	"math"
+	"strconv"
+
+	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/glob"
+	"github.com/sextantdb/sextant/store"
+	"github.com/sextantdb/sextant/store/value"
+)
+
+func del(c *command.Ctx) {
+	n := int64(0)
+	for _, key := range c.Argv[1:] {
+		if c.Txn.Delete(key) {
+			n++
+			c.Notify(command.EventGeneric, "del", key)
+		}
+	}
+	c.Out.Int(n)
+}
+
+func exists(c *command.Ctx) {
+	n := int64(0)
+	for _, key := range c.Argv[1:] {
+		if _, found := c.Peek(key); found {
+			n++
+		}
+	}
+	c.Out.Int(n)
+}
+
+// touch touches also for a client that said NO-TOUCH: it is what the command is for.
+func touch(c *command.Ctx) {
+	n := int64(0)
+	for _, key := range c.Argv[1:] {
+		if _, found := c.Txn.Lookup(key, 0); found {
+			n++
+		} else {
+			c.Notify(command.EventMiss, "keymiss", key)
+		}
+	}
+	c.Out.Int(n)
+}
+
+func typeOf(c *command.Ctx) {
+	if e, found := c.Peek(c.Argv[1]); found {
+		c.Out.Simple(e.Type().String())
+	} else {
+		c.Out.Simple("none")
+	}
+}
+
+func randomkey(c *command.Ctx) {
+	if e, found := c.Txn.RandomKey(); found {
+		c.Out.Bulk(e.Key())
+	} else {
+		c.Out.Null()
+	}
+}
+
+// gone reports whether the time of e has come, for visits that show keys as they are.
+func gone(c *command.Ctx, e store.Entry) bool {
+	at := e.ExpireAt()
+	return at != store.NoExpire && at < c.Txn.Now()
+}
+
+func keys(c *command.Ctx) {
+	pattern := c.Argv[1]
+	all := len(pattern) == 1 && pattern[0] == '*'
+	m := c.Out.Defer()
+	n := 0
+	c.Txn.Keys(func(e store.Entry) bool {
+		if (all || glob.Match(pattern, e.Key())) && !gone(c, e) {
+			c.Out.Bulk(e.Key())
+			n++
+		}
+		return true
+	})
+	c.Out.EndArray(m, n)
+}
+
+func scan(c *command.Ctx) {
+	cursor, ok := parseCursor(c.Argv[1])
+	if !ok {
+		c.Fail(resp.ErrInvalidCursor)
+		return
+	}
+	count := int64(10)
+	var pattern []byte
+	var typ value.Type
+	typed, known := false, false
+	for i := 2; i < len(c.Argv); i += 2 {
+		word := c.Argv[i]
+		switch {
+		case i+1 == len(c.Argv):
+			c.Fail(resp.ErrSyntax)
+			return
+		case command.Is(word, "COUNT"):
+			if count, ok = c.Int(i + 1); !ok {
+				return
+			}
+			if count < 1 {
+				c.Fail(resp.ErrSyntax)
+				return
+			}
+		case command.Is(word, "MATCH"):
+			if pattern = c.Argv[i+1]; len(pattern) == 1 && pattern[0] == '*' {
+				pattern = nil
+			} else if pattern == nil {
+				pattern = []byte{}
+			}
+		case command.Is(word, "TYPE"):
+			typ, known = value.ParseType(c.Argv[i+1])
+			typed = true
+		default:
+			c.Fail(resp.ErrSyntax)
+			return
+		}
+	}
+	var found, expired names
+	cursor = c.Txn.Scan(cursor, int(min(count, math.MaxInt32)), nil, func(e store.Entry) {
+		switch {
+		case pattern != nil && !glob.Match(pattern, e.Key()):
+		case gone(c, e):
+			expired.add(e.Key())
+		case typed && (!known || e.Type() != typ):
+		default:
+			found.add(e.Key())
+		}
+	})
+	c.Out.Array(2)
+	c.Out.BulkUint(cursor)
+	c.Out.Array(len(found.ends))
+	found.each(c.Out.Bulk)
+	// Looking a key up whose time has come deletes it. The scan itself must not change anything.
+	expired.each(func(key []byte) { c.Txn.Exists(key) })
+}
+
+// names is a list of names in one piece of memory.
+type names struct {
+	bytes []byte
+	ends  []int
+}
+
+func (l *names) add(name []byte) {
+	l.bytes = append(l.bytes, name...)
+	l.ends = append(l.ends, len(l.bytes))
+}
+
+func (l *names) each(do func([]byte)) {
+	from := 0
+	for _, end := range l.ends {
+		do(l.bytes[from:end])
+		from = end
+	}
+}
+
+// parseCursor reads a cursor as C's strtoul reads it, for cursors are sent back as they came:
+// a sign is allowed, and nothing at all is 0.
+func parseCursor(b []byte) (uint64, bool) {
+	if len(b) == 0 {
+		return 0, true
+	}
+	neg := b[0] == '-'
+	if neg || b[0] == '+' {
+		b = b[1:]
+	}
+	n, err := strconv.ParseUint(string(b), 10, 64)
+	if neg {
+		n = -n
+	}
+	return n, err == nil
+}
