@@ -63,6 +63,8 @@ type Config interface {
 	// No stripe is held by the caller. local says that the caller's connection
 	// comes from the loopback interface or the unix socket (enable-protected-configs local).
 	Set(params []Param, loading, local bool) resp.Error
+	// Secret reports whether the value of the directive must be kept out of the slow log and MONITOR.
+	Secret(name string) bool
 	// Rewrite rewrites the configuration file; resp.ErrNoConfigFile when there is none.
 	Rewrite() resp.Error
 }
