@@ -18,7 +18,7 @@ func (t *Txn) requireHeld(sl slot.Slot) {
 }
 
 // checkEvery is how many Ends go by between two looks at everything in a stripe.
-const checkEvery = 64
+const checkEvery = 4096
 
 // checkStripe checks a stripe now and then.
 func (t *Txn) checkStripe(st *stripe) {

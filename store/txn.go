@@ -257,3 +257,6 @@ func (t *Txn) noteDatabase(db int) {
 		t.touched = append(t.touched, note{db: db, n: -1})
 	}
 }
+
+// Open reports whether the Txn has been begun and not ended.
+func (t *Txn) Open() bool { return t.open }
