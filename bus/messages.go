@@ -35,6 +35,8 @@ type Ping struct {
 	Bans    []Ban
 	// Suspects lists whom the sender, an elector, has not heard for the node timeout.
 	Suspects []NodeID
+	// YouAre is the address the sender sees the receiver at, when it is not the announced one.
+	YouAre string
 }
 
 // Meet asks a node, known only by its address, to be in one cluster with the sender.
@@ -45,6 +47,7 @@ type Meet struct {
 	Formed  bool // the sender's cluster has a voter set
 	Slots   int  // slots assigned in the sender's view
 	Tok     uint64
+	YouAre  string // the address the receiver was met at
 }
 
 // MeetAck answers. Refuse, when not empty, says why they stay apart.
@@ -56,6 +59,7 @@ type MeetAck struct {
 	Slots   int
 	Tok     uint64
 	Refuse  string
+	YouAre  string
 }
 
 // Buckets carries the 64 bucket hashes when the table hashes differ.
@@ -157,7 +161,7 @@ type VoteAck struct {
 	Shard   ShardID
 	Epoch   uint64
 	Rec     Rec // zero record: nothing accepted
-	// ReplID and Stat of the last lease, so that the candidate's log line has its numbers.
+	// Offset of the primary at its last lease, so that the winner's log line has its numbers.
 	Offset int64
 }
 

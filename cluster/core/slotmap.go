@@ -1,0 +1,437 @@
+package core
+
+import (
+	"fmt"
+	"sort"
+
+	"github.com/sextantdb/sextant/bus"
+	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/store/slot"
+)
+
+// The slot map is one register at the voters, changed by rounds of prepare and accept with
+// no leader: whoever wants a change reads the highest accepted map from a majority, applies
+// its change, and has a majority accept the result under its ballot. A decided version is
+// unique: any later ballot starts from it.
+
+// slotMap is a decided map.
+type slotMap struct {
+	ver    uint64
+	shards []bus.ShardID // sorted
+	owner  topology.SlotTable
+}
+
+func mapOf(ver uint64, spans []bus.SlotSpan) (out slotMap) {
+	out.ver = ver
+	for i := range out.owner {
+		out.owner[i] = topology.NoOwner
+	}
+	out.apply(spans)
+	return out
+}
+
+// apply overlays spans; the zero shard unassigns.
+func (s *slotMap) apply(spans []bus.SlotSpan) {
+	for _, sp := range spans {
+		k := uint16(topology.NoOwner)
+		if !sp.Shard.IsZero() {
+			k = s.shard(sp.Shard)
+		}
+		for i := 0; i+1 < len(sp.Slots); i += 2 {
+			for n := int(sp.Slots[i]); n <= int(sp.Slots[i+1]) && n < slot.Count; n++ {
+				s.owner[n] = k
+			}
+		}
+	}
+}
+
+// shard returns the index of id, adding it when it is new. Indexes of others may move.
+func (s *slotMap) shard(id bus.ShardID) uint16 {
+	i := sort.Search(len(s.shards), func(i int) bool { return !s.shards[i].Less(id) })
+	if i < len(s.shards) && s.shards[i] == id {
+		return uint16(i)
+	}
+	shards := make([]bus.ShardID, 0, len(s.shards)+1)
+	s.shards = append(append(append(shards, s.shards[:i]...), id), s.shards[i:]...)
+	for n, o := range s.owner {
+		if o != topology.NoOwner && int(o) >= i {
+			s.owner[n] = o + 1
+		}
+	}
+	return uint16(i)
+}
+
+func (s *slotMap) at(n slot.Slot) (bus.ShardID, bool) {
+	if o := s.owner[n]; o != topology.NoOwner && int(o) < len(s.shards) {
+		return s.shards[o], true
+	}
+	return bus.ShardID{}, false
+}
+
+func (s *slotMap) of(id bus.ShardID) (set slot.Set) {
+	i := sort.Search(len(s.shards), func(i int) bool { return !s.shards[i].Less(id) })
+	if i == len(s.shards) || s.shards[i] != id {
+		return set
+	}
+	for n, o := range s.owner {
+		if int(o) == i {
+			set.Add(slot.Slot(n))
+		}
+	}
+	return set
+}
+
+// spans renders the whole map in canonical order.
+func (s *slotMap) spans() (out []bus.SlotSpan) {
+	if s.ver == 0 {
+		return nil
+	}
+	pairs := make([][]uint16, len(s.shards))
+	for n := 0; n < slot.Count; {
+		o, end := s.owner[n], n
+		for end+1 < slot.Count && s.owner[end+1] == o {
+			end++
+		}
+		if o != topology.NoOwner {
+			pairs[o] = append(pairs[o], uint16(n), uint16(end))
+		}
+		n = end + 1
+	}
+	for i, p := range pairs {
+		if p != nil {
+			out = append(out, bus.SlotSpan{Shard: s.shards[i], Slots: p})
+		}
+	}
+	return out
+}
+
+// diff gives the spans that turn old into s.
+func (s *slotMap) diff(old *slotMap) (out []bus.SlotSpan) {
+	same := func(n int) bool {
+		a, okA := s.at(slot.Slot(n))
+		b, okB := old.at(slot.Slot(n))
+		return a == b && okA == okB
+	}
+	for n := 0; n < slot.Count; {
+		if same(n) {
+			n++
+			continue
+		}
+		id, _ := s.at(slot.Slot(n))
+		end := n
+		for end+1 < slot.Count && !same(end+1) {
+			if next, _ := s.at(slot.Slot(end + 1)); next != id {
+				break
+			}
+			end++
+		}
+		out = append(out, bus.SlotSpan{Shard: id, Slots: []uint16{uint16(n), uint16(end)}})
+		n = end + 1
+	}
+	return out
+}
+
+// slotOp is a wanted change.
+type slotOp struct {
+	tok   uint64 // admin reply, 0 = none
+	set   slot.Set
+	to    bus.ShardID // zero: unassign
+	from  bus.ShardID // FLUSHSLOTS: only slots of this shard; zero: any
+	free  bool        // ADDSLOTS: only unassigned slots may be taken
+	until Mono
+	err   string
+}
+
+// run applies the operation; err is Redis' text when it does not fit the map any more.
+func (op *slotOp) run(s *slotMap) {
+	op.err = ""
+	if op.free || op.to.IsZero() && op.from.IsZero() {
+		for at := 0; ; {
+			n, ok := op.set.Next(at)
+			if !ok {
+				break
+			}
+			at = int(n) + 1
+			_, owned := s.at(n)
+			if op.free && owned {
+				op.err = fmt.Sprintf("ERR Slot %d is already busy", n)
+				return
+			}
+			if !op.free && !owned {
+				op.err = fmt.Sprintf("ERR Slot %d is already unassigned", n)
+				return
+			}
+		}
+	}
+	set := op.set
+	if !op.from.IsZero() {
+		set = s.of(op.from)
+	}
+	s.apply([]bus.SlotSpan{{Shard: op.to, Slots: bus.Pairs(set.Ranges())}})
+}
+
+type slotPhase uint8
+
+const (
+	slotIdle slotPhase = iota
+	slotPreparing
+	slotAccepting
+)
+
+// slotProp is this node's attempt to change the map.
+type slotProp struct {
+	phase    slotPhase
+	ballot   bus.Ballot
+	round    uint64
+	promises []*bus.SlotPromise // by index of voter
+	accepted []bool
+	next     slotMap
+	ops      []slotOp // in this attempt
+	queue    []slotOp
+	at       Mono // of the attempt's last message
+	begun    Mono
+	retryAt  Mono
+}
+
+const (
+	maxSlotOps   = 1024
+	slotOpWindow = 5 * Second
+)
+
+func (sp *slotProp) newVersion(m *Machine) {
+	if sp.phase != slotIdle {
+		sp.queue = append(append([]slotOp(nil), sp.ops...), sp.queue...)
+		sp.ops, sp.phase = nil, slotIdle
+		sp.retryAt = m.now + m.retryEvery()
+	}
+}
+
+// wantSlots queues a change of the map.
+func (m *Machine) wantSlots(op slotOp) {
+	if len(m.prop.queue) >= maxSlotOps {
+		m.reply(op.tok, "ERR too many slot changes are under way")
+		return
+	}
+	op.until = m.now + max(slotOpWindow, 2*m.t())
+	m.prop.queue = append(m.prop.queue, op)
+	m.tickSlotProp()
+}
+
+func (m *Machine) tickSlotProp() {
+	sp := &m.prop
+	if !m.formed() {
+		return
+	}
+	kept := sp.queue[:0]
+	for _, op := range sp.queue {
+		if op.until <= m.now {
+			m.reply(op.tok, "ERR the slot map could not be changed: no majority of the voters answered")
+			continue
+		}
+		kept = append(kept, op)
+	}
+	sp.queue = kept
+	switch {
+	case sp.phase == slotIdle && len(sp.queue) > 0 && m.now >= sp.retryAt:
+		sp.ops, sp.queue = sp.queue, nil
+		sp.round = max(sp.round, m.vote.slots.Promised.Round) + 1
+		sp.ballot = bus.Ballot{Round: sp.round, By: m.self}
+		sp.phase, sp.at, sp.begun = slotPreparing, m.now, m.now
+		sp.promises = make([]*bus.SlotPromise, len(m.voters))
+		m.toVoters(&bus.SlotPrepare{Ballot: sp.ballot})
+	case sp.phase != slotIdle && m.now-sp.begun > m.t():
+		m.slotRetry("no majority answered")
+	case sp.phase != slotIdle && m.now-sp.at >= m.retryEvery():
+		sp.at = m.now
+		for i, v := range m.voters {
+			if sp.phase == slotPreparing && sp.promises[i] == nil {
+				m.send(v, &bus.SlotPrepare{Ballot: sp.ballot})
+			} else if sp.phase == slotAccepting && !sp.accepted[i] {
+				m.send(v, &bus.SlotAccept{Ballot: sp.ballot, Ver: sp.next.ver, Spans: sp.next.spans()})
+			}
+		}
+	}
+}
+
+func (m *Machine) slotRetry(why string) {
+	sp := &m.prop
+	m.refuse("slot-map", fmt.Sprintf("round %d: %s", sp.ballot.Round, why))
+	sp.queue = append(append([]slotOp(nil), sp.ops...), sp.queue...)
+	sp.ops, sp.phase = nil, slotIdle
+	sp.retryAt = m.now + m.tickEvery()/2 + m.rng.upTo(m.retryEvery())
+}
+
+func (m *Machine) voterIndex(id bus.NodeID) int {
+	for i, v := range m.voters {
+		if v == id {
+			return i
+		}
+	}
+	return -1
+}
+
+func (m *Machine) onSlotPromise(p *peer, b *bus.SlotPromise) {
+	sp := &m.prop
+	i := m.voterIndex(p.row.ID)
+	if sp.phase != slotPreparing || i < 0 || b.Ballot != sp.ballot {
+		return
+	}
+	if !b.OK {
+		sp.round = max(sp.round, b.Reg.Promised.Round)
+		m.slotRetry("a greater ballot was promised")
+		return
+	}
+	sp.promises[i] = b
+	n := 0
+	var base *bus.SlotPromise
+	for _, pr := range sp.promises {
+		if pr == nil {
+			continue
+		}
+		n++
+		if base == nil || base.Reg.Accepted.Less(pr.Reg.Accepted) {
+			base = pr
+		}
+	}
+	if n < len(m.voters)/2+1 {
+		return
+	}
+	sp.next = mapOf(base.Reg.Ver, base.Reg.Spans)
+	before := sp.next
+	for k := range sp.ops {
+		sp.ops[k].run(&sp.next)
+	}
+	if len(sp.next.diff(&before)) > 0 {
+		sp.next.ver++
+	}
+	sp.phase, sp.at = slotAccepting, m.now
+	sp.accepted = make([]bool, len(m.voters))
+	m.toVoters(&bus.SlotAccept{Ballot: sp.ballot, Ver: sp.next.ver, Spans: sp.next.spans()})
+}
+
+func (m *Machine) onSlotAccepted(p *peer, b *bus.SlotAccepted) {
+	sp := &m.prop
+	i := m.voterIndex(p.row.ID)
+	if sp.phase != slotAccepting || i < 0 || b.Ballot != sp.ballot {
+		return
+	}
+	if !b.OK {
+		m.slotRetry("a greater ballot was promised")
+		return
+	}
+	sp.accepted[i] = true
+	n := 0
+	for _, a := range sp.accepted {
+		if a {
+			n++
+		}
+	}
+	if n < len(m.voters)/2+1 {
+		return
+	}
+	ops := sp.ops
+	sp.ops, sp.phase = nil, slotIdle
+	m.tellSlots(&sp.next)
+	for _, op := range ops {
+		m.reply(op.tok, op.err)
+	}
+	m.tickSlotProp()
+}
+
+// tellSlots takes a map decided here and tells everyone the difference.
+func (m *Machine) tellSlots(next *slotMap) {
+	if next.ver <= m.slots.ver {
+		return
+	}
+	b := &bus.SlotMap{Ver: next.ver, Base: m.slots.ver, Spans: next.diff(&m.slots)}
+	if next.ver != m.slots.ver+1 {
+		b.Base, b.Spans = 0, next.spans()
+	}
+	m.learnSlots(*next)
+	for _, p := range m.gossip {
+		m.send(p.row.ID, b)
+	}
+}
+
+func (m *Machine) onSlotMap(p *peer, b *bus.SlotMap) {
+	if b.Ask {
+		if m.slots.ver > 0 {
+			m.send(p.row.ID, &bus.SlotMap{Ver: m.slots.ver, Spans: m.slots.spans()})
+		}
+		return
+	}
+	if b.Ver <= m.slots.ver {
+		return
+	}
+	if b.Base != 0 && b.Base != m.slots.ver {
+		m.send(p.row.ID, &bus.SlotMap{Ask: true})
+		return
+	}
+	next := mapOf(b.Ver, b.Spans)
+	if b.Base != 0 {
+		next = m.slots
+		next.ver = b.Ver
+		next.apply(b.Spans)
+	}
+	m.learnSlots(next)
+	if !m.mesh {
+		for _, q := range m.gossip {
+			if q != p {
+				m.send(q.row.ID, b)
+			}
+		}
+	}
+}
+
+// learnSlots takes a decided map.
+func (m *Machine) learnSlots(next slotMap) {
+	had := m.slots.of(m.me.row.Shard)
+	m.slots = next
+	m.ownerDirt, m.viewDirty = true, true
+	m.save("slots")
+	m.event(EvSlotMap, bus.NodeID{}, 0, "slot map version %d", next.ver)
+	m.closeOpen()
+	have := m.slots.of(m.me.row.Shard)
+	if !had.Empty() && have.Empty() {
+		m.drained(&had)
+	}
+	if !have.Empty() && m.rec(m.me.row.Shard).IsZero() && m.me.row.Primary.IsZero() {
+		m.lead.newShard = true
+	}
+}
+
+// closeOpen ends classic migration marks that the map has overtaken.
+func (m *Machine) closeOpen() {
+	kept := m.open[:0]
+	for _, o := range m.open {
+		owner := m.ownerNode(o.Slot)
+		mine := owner != nil && owner.row.Shard == m.me.row.Shard
+		if o.Importing == mine {
+			continue // importing and now mine, or migrating and no longer mine
+		}
+		kept = append(kept, o)
+	}
+	if len(kept) != len(m.open) {
+		m.save("self")
+		m.viewDirty = true
+	}
+	m.open = kept
+}
+
+// drained: my shard lost its last slot to others: its primary becomes a replica of the shard
+// that took it, and its replicas follow (S29).
+func (m *Machine) drained(had *slot.Set) {
+	if !m.cfg.ReplicaMigration {
+		return
+	}
+	if !m.leads(m.rec(m.me.row.Shard)) && !m.me.row.Primary.IsZero() {
+		return // replicas follow in tickFollow
+	}
+	first, _ := had.Next(0)
+	if to, ok := m.slots.at(first); ok && to != m.me.row.Shard {
+		if p := m.primaryOf(to); p != nil && p != m.me {
+			m.event(EvRole, p.row.ID, 0, "my shard has no slot left: following %s", p.row.ID.Short())
+			m.changed(func(r *bus.Row) { r.Shard, r.Primary = to, p.row.ID })
+		}
+	}
+}

@@ -1,0 +1,471 @@
+package core
+
+import (
+	"math/bits"
+	"sort"
+	"strings"
+
+	"github.com/sextantdb/sextant/bus"
+)
+
+// peer is a known node and what this node has seen of it.
+type peer struct {
+	row     bus.Row
+	addedAt Mono
+	seenIP  string // where its connection comes from
+	linked  bool
+	pinging bool // is in m.gossip
+	heardAt Mono // last valid message, 0 = never
+	boot    uint64
+	sentAt  Mono // last message of ours meant to be answered
+	pingMs  int64
+	pongMs  int64
+	stat    bus.Stat
+	statAt  Mono
+	statInc uint64
+
+	suspect   bool // silent for T, by my own ears
+	suspectAt Mono
+	probedAt  Mono
+	failed    bool
+	reports   []report // electors that suspect it, sorted by id
+	askedAt   Mono     // last table, slot map or voter set exchange begun with it
+	toldAt    Mono
+	mismatch  int // table hashes differed so many times in a row
+	table     uint64
+	ver       uint64
+	hash      uint64
+}
+
+type report struct {
+	by bus.NodeID
+	at Mono
+}
+
+type ban struct {
+	id    bus.NodeID
+	until Mono
+}
+
+// meet is a MEET under way: an address, no id yet.
+type meet struct {
+	ip     string
+	cport  uint16
+	port   uint16
+	tok    uint64
+	until  Mono
+	showAs bus.NodeID // random id shown in CLUSTER NODES with the handshake flag
+}
+
+const (
+	// banTime is how long a forgotten node is kept out (S33).
+	banTime = 60 * Second
+	// maxNodes and maxMeets bound the tables.
+	maxNodes = 16384
+	maxMeets = 16384
+)
+
+func (m *Machine) index(id bus.NodeID) (int, bool) {
+	i := sort.Search(len(m.nodes), func(i int) bool { return !m.nodes[i].row.ID.Less(id) })
+	return i, i < len(m.nodes) && m.nodes[i].row.ID == id
+}
+
+func (m *Machine) find(id bus.NodeID) *peer {
+	if i, ok := m.index(id); ok {
+		return m.nodes[i]
+	}
+	return nil
+}
+
+// lone: knows nobody and owns nothing that others could lose.
+func (m *Machine) lone() bool { return len(m.nodes) == 1 && !m.formed() }
+
+// changed makes a new version of my own row and tells everyone.
+func (m *Machine) changed(f func(*bus.Row)) {
+	f(&m.me.row)
+	m.me.row.Inc = m.inc
+	m.me.row.Ver = max(m.me.row.Ver+1, m.boot<<32)
+	m.save("self")
+	m.rehash(m.me)
+	m.note(news{row: m.self}, true)
+	m.ownerDirt, m.viewDirty, m.roleDirt, m.peersDirt = true, true, true, true
+}
+
+// learn takes another node's row; origin says the row came from its owner.
+func (m *Machine) learn(row *bus.Row, origin bool) {
+	if row.ID == m.self {
+		m.refute(row)
+		return
+	}
+	if row.ID.IsZero() || m.banned(row.ID) && !m.off(AblateNoBan) {
+		return
+	}
+	p := m.find(row.ID)
+	if p == nil {
+		if len(m.nodes) >= maxNodes {
+			m.refuse("node-table-full", "more than 16384 nodes")
+			return
+		}
+		p = m.add(row.ID)
+	} else if row.Ver <= p.row.Ver {
+		return
+	}
+	if p.failed && row.Ver > p.row.Ver {
+		m.back(p, "it refuted")
+	}
+	if p.row.Ver != 0 && (p.row.IP != row.IP || p.row.Port != row.Port || p.row.CPort != row.CPort || p.row.Host != row.Host) {
+		m.event(EvNodeAddress, row.ID, 0, "address changed from %s:%d to %s:%d", p.row.IP, p.row.Port, row.IP, row.Port)
+	}
+	p.row = *row
+	m.seeEpoch(row.Epoch)
+	m.rehash(p)
+	m.save("node." + row.ID.String())
+	m.note(news{row: row.ID}, false)
+	m.ownerDirt, m.viewDirty, m.roleDirt, m.peersDirt = true, true, true, true
+}
+
+// add makes an entry for a node whose row follows.
+func (m *Machine) add(id bus.NodeID) *peer {
+	i, _ := m.index(id)
+	p := &peer{addedAt: m.now, row: bus.Row{ID: id}}
+	m.nodes = append(m.nodes, nil)
+	copy(m.nodes[i+1:], m.nodes[i:])
+	m.nodes[i] = p
+	m.event(EvNodeAdded, id, 0, "now %d nodes", len(m.nodes))
+	m.ownerDirt, m.viewDirty, m.peersDirt = true, true, true
+	return p
+}
+
+// remove forgets a node and, with a ban, keeps it out for a while.
+func (m *Machine) remove(id bus.NodeID, left Mono) {
+	if left > 0 {
+		i := sort.Search(len(m.bans), func(i int) bool { return !m.bans[i].id.Less(id) })
+		if i < len(m.bans) && m.bans[i].id == id {
+			m.bans[i].until = max(m.bans[i].until, m.now+left)
+		} else {
+			m.bans = append(m.bans, ban{})
+			copy(m.bans[i+1:], m.bans[i:])
+			m.bans[i] = ban{id, m.now + left}
+		}
+	}
+	i, ok := m.index(id)
+	if !ok || id == m.self {
+		return
+	}
+	m.mixHash(id, m.nodes[i].hash)
+	m.nodes = append(m.nodes[:i], m.nodes[i+1:]...)
+	for _, p := range m.nodes {
+		p.reports = dropReport(p.reports, id)
+	}
+	m.save("node." + id.String())
+	m.event(EvNodeRemoved, id, 0, "now %d nodes", len(m.nodes))
+	if m.form.lock != nil && m.form.lock.Founder == id {
+		m.form.lock = nil // the operator's word: this founder will not come back
+		m.save("form")
+	}
+	m.ownerDirt, m.viewDirty, m.roleDirt, m.peersDirt = true, true, true, true
+}
+
+func (m *Machine) banned(id bus.NodeID) bool {
+	i := sort.Search(len(m.bans), func(i int) bool { return !m.bans[i].id.Less(id) })
+	return i < len(m.bans) && m.bans[i].id == id && m.bans[i].until > m.now
+}
+
+func (m *Machine) tickBans() {
+	kept := m.bans[:0]
+	for _, b := range m.bans {
+		if b.until > m.now {
+			kept = append(kept, b)
+		}
+	}
+	m.bans = kept
+}
+
+// refute answers an outdated or false statement about me with a newer row. After a restart
+// from a lost state file my own old rows come back at me this way as well.
+func (m *Machine) refute(row *bus.Row) {
+	if row.Ver > m.me.row.Ver {
+		m.changed(func(r *bus.Row) { r.Ver = row.Ver })
+	}
+}
+
+// ---- MEET ----
+
+func (m *Machine) startMeet(ip string, port, cport uint16) {
+	for _, x := range m.meets {
+		if x.ip == ip && x.cport == cport {
+			return
+		}
+	}
+	if len(m.meets) >= maxMeets {
+		m.refuse("meets-full", "more than 16384 handshakes at once")
+		return
+	}
+	m.meets = append(m.meets, meet{ip: ip, port: port, cport: cport, tok: m.rng.next() | 1, until: m.now + max(m.t(), Second), showAs: m.rng.id()})
+	m.peersDirt, m.viewDirty = true, true
+	m.sendMeet(&m.meets[len(m.meets)-1])
+}
+
+func (m *Machine) sendMeet(x *meet) {
+	m.sent[bus.KindMeet]++
+	m.out.Send = append(m.out.Send, Envelope{IP: x.ip, CPort: x.cport, Msg: &bus.Msg{Header: m.header(m.voterVer), Body: &bus.Meet{
+		Row: m.me.row, Lone: m.lone(), Formed: m.formed(), Slots: m.claimed(), Tok: x.tok, YouAre: x.ip}}})
+}
+
+func (m *Machine) tickMeets() {
+	kept := m.meets[:0]
+	for _, x := range m.meets {
+		if x.until <= m.now {
+			m.refuse("meet-timeout", "no answer from "+x.ip)
+			m.peersDirt, m.viewDirty = true, true
+			continue
+		}
+		kept = append(kept, x)
+	}
+	m.meets = kept
+	for i := range m.meets {
+		m.sendMeet(&m.meets[i])
+	}
+}
+
+func (m *Machine) endMeet(tok uint64) bool {
+	for i := range m.meets {
+		if m.meets[i].tok == tok {
+			m.meets = append(m.meets[:i], m.meets[i+1:]...)
+			m.peersDirt, m.viewDirty = true, true
+			return true
+		}
+	}
+	return false
+}
+
+// claimed is the number of slots I claim or my shard owns.
+func (m *Machine) claimed() int {
+	if m.formed() {
+		s := m.slots.of(m.me.row.Shard)
+		return s.Len()
+	}
+	s, _ := bus.SetOf(m.me.row.Slots)
+	return s.Len()
+}
+
+// mayJoin decides whether a node of another cluster and this node may be in one. Both sides
+// compute it from the same numbers, and both give the same answer:
+//
+//	both formed                              never: two clusters never merge (H17)
+//	one formed, the other claims slots       never: its claims would be void
+//	one formed                               the other adopts its id
+//	none formed                              the smaller id wins, whatever order MEETs race in
+func mayJoin(mine, theirs bus.ClusterID, iFormed, theyFormed bool, mySlots, theirSlots int) (adopt bool, refuse string) {
+	switch {
+	case mine == theirs:
+		return false, ""
+	case iFormed && theyFormed:
+		return false, "the nodes belong to two different clusters"
+	case iFormed && theirSlots > 0 || theyFormed && mySlots > 0:
+		return false, "the joining node has slots assigned in another cluster"
+	case theyFormed:
+		return true, ""
+	case iFormed:
+		return false, ""
+	}
+	return theirs < mine, ""
+}
+
+func (m *Machine) adopt(c bus.ClusterID, why string) {
+	m.event(EvClusterID, bus.NodeID{}, 0, "cluster id %s gives way to %s: %s", m.cluster, c, why)
+	m.cluster = c
+	m.save("self")
+	m.viewDirty = true
+}
+
+func (m *Machine) onMeet(msg *bus.Msg, b *bus.Meet, addr string) {
+	if b.Row.ID != msg.From || b.Row.ID == m.self {
+		m.dropped(msg.From, "meet names somebody else")
+		return
+	}
+	adopt, refuse := mayJoin(m.cluster, msg.Cluster, m.formed(), b.Formed, m.claimed(), b.Slots)
+	if refuse == "" {
+		if adopt {
+			m.adopt(msg.Cluster, "met by "+msg.From.Short())
+		}
+		m.youAre(b.YouAre)
+		m.unban(msg.From)
+		m.admit(&b.Row, msg, addr)
+	} else {
+		m.refuse("meet", refuse)
+	}
+	m.send(msg.From, &bus.MeetAck{Row: m.me.row, Lone: m.lone(), Formed: m.formed(), Slots: m.claimed(), Tok: b.Tok, Refuse: refuse, YouAre: addr})
+}
+
+func (m *Machine) onMeetAck(msg *bus.Msg, b *bus.MeetAck, addr string) {
+	if b.Row.ID != msg.From || !m.endMeet(b.Tok) {
+		return // not asked, or answered before
+	}
+	if b.Row.ID == m.self {
+		return
+	}
+	adopt, refuse := mayJoin(m.cluster, msg.Cluster, m.formed(), b.Formed, m.claimed(), b.Slots)
+	if b.Refuse != "" {
+		refuse = b.Refuse
+	}
+	if refuse != "" {
+		m.refuse("meet", refuse)
+		return
+	}
+	if adopt {
+		m.adopt(msg.Cluster, "met "+msg.From.Short())
+	}
+	m.youAre(b.YouAre)
+	m.unban(msg.From)
+	m.admit(&b.Row, msg, addr)
+}
+
+// unban lifts a ban: an operator's MEET says the node is wanted again.
+func (m *Machine) unban(id bus.NodeID) {
+	for i := range m.bans {
+		if m.bans[i].id == id {
+			m.bans = append(m.bans[:i], m.bans[i+1:]...)
+			return
+		}
+	}
+}
+
+// admit adds a met node and brings it up to date.
+func (m *Machine) admit(row *bus.Row, msg *bus.Msg, addr string) {
+	m.learn(row, true)
+	p := m.find(row.ID)
+	if p == nil {
+		return
+	}
+	p.linked = true
+	m.heard(p, msg, addr)
+	if p.row.IP == "" && addr != "" {
+		p.seenIP = addr
+	}
+	p.askedAt = 0
+	m.sendTable(p, ^uint64(0), ^uint64(0))
+}
+
+// joinCluster handles a message of another cluster from a node that is in my table: MEETs
+// raced, and one of us has not yet adopted the surviving id.
+func (m *Machine) joinCluster(p *peer, msg *bus.Msg) bool {
+	adopt, refuse := mayJoin(m.cluster, msg.Cluster, m.formed(), msg.VoterVer > 0, m.claimed(), 0)
+	if refuse != "" {
+		m.dropped(p.row.ID, "cluster "+msg.Cluster.String()+": "+refuse)
+		return false
+	}
+	if adopt {
+		m.adopt(msg.Cluster, "heard from "+p.row.ID.Short())
+		return true
+	}
+	if m.now-p.toldAt >= m.tickEvery() { // it must adopt mine: let it hear the id
+		p.toldAt = m.now
+		m.send(p.row.ID, &bus.Ping{Reply: true, Stat: m.stat()})
+	}
+	return false
+}
+
+// youAre learns my own address from another node, when none is announced. A loopback
+// address never replaces a real one: a neighbour on the same host sees that.
+func (m *Machine) youAre(ip string) {
+	if ip == "" || m.cfg.IP != "" || ip == m.me.row.IP {
+		return
+	}
+	if ip == "0.0.0.0" || ip == "::" || m.me.row.IP != "" && loopback(ip) && !loopback(m.me.row.IP) {
+		return
+	}
+	m.event(EvNodeAddress, m.self, 0, "my address is %s (was %q)", ip, m.me.row.IP)
+	m.changed(func(r *bus.Row) { r.IP = ip })
+}
+
+func loopback(ip string) bool { return strings.HasPrefix(ip, "127.") || ip == "::1" }
+
+// ---- whom to be connected with ----
+
+func (m *Machine) peerList() []Peer {
+	m.chooseGossip()
+	out := make([]Peer, 0, len(m.gossip)+len(m.meets))
+	for _, p := range m.gossip {
+		ip := p.row.IP
+		if ip == "" {
+			ip = p.seenIP
+		}
+		out = append(out, Peer{ID: p.row.ID, IP: ip, Host: p.row.Host, CPort: p.row.CPort})
+	}
+	for _, x := range m.meets {
+		out = append(out, Peer{IP: x.ip, CPort: x.cport})
+	}
+	return out
+}
+
+// chooseGossip picks the connections. Up to MeshLimit nodes: everyone. Above: four ring
+// successors by id and one node per power of two of distance (log2 N + 4 peers, diameter
+// log2 N, stable under joins because distance is measured in ids), the voters, and the own
+// shard.
+func (m *Machine) chooseGossip() {
+	m.mesh = len(m.nodes) <= m.cfg.MeshLimit
+	for _, p := range m.nodes {
+		p.pinging = false
+	}
+	if m.mesh {
+		for _, p := range m.nodes {
+			p.pinging = p != m.me
+		}
+	} else {
+		me, _ := m.index(m.self)
+		n := len(m.nodes)
+		for k := 1; k <= 4; k++ {
+			m.nodes[(me+k)%n].pinging = true
+		}
+		for b := range bits.Len(uint(n)) {
+			t := m.self
+			t[0] ^= 0x80 >> (b % 8) // flips one of the leading bits: a node that far away
+			if b >= 8 {
+				t = m.self
+				t[1] ^= 0x80 >> (b % 8)
+			}
+			i := sort.Search(n, func(i int) bool { return !m.nodes[i].row.ID.Less(t) })
+			m.nodes[i%n].pinging = true
+		}
+		for _, v := range m.voters {
+			if p := m.find(v); p != nil {
+				p.pinging = true
+			}
+		}
+		for _, p := range m.nodes {
+			if p.row.Shard == m.me.row.Shard {
+				p.pinging = true
+			}
+		}
+		m.me.pinging = false
+	}
+	m.gossip = m.gossip[:0]
+	for _, p := range m.nodes {
+		if p.pinging {
+			m.gossip = append(m.gossip, p)
+		}
+	}
+}
+
+func (m *Machine) onLink(id bus.NodeID, addr string, up bool) {
+	p := m.find(id)
+	if p == nil {
+		if up { // an address we MEET has answered the link handshake
+			for i := range m.meets {
+				m.sendMeet(&m.meets[i])
+			}
+		}
+		return
+	}
+	if p.linked != up {
+		p.linked = up
+		m.viewStale = true
+	}
+	if up {
+		if addr != "" {
+			p.seenIP = addr
+		}
+		m.ping(p)
+	}
+}
