@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"errors"
 	"sort"
 
 	"github.com/sextantdb/sextant/resp"
@@ -113,4 +114,30 @@ func (d *Dispatcher) find(id int64) *client {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.mu.clients[id]
+}
+
+// Each calls f for every connected client by ascending ID until f returns false. Any
+// goroutine; of s and c only what is marked so may be used.
+func (d *Dispatcher) Each(f func(s *session.Session, c *server.Conn) bool) {
+	more := true
+	d.each(func(c *client) { more = more && f(&c.sess, c.conn) })
+}
+
+// Client returns the client with this ID. Any goroutine.
+func (d *Dispatcher) Client(id int64) (*session.Session, *server.Conn, bool) {
+	c := d.find(id)
+	if c == nil {
+		return nil, nil, false
+	}
+	return &c.sess, c.conn, true
+}
+
+// Detach takes the connection a handler was called on away from its loop; see
+// server.Conn.Detach.
+func Detach(c *command.Ctx) (*server.Detached, error) {
+	f, ok := c.Conn.(face)
+	if !ok {
+		return nil, errors.New("a client without a connection cannot be detached")
+	}
+	return f.c.Detach()
 }
