@@ -1,0 +1,27 @@
+// Package persist keeps the keyspace on disk: it saves RDB files on demand, in the background
+// and by save points (Saver), and loads them (Loader). The node constructs both; the commands
+// SAVE, BGSAVE, LASTSAVE, SHUTDOWN and DEBUG RELOAD, INFO and full syncs use them. It must not
+// know clients or the cluster: what it needs of them are functions in its options.
+//
+// # Order of a save
+//
+// The cut (all stripes held for microseconds: replication offset, function libraries, number of
+// changes) → the snapshot's walk into temp-<pid>.rdb, synced every 4 MiB → sync, close → rename
+// over the old file → sync of the directory. A failure at any step before the rename leaves the
+// old file as it was and removes the temporary one; changes since the last good save stay counted.
+//
+// SAVE does the same and waits for it. Unlike Redis' it does not stop the other clients; what
+// they write after the cut is not in the file.
+//
+// # Loading
+//
+// A file is loaded into an empty store that no client can see, key by key in bounded memory.
+// The checksum comes at the end of a file, so nothing may be shown before the load has ended
+// well; when it ends badly the store is emptied again. There is no half-loaded state.
+//
+// # Concurrency
+//
+// All methods may be called by any goroutine, one load at a time. Lock order: stripes → Saver.mu
+// or Loader.mu, under which nothing is waited for. Save, Background and Cron lock all stripes
+// themselves, so their caller must hold none.
+package persist
