@@ -56,13 +56,22 @@ type limits struct {
 	policy    atomic.Uint32
 }
 
-// SetMemory sets maxmemory (bytes, 0: no bound), maxmemory-policy and maxmemory-samples. The
-// LFU parameters are the store's.
-func (d *Dispatcher) SetMemory(maxBytes int64, p store.Policy, samples int) {
-	d.limits.maxMemory.Store(maxBytes)
-	d.limits.samples.Store(int32(samples))
-	d.limits.policy.Store(uint32(p))
-	d.SetGate(GateMemory, maxBytes > 0)
+// Memory is what maxmemory and its kin say.
+type Memory struct {
+	MaxBytes     int64 // maxmemory; 0: no bound
+	Policy       store.Policy
+	Samples      int // maxmemory-samples
+	LFULogFactor int
+	LFUDecay     int // minutes
+}
+
+// SetMemory puts m in force, here and in the store, whose access clocks follow the policy.
+func (d *Dispatcher) SetMemory(m Memory) {
+	d.store.SetEviction(m.Policy, m.LFULogFactor, m.LFUDecay)
+	d.limits.maxMemory.Store(m.MaxBytes)
+	d.limits.samples.Store(int32(m.Samples))
+	d.limits.policy.Store(uint32(m.Policy))
+	d.SetGate(GateMemory, m.MaxBytes > 0)
 }
 
 // admit is the whole list of reasons to refuse a call before it runs, in Redis' order.

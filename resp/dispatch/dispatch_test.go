@@ -1,0 +1,445 @@
+package dispatch_test
+
+import (
+	"context"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/acl"
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/command/generic"
+	"github.com/sextantdb/sextant/resp/command/str"
+	"github.com/sextantdb/sextant/resp/command/txn"
+	"github.com/sextantdb/sextant/resp/dispatch"
+	"github.com/sextantdb/sextant/resp/server"
+	"github.com/sextantdb/sextant/resp/session"
+	"github.com/sextantdb/sextant/store"
+)
+
+// tape is a Sink that remembers, as lines: "db| CMD arg arg", units separated by "--".
+type tape struct {
+	mu     sync.Mutex
+	lines  []string
+	offset int64
+}
+
+func (t *tape) Active() bool { return true }
+
+func (t *tape) Append(e *command.Effects) int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	begin := 0
+	for _, m := range e.Marks {
+		t.lines = append(t.lines, words(e.Buf[begin:m.End]))
+		begin = m.End
+	}
+	t.lines = append(t.lines, "--")
+	t.offset += int64(len(e.Buf))
+	return t.offset
+}
+
+func (t *tape) take() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	s := strings.Join(t.lines, "\n")
+	t.lines = nil
+	return s
+}
+
+// words turns one RESP command into its words.
+func words(b []byte) string {
+	var out []string
+	for i, line := range strings.Split(string(b), "\r\n") {
+		if i > 0 && i%2 == 0 && line != "" {
+			out = append(out, line)
+		}
+	}
+	return strings.Join(out, " ")
+}
+
+type rig struct {
+	t    *testing.T
+	d    *dispatch.Dispatcher
+	s    *store.Store
+	acl  *acl.List
+	srv  *server.Server
+	tape *tape
+}
+
+// extra are commands that only these tests need.
+func extra(d **dispatch.Dispatcher, tickets chan command.Ticket) []command.Command {
+	doc := command.Doc{Summary: "test", Complexity: "O(1)"}
+	return []command.Command{
+		{Name: "PARK", Since: "1", Group: command.Generic, Arity: 2, Args: "ms:int", Reply: "simple", Doc: doc, Run: func(c *command.Ctx) {
+			ms, _ := c.Int(1)
+			tickets <- c.Park(command.Park{TimeoutMs: ms, TimedOut: func(w *resp.Writer) { w.Simple("TIMEOUT") }})
+		}},
+		{Name: "ASKING", Since: "1", Group: command.Cluster, Arity: 1, Reply: "OK", Doc: doc, Run: func(c *command.Ctx) {
+			c.Sess.Set(session.AskingOnce)
+			c.Out.OK()
+		}},
+		{Name: "REPLY", Since: "1", Group: command.Connection, Arity: 2, Args: "mode", Reply: "OK | none", Doc: doc, Run: func(c *command.Ctx) {
+			switch string(c.Argv[1]) {
+			case "off":
+				c.Sess.Set(session.ReplyOff)
+			case "on":
+				c.Sess.Clear(session.ReplyOff)
+				c.Out.OK()
+			case "skip":
+				c.Sess.Set(session.ReplySkip)
+			}
+		}},
+	}
+}
+
+func newRig(t *testing.T, router dispatch.Router, tickets chan command.Ticket) *rig {
+	r := &rig{t: t, acl: acl.NewList(), tape: new(tape)}
+	var err error
+	r.s, err = store.New(store.Options{Databases: 16, RandSeed: 1})
+	require.NoError(t, err)
+	no := func() bool { return false }
+	table, err := command.New(nil, str.Commands(str.Options{MaxBulk: func() int64 { return 512 << 20 }, LazyExpire: no}),
+		generic.Commands(generic.Options{LFU: no, Compress: no, LazyExpire: no, LazyServerDel: no}), txn.Commands(), extra(&r.d, tickets))
+	require.NoError(t, err)
+	r.d = dispatch.New(dispatch.Options{Table: table, Store: r.s, ACL: r.acl, Sink: r.tape, Router: router, Loops: 2})
+	r.srv, err = server.New(server.Options{Bind: []string{"127.0.0.1"}, Port: -1, Loops: 2, Settings: server.DefaultSettings()}, r.d)
+	require.NoError(t, err)
+	require.NoError(t, r.srv.Listen())
+	r.srv.Start()
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = r.srv.Stop(ctx)
+		r.s.Close()
+	})
+	return r
+}
+
+// watched is how many keys are under WATCH.
+func (r *rig) watched() int {
+	var t store.Txn
+	t.BeginAll(r.s, 0)
+	defer t.End()
+	return t.MemStats().Watched
+}
+
+// dialed is a raw client: send writes inline commands, read takes reply lines.
+type dialed struct {
+	t *testing.T
+	net.Conn
+	buf []byte
+}
+
+func (r *rig) dial() *dialed {
+	c, err := net.Dial("tcp", r.srv.TCPAddrs()[0].String())
+	require.NoError(r.t, err)
+	r.t.Cleanup(func() { _ = c.Close() })
+	return &dialed{t: r.t, Conn: c}
+}
+
+func (c *dialed) send(lines ...string) *dialed {
+	_, err := c.Write([]byte(strings.Join(lines, "\r\n") + "\r\n"))
+	require.NoError(c.t, err)
+	return c
+}
+
+// want reads until the replies received are exactly the given lines.
+func (c *dialed) want(lines ...string) {
+	c.t.Helper()
+	want := strings.Join(lines, "\r\n") + "\r\n"
+	require.NoError(c.t, c.SetReadDeadline(time.Now().Add(5*time.Second)))
+	for len(c.buf) < len(want) {
+		b := make([]byte, 4096)
+		n, err := c.Read(b)
+		c.buf = append(c.buf, b[:n]...)
+		if err != nil {
+			require.NoError(c.t, err, "got %q, want %q", c.buf, want)
+		}
+	}
+	require.Equal(c.t, want, string(c.buf[:len(want)]))
+	c.buf = c.buf[len(want):]
+}
+
+func TestPlainCommandsAndTheirStream(t *testing.T) {
+	r := newRig(t, nil, nil)
+	c := r.dial()
+	c.send("SET a 1", "INCR a", "GET a", "GETDEL a", "GET a", "NOSUCH x", "GET", "SET a").want(
+		"+OK", ":2", "$1", "2", "$1", "2", "$-1", "-ERR unknown command 'NOSUCH', with args beginning with: 'x' ",
+		"-ERR wrong number of arguments for 'get' command", "-ERR wrong number of arguments for 'set' command")
+	assert.Equal(t, "SET a 1\n--\nINCR a\n--\nDEL a\n--", r.tape.take())
+	assert.EqualValues(t, 5, r.d.Commands(), "refused calls are not run")
+}
+
+func TestTransactionIsOneUnit(t *testing.T) {
+	r := newRig(t, nil, nil)
+	c := r.dial()
+	c.send("MULTI", "SET a 1", "GET a", "SET b 2", "EXEC").want("+OK", "+QUEUED", "+QUEUED", "+QUEUED", "*3", "+OK", "$1", "1", "+OK")
+	assert.Equal(t, "SET a 1\nSET b 2\n--", r.tape.take())
+	c.send("MULTI", "SET", "SET a 5", "EXEC", "GET a").want("+OK", "-ERR wrong number of arguments for 'set' command", "+QUEUED",
+		"-EXECABORT Transaction discarded because of previous errors.", "$1", "1")
+}
+
+func TestWatchSeesOtherClients(t *testing.T) {
+	r := newRig(t, nil, nil)
+	a, b := r.dial(), r.dial()
+	a.send("WATCH k", "MULTI", "SET k mine").want("+OK", "+OK", "+QUEUED")
+	b.send("SET k theirs").want("+OK")
+	a.send("EXEC", "GET k").want("*-1", "$6", "theirs")
+	a.send("WATCH k", "MULTI", "SET k mine", "EXEC", "GET k").want("+OK", "+OK", "+QUEUED", "*1", "+OK", "$4", "mine")
+	a.send("WATCH k").want("+OK")
+	require.NoError(t, a.Close())
+	require.Eventually(t, func() bool { return r.watched() == 0 }, 5*time.Second, time.Millisecond, "a closed client gives its watches back")
+}
+
+func TestExpiredKeyLeavesAsDelBeforeTheCommand(t *testing.T) {
+	r := newRig(t, nil, nil)
+	r.d.SetActiveExpire(false)
+	c := r.dial()
+	c.send("SET k v PX 1").want("+OK")
+	r.tape.take()
+	time.Sleep(5 * time.Millisecond) // the expiry is wall time
+	c.send("APPEND k x", "GET k").want(":1", "$1", "x")
+	assert.Equal(t, "DEL k\nAPPEND k x\n--", r.tape.take())
+}
+
+func TestActiveExpiryIsPublished(t *testing.T) {
+	r := newRig(t, nil, nil)
+	c := r.dial()
+	c.send("SET k v PX 1").want("+OK")
+	require.Eventually(t, func() bool { return r.s.DBSize(0) == 0 }, 5*time.Second, time.Millisecond)
+	assert.True(t, strings.HasSuffix(r.tape.take(), "DEL k\n--"))
+	c.send("SET k v PX 1").want("+OK")
+	r.d.SetView(store.ViewReplica)
+	time.Sleep(300 * time.Millisecond) // three rounds of housekeeping must leave the key alone
+	c.send("GET k").want("$-1")
+	assert.EqualValues(t, 1, r.s.DBSize(0), "a replica hides the key and waits for its primary")
+}
+
+func TestGates(t *testing.T) {
+	r := newRig(t, nil, nil)
+	c := r.dial()
+	for _, g := range []struct {
+		gate        dispatch.Gate
+		write, read string
+	}{
+		{dispatch.GateReadOnly, "-" + string(resp.ErrReadOnly), "$-1"},
+		{dispatch.GateReplicas, "-" + string(resp.ErrNoReplicas), "$-1"},
+		{dispatch.GateStale, "-" + string(resp.ErrMasterDown), "-" + string(resp.ErrMasterDown)},
+		{dispatch.GateLoading, "-" + string(resp.ErrLoading), "-" + string(resp.ErrLoading)},
+	} {
+		r.d.SetGate(g.gate, true)
+		c.send("SET k v", "GET k").want(g.write, g.read)
+		r.d.SetGate(g.gate, false)
+	}
+	r.d.SetMisconf(resp.ErrMisconfRDB)
+	c.send("SET k v", "GET k").want("-"+string(resp.ErrMisconfRDB), "$-1")
+	r.d.SetMisconf("")
+	c.send("MULTI", "SET k v").want("+OK", "+QUEUED")
+	r.d.SetGate(dispatch.GateReadOnly, true)
+	c.send("EXEC", "GET k").want("-EXECABORT Transaction discarded because of: "+strings.TrimPrefix(string(resp.ErrReadOnly), "ERR "), "$-1")
+}
+
+func TestMaxmemory(t *testing.T) {
+	r := newRig(t, nil, nil)
+	c := r.dial()
+	c.send("SET a " + strings.Repeat("x", 3000)).want("+OK")
+	r.d.SetMemory(dispatch.Memory{MaxBytes: 1, Samples: 5})
+	c.send("SET b 1", "GET b", "DEL a").want("-"+string(resp.ErrOOM), "$-1", ":1")
+	r.d.SetMemory(dispatch.Memory{})
+	for i := range 200 {
+		c.send("SET k" + string(rune('a'+i%26)) + strings.Repeat("y", i) + " " + strings.Repeat("x", 2000)).want("+OK")
+	}
+	limit := r.s.UsedBytes() - 100<<10
+	r.d.SetMemory(dispatch.Memory{MaxBytes: limit, Policy: store.AllKeysLRU, Samples: 5})
+	c.send("SET z 1").want("+OK")
+	assert.LessOrEqual(t, r.s.UsedBytes(), limit+4096)
+	assert.Positive(t, r.d.Stats.Evicted.Load())
+}
+
+func TestAuth(t *testing.T) {
+	r := newRig(t, nil, nil)
+	r.acl.RequirePass("pw")
+	c := r.dial()
+	c.send("GET k", "NOSUCH").want("-"+string(resp.ErrNoAuth), "-ERR unknown command 'NOSUCH', with args beginning with: ")
+}
+
+func TestParkedClient(t *testing.T) {
+	tickets := make(chan command.Ticket, 4)
+	r := newRig(t, nil, tickets)
+	c := r.dial()
+	c.send("PARK 0", "GET k") // the GET waits behind
+	ticket := <-tickets
+	assert.EqualValues(t, 1, r.d.Stats.Blocked.Load())
+	assert.True(t, ticket.Finish(func(w *resp.Writer) { w.Simple("WOKEN") }))
+	assert.False(t, ticket.Finish(func(w *resp.Writer) { w.Simple("TWICE") }))
+	c.want("+WOKEN", "$-1")
+	c.send("PARK 20", "GET k").want("+TIMEOUT", "$-1")
+	c.send("PARK 0")
+	<-tickets
+	<-tickets
+	require.Eventually(t, func() bool { return r.d.Unblock(1, resp.ErrUnblocked) }, 5*time.Second, time.Millisecond)
+	c.want("-" + string(resp.ErrUnblocked))
+	assert.Zero(t, r.d.Stats.Blocked.Load())
+	c.send("PARK 0")
+	<-tickets
+	require.NoError(t, c.Close())
+	require.Eventually(t, func() bool { return r.d.Stats.Blocked.Load() == 0 }, 5*time.Second, time.Millisecond)
+}
+
+func TestPauseHoldsWritesAndLetsThemGo(t *testing.T) {
+	r := newRig(t, nil, nil)
+	a, b := r.dial(), r.dial()
+	r.d.HoldWrites(true, time.Now().UnixMilli())
+	a.send("SET k v", "GET k")
+	b.send("GET k").want("$-1")
+	require.Eventually(t, func() bool { return r.d.Stats.Blocked.Load() == 1 }, 5*time.Second, time.Millisecond)
+	r.d.HoldWrites(false, time.Now().UnixMilli())
+	a.want("+OK", "$1", "v")
+	r.d.Pause(dispatch.PauseAll, 30)
+	b.send("GET k").want("$1", "v") // answered when the pause ends by itself
+}
+
+// TestHoldWritesIsAFence: once it has returned no write is under way, whatever the clients do.
+func TestHoldWritesIsAFence(t *testing.T) {
+	r := newRig(t, nil, nil)
+	stop := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range 4 {
+		c := r.dial()
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			b := make([]byte, 4096)
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				_, _ = c.Write([]byte("INCR k" + string(rune('a'+i)) + "\r\n"))
+				_ = c.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+				_, _ = c.Read(b)
+			}
+		}()
+	}
+	for range 50 {
+		r.d.HoldWrites(true, time.Now().UnixMilli())
+		before := r.s.Stats().Changes
+		time.Sleep(time.Millisecond) // gives a write that slipped through the time to show
+		assert.Equal(t, before, r.s.Stats().Changes)
+		r.d.HoldWrites(false, time.Now().UnixMilli())
+		time.Sleep(time.Millisecond)
+	}
+	close(stop)
+	wg.Wait()
+}
+
+func TestReplyModes(t *testing.T) {
+	r := newRig(t, nil, nil)
+	c := r.dial()
+	c.send("REPLY skip", "SET a 1", "GET a").want("$1", "1")
+	c.send("REPLY off", "SET a 2", "GET a", "REPLY on", "GET a").want("+OK", "$1", "2")
+}
+
+// switchboard is a Router with one verdict per slot group, changed by tests.
+type switchboard struct {
+	mu      sync.Mutex
+	version uint64
+	verdict command.Verdict
+	asked   []command.RouteQuery
+	onRoute func()
+}
+
+func (s *switchboard) Version() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.version
+}
+
+func (s *switchboard) Route(q command.RouteQuery) command.Verdict {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked = append(s.asked, q)
+	v := s.verdict
+	if s.onRoute != nil {
+		s.onRoute()
+	}
+	return v
+}
+
+func (s *switchboard) set(v command.Verdict) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.verdict = v
+	s.version++
+}
+
+func TestRouting(t *testing.T) {
+	sb := &switchboard{}
+	r := newRig(t, sb, nil)
+	c := r.dial()
+	c.send("SET {t}a 1", "MGET {t}a {t}b", "MGET a b").want("+OK", "*2", "$1", "1", "$-1", "-"+string(resp.ErrCrossSlot))
+	moved := resp.ErrMoved(7, "h", 1)
+	sb.set(command.Verdict{Kind: command.Refuse, Err: moved})
+	c.send("GET {t}a", "MULTI", "GET {t}a", "EXEC").want("-MOVED 7 h:1", "+OK", "-MOVED 7 h:1", "-EXECABORT Transaction discarded because of previous errors.")
+	sb.set(command.Verdict{})
+	c.send("MULTI", "GET {t}a").want("+OK", "+QUEUED")
+	sb.set(command.Verdict{Kind: command.Refuse, Err: moved})
+	c.send("EXEC", "EXEC").want("-MOVED 7 h:1", "-ERR EXEC without MULTI")
+	ask := resp.ErrAsk(7, "h", 1)
+	sb.set(command.Verdict{Kind: command.Migrating, Err: ask})
+	c.send("GET {t}a", "GET {t}none", "MGET {t}a {t}none", "MGET {t}x {t}y").want("$1", "1", "-ASK 7 h:1", "-"+string(resp.ErrTryAgain), "-ASK 7 h:1")
+	sb.set(command.Verdict{Kind: command.Importing})
+	c.send("SET {t}new 1", "MGET {t}a {t}none").want("+OK", "-"+string(resp.ErrTryAgain))
+	sb.mu.Lock()
+	sb.asked = nil
+	sb.mu.Unlock()
+	c.send("ASKING", "GET {t}a", "GET {t}a").want("+OK", "$1", "1", "$1", "1")
+	sb.mu.Lock()
+	defer sb.mu.Unlock()
+	assert.True(t, sb.asked[0].Asking)
+	assert.False(t, sb.asked[1].Asking, "ASKING holds for one command")
+}
+
+// TestViewIsComparedUnderTheLock: a slot that moves between routing and locking is routed again.
+func TestViewIsComparedUnderTheLock(t *testing.T) {
+	sb := &switchboard{}
+	moves := 1
+	sb.onRoute = func() { // under sb.mu: the view changes right after the verdict was given
+		if moves > 0 {
+			moves--
+			sb.verdict = command.Verdict{Kind: command.Refuse, Err: resp.ErrMoved(7, "h", 1)}
+			sb.version++
+		}
+	}
+	r := newRig(t, sb, nil)
+	r.dial().send("SET k v").want("-MOVED 7 h:1")
+	assert.Zero(t, r.s.DBSize(0))
+}
+
+func TestApplierObeysWithoutPropagating(t *testing.T) {
+	r := newRig(t, nil, nil)
+	r.d.SetGate(dispatch.GateReadOnly, true)
+	r.d.SetView(store.ViewReplica)
+	a := r.d.NewApplier(session.Primary)
+	argv := func(s string) (out [][]byte) {
+		for _, w := range strings.Fields(s) {
+			out = append(out, []byte(w))
+		}
+		return out
+	}
+	for _, line := range []string{"SET a 1", "MULTI", "INCR a", "INCR a", "EXEC", "SET old v PXAT 1"} {
+		require.NoError(t, a.Apply(argv(line)), line)
+	}
+	assert.Error(t, a.Apply(argv("INCR old")))
+	r.dial().send("GET a", "GET old").want("$1", "3", "$-1")
+	assert.Empty(t, r.tape.take())
+	assert.EqualValues(t, 2, r.s.DBSize(0))
+}
