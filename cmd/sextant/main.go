@@ -1,18 +1,61 @@
-// Command sextant is the server and its tools in one binary.
+// Command sextant is the server and its tools in one binary: `sextant server` takes what
+// redis-server takes, `sextant cluster …` makes, checks and runs whole clusters.
 package main
 
 import (
-	_ "github.com/anishathalye/porcupine"
-	_ "github.com/hashicorp/go-msgpack/v2/codec"
-	_ "github.com/redis/go-redis/v9"
-	_ "github.com/schollz/progressbar/v3"
-	_ "github.com/spf13/cobra"
-	_ "github.com/stretchr/testify/require"
-	_ "github.com/stretchr/testify/assert"
-	_ "github.com/tidwall/redcon"
-	_ "go.uber.org/zap"
-	_ "golang.org/x/sys/unix"
-	_ "golang.org/x/term"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/sextantdb/sextant/cluster/node"
 )
 
-func main() {}
+func main() {
+	os.Exit(run(os.Args, &terminal{in: os.Stdin, out: os.Stdout, err: os.Stderr,
+		asks: term.IsTerminal(int(os.Stdin.Fd())), draws: term.IsTerminal(int(os.Stderr.Fd()))}))
+}
+
+// terminal is where a command talks to its user.
+type terminal struct {
+	in       io.Reader
+	out, err io.Writer
+	asks     bool // in is a person who can answer
+	draws    bool // err understands a progress bar
+}
+
+// run finds out which of the two programs is meant. A server's arguments pass as they are:
+// they are directives, not flags of ours.
+func run(argv []string, t *terminal) int {
+	if args, server := serverArgs(argv); server {
+		return node.Main(args, t.in, t.out, t.err)
+	}
+	return runTools(argv[1:], t)
+}
+
+// serverArgs returns the arguments of the server when argv means it: under the name
+// redis-server, after the word server, or when the first word can only be redis-server's (a
+// configuration file, a directive, "-" for standard input).
+func serverArgs(argv []string) ([]string, bool) {
+	args := argv[1:]
+	if strings.HasPrefix(filepath.Base(argv[0]), "redis-server") {
+		return args, true
+	}
+	if len(args) == 0 {
+		return nil, false
+	}
+	first := args[0]
+	switch {
+	case first == "server":
+		return args[1:], true
+	case first == "-h" || first == "--help":
+		return nil, false
+	case strings.HasPrefix(first, "-"):
+		return args, true
+	case strings.ContainsRune(first, '/') || strings.HasSuffix(first, ".conf"):
+		return args, true
+	}
+	return nil, false
+}
