@@ -12,6 +12,7 @@ package commandtest
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -186,8 +187,8 @@ func (s *Side) serve(t *command.Table, argv [][]byte, now int64) *command.Comman
 		return nil
 	}
 	s.run(cmd, argv, now)
-	if cmd.Flags&command.Queued != 0 && len(c.Effects.Marks) > 1 {
-		s.wrap()
+	if len(c.Effects.Marks) > 1 && cmd.Flags&command.TouchesArbitraryKeys == 0 {
+		s.wrap() // what happened at once must happen at once elsewhere
 	}
 	return cmd
 }
@@ -238,20 +239,22 @@ func (s *Side) addKeys(cmd *command.Command, argv [][]byte) {
 // expired, then what it asked for, or else the call as written if it changed anything.
 func (s *Side) call(cmd *command.Command, argv [][]byte) {
 	c := &s.ctx
-	dirty, mark := s.txn.Dirty(), len(c.Effects.Marks)
+	dirty, mark, events := s.txn.Dirty(), len(c.Effects.Marks), len(s.events)
 	c.Reset(cmd, argv)
 	cmd.Run(c)
 	if expired := s.txn.Expired(); len(expired) > 0 {
-		s.settleExpired(expired, mark)
+		s.settleExpired(expired, mark, events)
 	}
 	if s.txn.Dirty() != dirty && !c.Quiet() && cmd.Flags&(command.Write|command.MayReplicate) != 0 {
 		c.Effects.Append(c.Sess.DB(), argv...)
 	}
 }
 
-// settleExpired puts the deletions before the effects from mark on.
-func (s *Side) settleExpired(expired []store.KeyNote, mark int) {
-	all := s.split()
+// settleExpired puts the deletions before the effects from mark on, and their events before
+// those from firstEvent on.
+func (s *Side) settleExpired(expired []store.KeyNote, mark, firstEvent int) {
+	all, later := s.split(), slices.Clone(s.events[firstEvent:])
+	s.events = s.events[:firstEvent]
 	e := &s.ctx.Effects
 	e.Clear()
 	for _, effect := range all[:mark] {
@@ -264,6 +267,7 @@ func (s *Side) settleExpired(expired []store.KeyNote, mark int) {
 	for _, effect := range all[mark:] {
 		e.Append(effect.DB, effect.argv()...)
 	}
+	s.events = append(s.events, later...)
 	s.txn.ClearExpired()
 }
 
@@ -340,5 +344,20 @@ func (s *Side) Notify(c *command.Ctx, class command.EventClass, event string, ke
 func (s *Side) note(class command.EventClass, event string, db int, key []byte) {
 	if !s.quiet {
 		s.events = append(s.events, Event{class, event, db, string(key)})
+	}
+}
+
+// Watched is how many keys the RESP2 side's store has under WATCH.
+func (b *Bench) Watched() int {
+	var t store.Txn
+	t.BeginAll(b.stores[0], b.Now)
+	defer t.End()
+	return t.MemStats().Watched
+}
+
+// SetEviction sets the maxmemory-policy of both sides, with Redis' default factors.
+func (b *Bench) SetEviction(p store.Policy) {
+	for _, s := range b.stores {
+		s.SetEviction(p, 10, 1)
 	}
 }

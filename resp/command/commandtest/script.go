@@ -34,7 +34,7 @@ func (s Settings) On(name string) bool { return s[name] == "on" }
 //	b> GET k               a call of the client b; the client "primary" is the replication
 //	                       stream of our primary
 //	OK                     the reply: OK, "bulk", 12, nil, nil array, -ERR ..., [..], {..}
-//	3 ...                  the reply in RESP3, when that is another
+//	RESP3 ...              the reply in RESP3, when that is another
 //	~ SET k v PXAT 17...   a command of the replication stream; "1 ~" for database 1
 //	! set k                a keyspace event; "1 !" for database 1
 //	@ 100                  100 ms go by
@@ -108,7 +108,7 @@ func (r Result) String() string {
 	}
 	fmt.Fprintln(&out, two)
 	if three != two {
-		fmt.Fprintln(&out, "3", three)
+		fmt.Fprintln(&out, "RESP3", three)
 	}
 	database := func(db int, mark string) {
 		if db != 0 {
@@ -119,24 +119,38 @@ func (r Result) String() string {
 	for _, e := range r.Effects {
 		database(e.DB, "~")
 		for _, a := range e.Argv {
-			fmt.Fprint(&out, " ", quote(a))
+			fmt.Fprint(&out, " ", word(a))
 		}
 		fmt.Fprintln(&out)
 	}
 	for _, e := range r.Events {
 		database(e.DB, "! ")
-		fmt.Fprintln(&out, e.Name, quote(e.Key))
+		fmt.Fprintln(&out, e.Name, word(e.Key))
 	}
 	return out.String()
 }
 
-// quote leaves plain words as they are.
-func quote(s string) string {
-	q := strconv.QuoteToASCII(s)
-	if s == "" || len(q) != len(s)+2 || strings.ContainsAny(s, " ") {
+// word leaves plain words as they are and quotes the others.
+func word(s string) string {
+	if q := quote([]byte(s)); s == "" || len(q) != len(s)+2 || strings.Contains(s, " ") {
 		return q
 	}
 	return s
+}
+
+// quote quotes as redis-cli does, byte by byte.
+func quote(s []byte) string {
+	b := []byte{'"'}
+	for _, c := range s {
+		if i := strings.IndexByte("\"\\\n\r\t\a\b", c); i >= 0 {
+			b = append(b, '\\', "\"\\nrtab"[i])
+		} else if c < ' ' || c > '~' {
+			b = fmt.Appendf(b, "\\x%02x", c)
+		} else {
+			b = append(b, c)
+		}
+	}
+	return string(append(b, '"'))
 }
 
 func render(v resp.Value) string {
@@ -150,7 +164,7 @@ func render(v resp.Value) string {
 	case resp.KindError:
 		return "-" + string(v.Str)
 	case resp.KindBulk:
-		return strconv.QuoteToASCII(string(v.Str))
+		return quote(v.Str)
 	case resp.KindNull:
 		return "nil"
 	case resp.KindArray:

@@ -107,12 +107,11 @@ func (f family) restore(c *command.Ctx) {
 		at = store.NoExpire
 	}
 	put(c, key, &v, at)
-	if f.LFU() {
-		if o.freq >= 0 {
-			c.Txn.SetFreq(key, uint8(o.freq))
-		}
-	} else if o.idle >= 0 {
+	if o.idle >= 0 {
 		c.Txn.SetIdle(key, o.idle)
+	}
+	if o.freq >= 0 {
+		c.Txn.SetFreq(key, uint8(o.freq))
 	}
 	c.Created(key)
 	c.Notify(command.EventGeneric, "restore", key)

@@ -1,7 +1,9 @@
 package generic
 
 import (
+	"bytes"
 	"math"
+	"slices"
 	"strconv"
 
 	"github.com/sextantdb/sextant/resp"
@@ -100,7 +102,9 @@ func (f family) expireGeneric(c *command.Ctx, base, unit int64) {
 	case 4:
 		c.PropagateAs(wordPExpireAt, key, when, c.Argv[3])
 	default:
-		c.PropagateAs(append([][]byte{wordPExpireAt, key, when}, c.Argv[3:]...)...)
+		argv := slices.Clone(c.Argv)
+		argv[0], argv[2] = wordPExpireAt, bytes.Clone(when)
+		c.PropagateAs(argv...)
 	}
 }
 

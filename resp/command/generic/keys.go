@@ -61,19 +61,13 @@ func randomkey(c *command.Ctx) {
 	}
 }
 
-// gone reports whether the time of e has come, for visits that show keys as they are.
-func gone(c *command.Ctx, e store.Entry) bool {
-	at := e.ExpireAt()
-	return at != store.NoExpire && at < c.Txn.Now()
-}
-
 func keys(c *command.Ctx) {
 	pattern := c.Argv[1]
 	all := len(pattern) == 1 && pattern[0] == '*'
 	m := c.Out.Defer()
 	n := 0
 	c.Txn.Keys(func(e store.Entry) bool {
-		if (all || glob.Match(pattern, e.Key())) && !gone(c, e) {
+		if all || glob.Match(pattern, e.Key()) {
 			c.Out.Bulk(e.Key())
 			n++
 		}
@@ -120,12 +114,10 @@ func scan(c *command.Ctx) {
 			return
 		}
 	}
-	var found, expired names
+	var found names
 	cursor = c.Txn.Scan(cursor, int(min(count, math.MaxInt32)), nil, func(e store.Entry) {
 		switch {
 		case pattern != nil && !glob.Match(pattern, e.Key()):
-		case gone(c, e):
-			expired.add(e.Key())
 		case typed && (!known || e.Type() != typ):
 		default:
 			found.add(e.Key())
@@ -135,8 +127,6 @@ func scan(c *command.Ctx) {
 	c.Out.BulkUint(cursor)
 	c.Out.Array(len(found.ends))
 	found.each(c.Out.Bulk)
-	// Looking a key up whose time has come deletes it. The scan itself must not change anything.
-	expired.each(func(key []byte) { c.Txn.Exists(key) })
 }
 
 // names is a list of names in one piece of memory.
