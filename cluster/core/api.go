@@ -202,8 +202,12 @@ type Save struct {
 // RoleChange tells the data side what to be.
 type RoleChange struct {
 	Role topology.Role
-	// Primary and its address, when a replica knows them.
+	// Primary and its address, when a replica knows them. Zero: follow nobody and keep the
+	// data; the primary of record has restarted without its data, or this node has.
 	Primary bus.NodeID
+	// PrimaryInc is the incarnation whose data may be copied. The replication link must ask for
+	// it and refuse another: the bus may hear of a restart later than the link does (H5).
+	PrimaryInc uint64
 	IP      string
 	Port    uint16
 	TLSPort uint16

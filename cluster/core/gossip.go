@@ -350,6 +350,7 @@ func (m *Machine) learnVoters(ver uint64, set []bus.NodeID) {
 	sort.Slice(m.voters, func(i, j int) bool { return m.voters[i].Less(m.voters[j]) })
 	m.event(EvVoterSet, bus.NodeID{}, 0, "voter set %d has %d members: %s", ver, len(set), shorts(m.voters))
 	m.save("voters")
+	m.change.goneAt = 0
 	m.lead.newVersion(m)
 	m.prop.newVersion(m)
 	m.form.lock, m.form.mine = nil, nil

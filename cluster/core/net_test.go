@@ -318,7 +318,7 @@ func (x *tnode) tickData(m *Machine) {
 			x.dial()
 			if x.role.Role == topology.RoleReplica {
 				p := n.byID(x.role.Primary)
-				ok := p != nil && n.reach(x, p) && !p.paused && p.role.Role == topology.RolePrimary
+				ok := p != nil && n.reach(x, p) && !p.paused && p.role.Role == topology.RolePrimary && p.m.inc == x.role.PrimaryInc
 				x.local.LinkUp = ok
 				if ok {
 					x.local.Offset, x.local.ReplID, x.local.Synced = p.local.Offset, p.local.ReplID, true

@@ -171,12 +171,22 @@ func (m *Machine) deriveRole() {
 	}
 	if m.isReplica() {
 		r.Role, r.Primary = topology.RoleReplica, m.myPrimary()
-		if p := m.find(r.Primary); p != nil {
-			r.IP, r.Port, r.TLSPort = p.row.IP, p.row.Port, p.row.TLSPort
+		p := m.find(r.Primary)
+		switch {
+		case p == nil:
+		case m.formed() && p.statInc > rec.Primary.Inc && !rec.IsZero() && !m.off(AblateNoIncarnation):
+			r.Primary = bus.NodeID{} // it restarted without its data: whoever has data must keep it (H5)
+		default:
+			r.IP, r.Port, r.TLSPort, r.PrimaryInc = p.row.IP, p.row.Port, p.row.TLSPort, p.statInc
 			if r.IP == "" {
 				r.IP = p.seenIP
 			}
+			if m.formed() && !rec.IsZero() {
+				r.PrimaryInc = rec.Primary.Inc
+			}
 		}
+	} else if m.formed() && rec.Primary.ID == m.self && rec.Primary.Inc != m.inc && !m.off(AblateNoIncarnation) {
+		r.Role = topology.RoleReplica // in the record, but not in this life: wait for the voters
 	}
 	// The epoch alone is no change of role: BUMPEPOCH must not restart replication.
 	same := m.lastRole

@@ -338,6 +338,7 @@ func (m *Machine) voterAccept(p *peer, b *bus.Accept) {
 // restarted: p runs as a new incarnation, so its old process is gone and whatever it leased
 // cannot be used any more. Its replicas need not wait for the lease to run out.
 func (m *Machine) restarted(p *peer) {
+	m.roleDirt = true
 	for i := range m.vote.regs {
 		r := &m.vote.regs[i]
 		if r.Rec.Primary.ID == p.row.ID && p.statInc > r.Rec.Primary.Inc {
