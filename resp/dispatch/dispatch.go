@@ -25,6 +25,9 @@ type Options struct {
 	Loops int
 	// Clock returns nanoseconds that only go up, for durations. nil: the system's.
 	Clock func() int64
+	// LazyExpire and LazyEvict say that expired and evicted keys leave as UNLINK instead of DEL
+	// (lazyfree-lazy-expire, lazyfree-lazy-eviction). nil: DEL.
+	LazyExpire, LazyEvict func() bool
 	// OtherBytes is the memory in use outside the keyspace that counts towards maxmemory.
 	OtherBytes func() int64
 }
@@ -42,6 +45,8 @@ type Dispatcher struct {
 	clock    func() int64
 	other    func() int64
 	workers  []*worker // one per loop
+
+	lazyExpire, lazyEvict func() bool
 
 	gates   atomic.Uint32 // set of Gate
 	view    atomic.Uint32 // store.View of ordinary clients
@@ -90,6 +95,7 @@ func New(o Options) *Dispatcher {
 	if d.other == nil {
 		d.other = func() int64 { return 0 }
 	}
+	d.lazyExpire, d.lazyEvict = o.LazyExpire, o.LazyEvict
 	d.expire.Store(true)
 	d.mu.clients = map[int64]*client{}
 	for i := range max(o.Loops, 1) {
@@ -113,6 +119,17 @@ func (d *Dispatcher) Commands() (n int64) {
 		n += w.commands.Load()
 	}
 	return n
+}
+
+// deletion is the command by which an expired key leaves, evictWord that of an evicted one.
+func (d *Dispatcher) deletion() []byte  { return lazyWord(d.lazyExpire) }
+func (d *Dispatcher) evictWord() []byte { return lazyWord(d.lazyEvict) }
+
+func lazyWord(lazy func() bool) []byte {
+	if lazy != nil && lazy() {
+		return unlinkWord
+	}
+	return delWord
 }
 
 // Fence returns when every call that began before it has ended: whoever publishes a new view

@@ -69,14 +69,13 @@ func (w *worker) publishExpired() {
 	e.Clear()
 	e.Off = !w.d.sink.Active()
 	for _, k := range w.txn.Expired() {
-		e.Append(k.DB, delWord, k.Key)
+		e.Append(k.DB, w.d.deletion(), k.Key)
 		w.note(command.EventExpired, "expired", k.DB, k.Key)
 	}
 	w.txn.ClearExpired()
 	if !e.Empty() {
 		e.Apart = true
 		w.d.sink.Append(e)
-		e.Apart = false
 	}
 }
 
@@ -136,7 +135,7 @@ func (w *worker) evict(db int, key []byte) {
 	e.Off = !w.d.sink.Active()
 	if w.txn.Delete(key) {
 		w.d.Stats.Evicted.Inc()
-		e.Append(db, delWord, key)
+		e.Append(db, w.d.evictWord(), key)
 		w.note(command.EventEvicted, "evicted", db, key)
 	}
 	if !e.Empty() {

@@ -42,7 +42,7 @@ type keyEvent struct {
 	begin, end int // of the key in worker.names
 }
 
-var delWord = []byte("DEL")
+var delWord, unlinkWord = []byte("DEL"), []byte("UNLINK")
 
 func newWorker(d *Dispatcher, index int) *worker {
 	w := &worker{d: d, index: index}
@@ -197,6 +197,7 @@ func (w *worker) execute(c *client, cmd *command.Command, argv [][]byte, flags c
 	ctx.Effects.Off = c.trusted || !d.sink.Active()
 	w.call(cmd, argv)
 	if !ctx.Effects.Empty() {
+		ctx.Effects.Apart = cmd.Flags&command.TouchesArbitraryKeys != 0
 		c.sess.WriteOffset = d.sink.Append(&ctx.Effects)
 	}
 	w.txn.End()
@@ -264,7 +265,7 @@ func (w *worker) add(cmd *command.Command, argv [][]byte, one bool) resp.Error {
 // call runs one command inside the held stripes and settles what it propagates.
 func (w *worker) call(cmd *command.Command, argv [][]byte) {
 	ctx := &w.ctx
-	dirty, base := w.txn.Dirty(), len(ctx.Effects.Marks)
+	dirty, base, events := w.txn.Dirty(), len(ctx.Effects.Marks), len(w.events)
 	ctx.Reset(cmd, argv)
 	w.client.sess.SetLastCommand(cmd.LowerNameRef())
 	start := w.d.clock()
@@ -275,24 +276,25 @@ func (w *worker) call(cmd *command.Command, argv [][]byte) {
 		w.d.Stats.ErrorReplies.Inc()
 	}
 	w.d.observer.Called(w.index, ctx, ns)
-	w.settle(dirty, base)
+	w.settle(dirty, base, events)
 }
 
 // settle decides what a finished command sends to the stream: deletions of the keys it found
 // expired, then what it asked for itself, or else the call as written if it changed anything.
-func (w *worker) settle(dirty int64, base int) {
+func (w *worker) settle(dirty int64, base, events int) {
 	ctx := &w.ctx
 	changed := w.txn.Dirty() != dirty
 	if expired := w.txn.Expired(); len(expired) > 0 {
-		w.settleExpired(expired, base)
+		w.settleExpired(expired, base, events)
 	}
 	if changed && !ctx.Quiet() && ctx.Cmd.Flags&(command.Write|command.MayReplicate) != 0 {
 		ctx.Effects.Append(w.client.sess.DB(), ctx.Argv...)
 	}
 }
 
-// settleExpired puts a DEL per expired key before the effects from base on.
-func (w *worker) settleExpired(expired []store.KeyNote, base int) {
+// settleExpired puts a deletion per expired key before the effects from base on, and its event
+// before those from events on.
+func (w *worker) settleExpired(expired []store.KeyNote, base, events int) {
 	ctx := &w.ctx
 	e := &ctx.Effects
 	if !e.Off {
@@ -305,7 +307,7 @@ func (w *worker) settleExpired(expired []store.KeyNote, base int) {
 		marks := append(w.spare.Marks, e.Marks[base:]...)
 		e.Buf, e.Marks = e.Buf[:begin], e.Marks[:base]
 		for _, k := range expired {
-			e.Append(k.DB, delWord, k.Key)
+			e.Append(k.DB, w.d.deletion(), k.Key)
 		}
 		shift := len(e.Buf) - begin
 		e.Buf = append(e.Buf, own...)
@@ -314,9 +316,12 @@ func (w *worker) settleExpired(expired []store.KeyNote, base int) {
 		}
 		w.spare.Buf, w.spare.Marks = own, marks
 	}
+	later := append([]keyEvent(nil), w.events[events:]...)
+	w.events = w.events[:events]
 	for _, k := range expired {
 		w.note(command.EventExpired, "expired", k.DB, k.Key)
 	}
+	w.events = append(w.events, later...)
 	w.txn.ClearExpired()
 }
 
