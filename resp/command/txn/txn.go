@@ -59,7 +59,8 @@ func multi(c *command.Ctx) {
 }
 
 // exec runs the queue. The stripes of its keys and of the watched keys are held from before
-// the watches are compared until after the last command, so nothing comes between.
+// the watches are compared until after the last command, so nothing comes between. EXEC itself
+// is no write: each queued command propagates its own effect.
 func exec(c *command.Ctx) {
 	if !c.Sess.Has(session.Multi) {
 		c.Fail(resp.ErrExecWithoutMulti)
@@ -78,7 +79,6 @@ func exec(c *command.Ctx) {
 		for _, q := range queue {
 			c.Call(q.Cmd.(*command.Command), q.Argv)
 		}
-		c.DontPropagate() // the queued commands have, each for itself
 	}
 	c.Sess.EndMulti()
 }

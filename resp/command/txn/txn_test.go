@@ -1,6 +1,7 @@
 package txn_test
 
 import (
+	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -45,5 +46,38 @@ func TestNoWatchIsLeftBehind(t *testing.T) {
 			assert.Zero(t, b.Watched(), "%v", end)
 			assert.Zero(t, a.Session().QueueLen())
 		}
+	}
+}
+
+// Giving a watch back needs the stripe of its key: what ends watching says so by its flags.
+// The race detector sees it if one does not.
+func TestWatchesAreEndedUnderTheirStripes(t *testing.T) {
+	b := commandtest.New(t, setup(nil)...)
+	keys := []string{"a", "b", "c", "d", "e"}
+	b.Client(0).Do("MSET", "a", "1", "b", "1", "c", "1", "d", "1", "e", "1")
+	var clients sync.WaitGroup
+	for i := range 3 {
+		c := b.Client(0)
+		clients.Go(func() {
+			for n := range 60 {
+				c.Do(append([]string{"WATCH"}, keys...)...)
+				c.Do("SET", keys[(n+i)%5], "1")
+				switch n % 3 {
+				case 0:
+					c.Do("UNWATCH")
+				case 1:
+					c.Do("MULTI")
+					c.Do("DISCARD")
+				case 2:
+					c.Do("MULTI")
+					c.Do("EXEC")
+				}
+			}
+		})
+	}
+	clients.Wait()
+	assert.Zero(t, b.Watched())
+	for _, name := range []string{"EXEC", "DISCARD", "UNWATCH"} {
+		assert.NotZero(t, b.Table.Get(name).Flags&command.Watched, name)
 	}
 }
