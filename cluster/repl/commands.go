@@ -1,0 +1,440 @@
+package repl
+
+import (
+	"math"
+	"net"
+	"strconv"
+
+	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/session"
+)
+
+// Commands is the replication family of the command table.
+func (e *Engine) Commands() []command.Command {
+	return []command.Command{
+		{
+			Name: "PSYNC", Since: "2.8.0", Group: command.Server, Arity: -3,
+			Flags: command.NoAsyncLoading | command.Admin | command.NoMulti | command.NoScript,
+			Args:  "replicationid offset:int [FAILOVER]", Reply: "none",
+			Doc: command.Doc{Summary: "Asks for the replication stream, from a place in it or with a whole copy first. Replicas send it.", SysCmd: true},
+			Run: e.psync,
+		},
+		{
+			Name: "SYNC", Since: "1.0.0", Group: command.Server, Arity: 1,
+			Flags: command.NoAsyncLoading | command.Admin | command.NoMulti | command.NoScript,
+			Reply: "none",
+			Doc:   command.Doc{Summary: "Asks for a whole copy and then the replication stream, in the oldest form. Replicas send it.", SysCmd: true},
+			Run:   e.psync,
+		},
+		{
+			Name: "REPLCONF", Since: "3.0.0", Group: command.Server, Arity: -1,
+			Flags: command.Admin | command.NoScript | command.Loading | command.Stale | command.AllowBusy,
+			Args:  "[option value]...", Reply: "OK",
+			Doc: command.Doc{Summary: "Tells a primary about a replica, and how far it is. Replicas send it.", SysCmd: true},
+			Run: e.replconf,
+		},
+		{
+			Name: "ROLE", Since: "2.8.12", Group: command.Server, Arity: 1,
+			Flags: command.NoScript | command.Loading | command.Stale | command.Fast | command.InSentinel,
+			Reply: "[any...]", ACL: command.CatAdmin | command.CatDangerous,
+			Doc: command.Doc{Summary: "Tells whether the node is a primary or a replica, and how its replication stands.", Complexity: "O(1)"},
+			Run: e.role,
+		},
+		{
+			Name: "REPLICAOF", Since: "5.0.0", Group: command.Server, Arity: 3,
+			Flags: command.NoAsyncLoading | command.Admin | command.NoScript | command.Stale,
+			Args:  "host port", Reply: "simple",
+			Doc: command.Doc{Summary: "Makes the node a replica of another, or with NO ONE a primary.", Complexity: "O(1)"},
+			Run: e.replicaof,
+		},
+		{
+			Name: "SLAVEOF", Since: "1.0.0", Group: command.Server, Arity: 3,
+			Flags: command.NoAsyncLoading | command.Admin | command.NoScript | command.Stale,
+			Args:  "host port", Reply: "simple",
+			Doc: command.Doc{Summary: "Makes the node a replica of another, or with NO ONE a primary.", Complexity: "O(1)", Deprecated: "5.0.0", ReplacedBy: "`REPLICAOF`"},
+			Run: e.replicaof,
+		},
+		{
+			Name: "WAIT", Since: "3.0.0", Group: command.Generic, Arity: 3, Flags: command.Blocking,
+			Args: "numreplicas:int timeout:int", Reply: "int", ACL: command.CatConnection,
+			Tips: []string{"request_policy:all_shards", "response_policy:agg_min"},
+			Doc:  command.Doc{Summary: "Waits until so many replicas have received all earlier writes of this connection.", Complexity: "O(1)"},
+			Run:  e.waitCommand,
+		},
+		{
+			Name: "WAITAOF", Since: "7.2.0", Group: command.Generic, Arity: 4, Flags: command.NoScript | command.Blocking,
+			Args: "numlocal:int numreplicas:int timeout:int", Reply: "[int, int]", ACL: command.CatConnection,
+			Tips: []string{"request_policy:all_shards", "response_policy:agg_min"},
+			Doc:  command.Doc{Summary: "Waits until all earlier writes of this connection are in the append-only files of this node and so many replicas.", Complexity: "O(1)"},
+			Run:  e.waitaofCommand,
+		},
+	}
+}
+
+// shakeOf is the handshake of a client, made if it is new. REQUIRES: e.mu.
+func (e *Engine) shakeOf(id int64) *handshake {
+	if h := e.handshakes[id]; h != nil {
+		return h
+	}
+	if len(e.shakeOrder) >= maxHandshakes {
+		delete(e.handshakes, e.shakeOrder[0])
+		e.shakeOrder = e.shakeOrder[1:]
+		e.Counters.HandshakesEvicted.Inc()
+	}
+	h := new(handshake)
+	e.handshakes[id] = h
+	e.shakeOrder = append(e.shakeOrder, id)
+	return h
+}
+
+// Forget drops what a client said with REPLCONF; the node may call it when one disconnects.
+func (e *Engine) Forget(sessionID int64) {
+	e.mu.Lock()
+	e.takeShake(sessionID)
+	e.mu.Unlock()
+}
+
+// takeShake removes and returns a client's handshake. REQUIRES: e.mu.
+func (e *Engine) takeShake(id int64) (h handshake) {
+	if p := e.handshakes[id]; p != nil {
+		h = *p
+		delete(e.handshakes, id)
+		for i := range e.shakeOrder {
+			if e.shakeOrder[i] == id {
+				e.shakeOrder = append(e.shakeOrder[:i:i], e.shakeOrder[i+1:]...)
+				break
+			}
+		}
+	}
+	return h
+}
+
+const (
+	errFailoverToPrimary resp.Error = "ERR PSYNC FAILOVER can't be sent to a master."
+	errFailoverReplID    resp.Error = "ERR PSYNC FAILOVER replid must match my replid."
+	errFilterNeedsEOF    resp.Error = "ERR Filtered replica requires EOF capability"
+	errFilterMissing     resp.Error = "ERR Missing rdb-filter-only values"
+	errReplicaClient     resp.Error = "ERR Command is not valid when client is a replica."
+	errMasterPort        resp.Error = "ERR Invalid master port"
+)
+
+// psync runs PSYNC and SYNC: it takes the connection over.
+func (e *Engine) psync(c *command.Ctx) {
+	if c.Sess.Any(session.Replica | session.Monitor) {
+		return
+	}
+	partial := len(c.Argv) > 1
+	var id string
+	var asked int64
+	if partial {
+		id = string(c.Argv[1])
+		if len(c.Argv) > 3 && equalFold(string(c.Argv[3]), "failover") {
+			e.emit(EvRole, "Failover request received for replid %s.", id)
+			h, _ := e.Stream.History()
+			switch {
+			case !e.replica.Load():
+				c.Fail(errFailoverToPrimary)
+				return
+			case e.deps.ClusterMode || !equalFold(id, h.ID):
+				c.Fail(errFailoverReplID)
+				return
+			}
+			e.Promote(c.Nested > 0)
+			e.emit(EvRole, "MASTER MODE enabled (failover request from '%s')", clientOf(c))
+		}
+	}
+	e.mu.Lock()
+	ready := !e.replica.Load() || e.link != nil && linkState(e.link.state.Load()) == linkConnected
+	h := handshake{}
+	if p := e.handshakes[c.Sess.ID]; p != nil {
+		h = *p
+	}
+	e.mu.Unlock()
+	switch {
+	case !ready:
+		c.Fail(resp.ErrNoMasterLink)
+		return
+	case (h.skipData || h.skipFunc) && !h.eof:
+		c.Fail(errFilterNeedsEOF)
+		return
+	}
+	if partial {
+		n, err := strconv.ParseInt(string(c.Argv[2]), 10, 64)
+		if err != nil {
+			e.warn(EvReplicaAsks, "Replica %s asks for synchronization but with a wrong offset", clientOf(c))
+			c.Fail(resp.ErrNotInteger)
+			return
+		}
+		asked = n
+	}
+	conn, unread, unsent, err := e.deps.Detach(c)
+	if err != nil {
+		c.Fail(resp.Errorf("ERR %v", err))
+		return
+	}
+	e.mu.Lock()
+	e.takeShake(c.Sess.ID)
+	e.mu.Unlock()
+	c.Sess.Set(session.Replica)
+
+	name := (&Replica{handshake: h, remoteIP: hostOf(conn)}).name()
+	e.emit(EvReplicaAsks, "Replica %s asks for synchronization", name)
+	if partial {
+		if e.tryPartial(h, name, id, asked, conn, unread, unsent) {
+			return
+		}
+		if id == "" || id[0] != '?' {
+			e.Counters.SyncPartialErr.Inc()
+		}
+	}
+	e.Counters.SyncFull.Inc()
+	e.admit(conn, unread, unsent, h, !partial, nil, "")
+	e.ensureBacklog()
+	e.emit(EvFullSync, "Delay next BGSAVE for diskless SYNC")
+	e.kickSyncs()
+}
+
+// tryPartial continues a replica from the backlog if its history is ours and the bytes are
+// still here.
+func (e *Engine) tryPartial(h handshake, name, id string, asked int64, conn net.Conn, unread, unsent []byte) bool {
+	if id != "" && id[0] == '?' {
+		e.emit(EvPartialRefused, "Full resync requested by replica %s", name)
+		return false
+	}
+	cursor, now, why := e.Stream.resume(id, asked-1, asked)
+	if cursor == nil {
+		if why != lackOfBacklog {
+			e.emit(EvPartialRefused, "%s", why)
+			return false
+		}
+		e.emit(EvPartialRefused, "Unable to partial resync with replica %s for lack of backlog (Replica request was: %d).", name, asked)
+		if asked > e.Stream.Offset() {
+			e.warn(EvPartialRefused, "Warning: replica %s tried to PSYNC with an offset that is greater than the master replication offset.", name)
+		}
+		return false
+	}
+	line := "+CONTINUE\r\n"
+	if h.psync2 {
+		line = "+CONTINUE " + now + "\r\n"
+	}
+	e.Counters.SyncPartialOK.Inc()
+	length := e.Stream.Offset() - (asked - 1)
+	e.admit(conn, unread, unsent, h, false, cursor, line)
+	e.emit(EvPartialOK, "Partial resynchronization request from %s accepted. Sending %d bytes of backlog starting from offset %d.", name, length, asked)
+	return true
+}
+
+func clientOf(c *command.Ctx) string {
+	if c.Conn == nil {
+		return "id=" + strconv.FormatInt(c.Sess.ID, 10)
+	}
+	return "id=" + strconv.FormatInt(c.Sess.ID, 10) + " addr=" + c.Conn.Addr()
+}
+
+func (e *Engine) replconf(c *command.Ctx) {
+	if len(c.Argv)%2 == 0 {
+		c.Fail(resp.ErrSyntax)
+		return
+	}
+	for i := 1; i < len(c.Argv); i += 2 {
+		option, value := string(c.Argv[i]), c.Argv[i+1]
+		switch {
+		case equalFold(option, "ack"):
+			return // only a replica's own connection may say this; it is answered with silence
+		case equalFold(option, "getack"):
+			e.mu.Lock()
+			l := e.link
+			e.mu.Unlock()
+			if l != nil {
+				l.askAck()
+			}
+			return
+		}
+		e.mu.Lock()
+		err := e.shakeOf(c.Sess.ID).set(option, value)
+		e.mu.Unlock()
+		if err != "" {
+			c.Fail(err)
+			return
+		}
+	}
+	c.Out.OK()
+}
+
+// set takes one option of REPLCONF.
+func (h *handshake) set(option string, value []byte) resp.Error {
+	switch {
+	case equalFold(option, "listening-port"):
+		port, err := strconv.ParseInt(string(value), 10, 64)
+		if err != nil {
+			return resp.ErrNotInteger
+		}
+		h.port = int(port)
+	case equalFold(option, "ip-address"):
+		if len(value) >= 256 {
+			return resp.Errorf("ERR REPLCONF ip-address provided by replica instance is too long: %d bytes", len(value))
+		}
+		h.ip = string(value)
+	case equalFold(option, "capa"):
+		h.eof = h.eof || equalFold(string(value), "eof")
+		h.psync2 = h.psync2 || equalFold(string(value), "psync2")
+	case equalFold(option, "version"):
+		h.version = string(value)
+	case equalFold(option, "rdb-only"):
+		n, err := strconv.ParseInt(string(value), 10, 64)
+		if err != nil {
+			return resp.ErrNotInteger
+		}
+		if n != 0 && n != 1 {
+			return resp.ErrRange(0, 1)
+		}
+		h.rdbOnly = n == 1
+	case equalFold(option, "rdb-filter-only"):
+		words, ok := resp.SplitArgs(value, nil)
+		if !ok {
+			return errFilterMissing
+		}
+		h.skipData, h.skipFunc = true, true
+		for _, w := range words {
+			if !equalFold(string(w), "functions") {
+				return resp.Errorf("ERR Unsupported rdb-filter-only option: %s", w)
+			}
+			h.skipFunc = false
+		}
+	default:
+		return resp.Errorf("ERR Unrecognized REPLCONF option: %s", option)
+	}
+	return ""
+}
+
+func (e *Engine) replicaof(c *command.Ctx) {
+	if e.deps.ClusterMode {
+		c.Fail(resp.ErrReplicaofInCluster)
+		return
+	}
+	host := string(c.Argv[1])
+	nested := c.Nested > 0
+	if equalFold(host, "no") && equalFold(string(c.Argv[2]), "one") {
+		if e.Promote(nested) {
+			e.emit(EvRole, "MASTER MODE enabled (user request from '%s')", clientOf(c))
+		}
+		c.Out.OK()
+		return
+	}
+	if c.Sess.Has(session.Replica) {
+		c.Fail(errReplicaClient)
+		return
+	}
+	port, err := strconv.ParseInt(string(c.Argv[2]), 10, 64)
+	if err != nil || port < 0 || port > 65535 {
+		c.Fail(errMasterPort)
+		return
+	}
+	if !e.Follow(host, int(port), nested) {
+		e.emit(EvRole, "REPLICAOF would result into synchronization with the master we are already connected with. No operation performed.")
+		c.Out.Simple("OK Already connected to specified master")
+		return
+	}
+	e.emit(EvRole, "REPLICAOF %s:%d enabled (user request from '%s')", host, port, clientOf(c))
+	c.Out.OK()
+}
+
+func (e *Engine) role(c *command.Ctx) {
+	out := c.Out
+	offset := e.Stream.Offset()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if l := e.link; l != nil {
+		out.Array(5)
+		out.BulkString("slave")
+		out.BulkString(l.host)
+		out.Int(int64(l.port))
+		state := linkState(l.state.Load())
+		out.BulkString(state.role())
+		if state != linkConnected {
+			offset = -1
+		}
+		out.Int(offset)
+		return
+	}
+	out.Array(3)
+	out.BulkString("master")
+	out.Int(offset)
+	m := out.Defer()
+	n := 0
+	for _, r := range e.replicas {
+		if r.state != replicaOnline {
+			continue
+		}
+		n++
+		out.Array(3)
+		out.BulkString(r.address())
+		out.BulkString(strconv.Itoa(r.port))
+		out.BulkInt(r.ackOff)
+	}
+	out.EndArray(m, n)
+}
+
+// timeoutOf reads a timeout in milliseconds as Redis does.
+func timeoutOf(b []byte) (int64, resp.Error) {
+	n, err := strconv.ParseInt(string(b), 10, 64)
+	switch {
+	case err != nil:
+		return 0, resp.ErrTimeoutNotInteger
+	case n < 0:
+		return 0, resp.ErrTimeoutNegative
+	case n > math.MaxInt64/2:
+		return 0, resp.ErrTimeoutOutOfRange
+	}
+	return n, ""
+}
+
+func (e *Engine) waitCommand(c *command.Ctx) {
+	if e.replica.Load() {
+		c.Fail(resp.ErrWaitOnReplica)
+		return
+	}
+	n, err := strconv.ParseInt(string(c.Argv[1]), 10, 64)
+	if err != nil {
+		c.Fail(resp.ErrNotInteger)
+		return
+	}
+	timeout, bad := timeoutOf(c.Argv[2])
+	if bad != "" {
+		c.Fail(bad)
+		return
+	}
+	e.wait(c, &waiter{replicas: int(min(n, math.MaxInt32))}, timeout)
+}
+
+func (e *Engine) waitaofCommand(c *command.Ctx) {
+	local, err := strconv.ParseInt(string(c.Argv[1]), 10, 64)
+	if err != nil {
+		c.Fail(resp.ErrNotInteger)
+		return
+	}
+	if local < 0 || local > 1 {
+		c.Fail(resp.ErrRange(0, 1))
+		return
+	}
+	n, err := strconv.ParseInt(string(c.Argv[2]), 10, 64)
+	if err != nil || n < 0 {
+		c.Fail(resp.ErrMustBePositive)
+		return
+	}
+	timeout, bad := timeoutOf(c.Argv[3])
+	if bad != "" {
+		c.Fail(bad)
+		return
+	}
+	if e.replica.Load() {
+		c.Fail(resp.ErrWaitAOFOnReplica)
+		return
+	}
+	if _, on := e.fsynced(); local > 0 && !on {
+		c.Fail(resp.ErrWaitAOFNoAOF)
+		return
+	}
+	e.wait(c, &waiter{aof: true, local: int(local), replicas: int(min(n, math.MaxInt32))}, timeout)
+}

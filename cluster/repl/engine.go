@@ -1,0 +1,604 @@
+package repl
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/store/rdb"
+	"github.com/sextantdb/sextant/store/stat"
+)
+
+// Deps is what the node gives an Engine. Immutable. Only Fsynced and Dial may be nil.
+type Deps struct {
+	// Listen takes events for the log and the metrics.
+	Listen Listener
+	// Rand is where replication ids and end marks come from.
+	Rand io.Reader
+	// Now is the wall clock in Unix ms.
+	Now func() int64
+	// ClusterMode refuses REPLICAOF: the cluster says whom to follow.
+	ClusterMode bool
+
+	// Detach takes a client's connection out of its event loop for good: what was read and
+	// not used yet, and what was not written yet. It is called from a handler.
+	Detach func(c *command.Ctx) (conn net.Conn, unread, unsent []byte, err error)
+	// Exclusive runs f with every stripe held. Roles change inside it: whoever writes must look
+	// at IsReplica again once it holds its stripes.
+	Exclusive func(f func())
+	// Save writes the data set as of one instant as RDB; see SaveRequest.
+	Save func(ctx context.Context, w io.Writer, req SaveRequest) error
+	// Target takes the data set of a full sync.
+	Target Target
+	// Apply executes our primary's commands.
+	Apply Applier
+	// Dial opens the connection to our primary; nil: TCP from Options.BindSource.
+	Dial func(ctx context.Context, addr, bindSource string) (net.Conn, error)
+	// Fsynced is the offset up to which the append-only file is on disk; nil or false: it is off.
+	Fsynced func() (int64, bool)
+}
+
+// SaveRequest asks for one RDB. Save may wait until another snapshot has ended, or ctx has.
+type SaveRequest struct {
+	// SkipData and SkipFunctions leave that part out (REPLCONF rdb-filter-only).
+	SkipData, SkipFunctions bool
+	// Quiesce must be called right before the stripes are taken for the cut, and what it
+	// returns after they were given back.
+	Quiesce func() (release func())
+	// Cut must be called once with every stripe held. It returns what belongs into the head.
+	Cut func() rdb.Replication
+}
+
+// Applier executes the stream of our primary: as the primary's commands, without the gates that
+// refuse clients, without propagating what they do. One goroutine calls it, in order.
+type Applier interface {
+	// Apply executes one command. MULTI, EXEC and SELECT come too; a transaction takes effect at
+	// its EXEC. argv is valid during the call. An error says that the command failed here.
+	Apply(argv [][]byte) error
+	// Reset forgets an unfinished transaction and makes db the current database.
+	Reset(db int)
+}
+
+// Counters count since the start or CONFIG RESETSTAT; the first three are fields of INFO stats.
+type Counters struct {
+	SyncFull, SyncPartialOK, SyncPartialErr stat.Counter
+	ReplicasDropped                         stat.Counter // by us: output limit, timeout
+	InputBytes, OutputBytes                 stat.Counter // of replication connections
+	ApplyErrors                             stat.Counter
+	LinkAttempts                            stat.Counter
+	HandshakesEvicted                       stat.Counter
+}
+
+// Engine is replication of one node.
+type Engine struct {
+	// Stream is dispatch's Sink.
+	Stream *Stream
+	// Counters count.
+	Counters Counters
+
+	deps Deps
+	opts atomic.Pointer[Options]
+
+	replica atomic.Bool // we follow a primary; written under roleMu and all stripes
+	paused  atomic.Bool // PauseFeed
+	lag     atomic.Bool // wake: getack is wanted
+	good    atomic.Int32
+
+	quit    chan struct{} // closed by Close
+	kick    chan struct{} // capacity 1: fullSync has something to look at
+	control chan func()   // to the control goroutine
+	running sync.WaitGroup
+
+	// roleMu orders changes of role.
+	roleMu sync.Mutex
+
+	// applyMu is held by the link while the data is ahead of the stream's offset, and by
+	// whoever needs both to agree (Quiesce).
+	applyMu sync.Mutex
+
+	mu sync.Mutex
+	// Guarded by mu.
+	started    bool
+	closed     bool
+	valid      bool // the stream's history and offset are those of our data, also for a new primary
+	streamDB   int  // database selected in the primary's stream at Stream.Offset
+	link       *link
+	downSince  int64 // Unix ms the link went down; 0: never was up, or is up
+	replicas   []*Replica
+	nextID     int64
+	lonely     int64 // Unix ms since when there is no replica
+	waiters    []*waiter
+	handshakes map[int64]*handshake
+	shakeOrder []int64
+	lastPing   int64
+}
+
+// New makes an Engine that is a primary without replicas.
+func New(d Deps, o Options) (*Engine, error) {
+	if err := o.Validate(); err != nil {
+		return nil, err
+	}
+	e := &Engine{
+		deps: d, quit: make(chan struct{}), kick: make(chan struct{}, 1), control: make(chan func(), 64),
+		handshakes: map[int64]*handshake{},
+	}
+	e.opts.Store(&o)
+	id, err := e.randomHex()
+	if err != nil {
+		return nil, err
+	}
+	e.Stream = newStream(id, max(o.BacklogBytes, MinBacklogBytes), o.HardLimit)
+	e.lonely = d.Now()
+	return e, nil
+}
+
+// Start begins to work. Follow before it makes a node start as a replica.
+func (e *Engine) Start() {
+	e.mu.Lock()
+	e.started = true
+	l := e.link
+	e.mu.Unlock()
+	e.goes(e.runPump)
+	e.goes(e.runCron)
+	e.goes(e.runSyncs)
+	e.goes(e.runControl)
+	if l != nil {
+		e.goes(func() { l.run(nil) })
+	}
+}
+
+// Close ends all connections and goroutines and waits for them.
+func (e *Engine) Close() {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return
+	}
+	e.closed = true
+	close(e.quit)
+	l := e.link
+	e.mu.Unlock()
+	if l != nil {
+		l.stop()
+	}
+	e.dropAll("")
+	e.running.Wait()
+}
+
+func (e *Engine) goes(f func()) {
+	e.running.Add(1)
+	go func() {
+		defer e.running.Done()
+		f()
+	}()
+}
+
+// Options returns the settings in force.
+func (e *Engine) Options() Options { return *e.opts.Load() }
+
+// Configure replaces the settings (CONFIG SET).
+func (e *Engine) Configure(o Options) error {
+	if err := o.Validate(); err != nil {
+		return err
+	}
+	e.opts.Store(&o)
+	e.Stream.resize(o.BacklogBytes, o.HardLimit)
+	e.kickSyncs()
+	return nil
+}
+
+func (e *Engine) randomHex() (string, error) {
+	var b [20]byte
+	if _, err := io.ReadFull(e.deps.Rand, b[:]); err != nil {
+		return "", fmt.Errorf("drawing a replication id: %w", err)
+	}
+	return hex.EncodeToString(b[:]), nil
+}
+
+// newID is randomHex where there is no way to go on without one.
+func (e *Engine) newID() string {
+	id, err := e.randomHex()
+	if err != nil {
+		panic(err)
+	}
+	return id
+}
+
+// IsReplica reports whether we follow a primary. It changes only while all stripes are held.
+func (e *Engine) IsReplica() bool { return e.replica.Load() }
+
+// Primary is whom we follow, "" when nobody.
+func (e *Engine) Primary() (host string, port int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.link == nil {
+		return "", 0
+	}
+	return e.link.host, e.link.port
+}
+
+// Status is what gates and the cluster machine look at.
+type Status struct {
+	Replica bool
+	// LinkUp: the link to the primary streams. Synced: a whole copy of that primary's data is
+	// held: its first full sync is done, or a partial one was accepted.
+	LinkUp, Synced bool
+	// Syncing: a full sync is being received; Loading: and our data is gone until it is done.
+	Syncing, Loading bool
+	History
+	Offset int64
+	Paused bool
+}
+
+// Status reads the state of now.
+func (e *Engine) Status() Status {
+	st := Status{Replica: e.replica.Load(), Paused: e.paused.Load()}
+	st.History, st.Offset = e.Stream.History()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if l := e.link; l != nil {
+		state := linkState(l.state.Load())
+		st.LinkUp = state == linkConnected
+		st.Syncing = state == linkTransfer
+		st.Loading = l.loading.Load()
+		st.Synced = l.synced.Load()
+	}
+	return st
+}
+
+// Stale reports whether clients' reads must be refused: the link is down and
+// replica-serve-stale-data is no.
+func (e *Engine) Stale() bool {
+	if !e.replica.Load() || e.opts.Load().ServeStale {
+		return false
+	}
+	return !e.Status().LinkUp
+}
+
+// Quiesce waits until our data and the stream's offset agree and keeps it so until release is
+// called. Whoever makes a cut of the data (BGSAVE too) and notes the offset calls it before
+// taking the stripes. On a primary the stripes alone would do.
+func (e *Engine) Quiesce() (release func()) {
+	e.applyMu.Lock()
+	return e.applyMu.Unlock
+}
+
+// Position is what an RDB says about the stream, or nil when the data belongs to no history
+// that somebody could continue. REQUIRES: Quiesce and every stripe.
+func (e *Engine) Position() *rdb.Replication {
+	h, off := e.Stream.History()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.replica.Load() {
+		if !e.valid {
+			return nil
+		}
+		return &rdb.Replication{StreamDB: e.streamDB, ID: h.ID, Offset: off}
+	}
+	if active, _, _, _ := e.Stream.backlogState(); !active {
+		return nil
+	}
+	e.Stream.mu.Lock()
+	db := max(e.Stream.db, 0)
+	e.Stream.mu.Unlock()
+	return &rdb.Replication{StreamDB: db, ID: h.ID, Offset: off}
+}
+
+// Resume continues where the data that was loaded at the start left off: a replica will ask
+// its primary to go on from there, a primary accepts the replicas it had as far as they are
+// not ahead. Call it before Start and, for a replica, before Follow.
+func (e *Engine) Resume(r rdb.Replication, asReplica bool) error {
+	if len(r.ID) != len(NoID) || r.Offset < 0 || r.StreamDB < 0 {
+		return errors.New("the file's replication id, offset or database is not usable")
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if asReplica {
+		e.valid, e.streamDB = true, r.StreamDB
+		e.Stream.restart(History{ID: r.ID, ID2: NoID, Second: -1}, r.Offset, true)
+		return nil
+	}
+	h, _ := e.Stream.History()
+	e.Stream.restart(History{ID: h.ID, ID2: r.ID, Second: r.Offset + 1}, r.Offset, false)
+	e.lonely = e.deps.Now()
+	return nil
+}
+
+// ensureBacklog begins to keep what replicas will need. A primary that kept nothing so far
+// counted nothing either, so its history begins now, under a new id.
+func (e *Engine) ensureBacklog() {
+	if active, _, _, _ := e.Stream.backlogState(); active {
+		return
+	}
+	id := ""
+	if !e.replica.Load() {
+		id = e.newID()
+	}
+	if e.Stream.keep(id) {
+		h, _ := e.Stream.History()
+		e.emit(EvBacklog, "Replication backlog created, my new replication IDs are '%s' and '%s'", h.ID, h.ID2)
+	}
+}
+
+// Follow makes us a replica of host:port. It reports false when we follow it already. Replicas
+// of ours stay: they are disconnected only when our history turns out to be another one.
+// nested says that the caller holds stripes: then it happens right after they are free.
+func (e *Engine) Follow(host string, port int, nested bool) bool {
+	e.mu.Lock()
+	same := e.link != nil && e.link.port == port && equalFold(e.link.host, host)
+	e.mu.Unlock()
+	if same {
+		return false
+	}
+	e.perform(nested, func() { e.follow(host, port) })
+	return true
+}
+
+// Promote makes us a primary with the data we have. The history goes on under a new id, the old
+// one stays valid up to here, so that our siblings can continue with us. It reports false when
+// we are a primary already.
+func (e *Engine) Promote(nested bool) bool {
+	if !e.replica.Load() {
+		return false
+	}
+	e.perform(nested, e.promote)
+	return true
+}
+
+func (e *Engine) perform(nested bool, f func()) {
+	if !nested {
+		f()
+		return
+	}
+	select {
+	case e.control <- f:
+	case <-e.quit:
+	}
+}
+
+func (e *Engine) runControl() {
+	for {
+		select {
+		case f := <-e.control:
+			f()
+		case <-e.quit:
+			return
+		}
+	}
+}
+
+func (e *Engine) follow(host string, port int) {
+	e.roleMu.Lock()
+	defer e.roleMu.Unlock()
+	e.mu.Lock()
+	old := e.link
+	started := e.started
+	e.mu.Unlock()
+	if old != nil {
+		old.stop()
+	} else if !e.replica.Load() {
+		e.deps.Exclusive(func() {
+			e.Stream.relay()
+			e.replica.Store(true)
+		})
+		e.finishWaiters()
+		if started {
+			e.emit(EvLink, "Before turning into a replica, using my own master parameters to synthesize a cached master: I may be able to synchronize with the new master with just a partial transfer.")
+		}
+	}
+	l := newLink(e, host, port)
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		return
+	}
+	if old == nil && started {
+		// We were a primary: the data is the stream's up to here, as a new primary that was our
+		// replica will confirm by knowing the id.
+		e.valid, e.streamDB = true, 0
+	}
+	if old != nil && linkState(old.state.Load()) == linkConnected {
+		e.downSince = e.deps.Now()
+	}
+	e.link = l
+	if started {
+		var prev <-chan struct{}
+		if old != nil {
+			prev = old.done
+		}
+		e.running.Add(1)
+		go func() {
+			defer e.running.Done()
+			l.run(prev)
+		}()
+	}
+	e.mu.Unlock()
+}
+
+func (e *Engine) promote() {
+	e.roleMu.Lock()
+	defer e.roleMu.Unlock()
+	e.mu.Lock()
+	l := e.link
+	started := e.started
+	e.mu.Unlock()
+	if l == nil {
+		return
+	}
+	l.stop()
+	if started {
+		<-l.done // nothing of the old primary is applied from here on
+	}
+	id := e.newID()
+	now := e.deps.Now()
+	e.deps.Exclusive(func() {
+		e.Stream.rename(id, false)
+		e.mu.Lock()
+		e.link, e.valid, e.downSince, e.lonely = nil, false, 0, now
+		e.mu.Unlock()
+		e.replica.Store(false)
+	})
+	h, _ := e.Stream.History()
+	e.emit(EvRole, "Setting secondary replication ID to %s, valid up to offset: %d. New replication ID is %s", h.ID2, h.Second, h.ID)
+	e.dropAll("")
+}
+
+// PauseFeed stops (or resumes) what we put into the stream ourselves, PING and GETACK, so that
+// the offset stands still while writes are paused for a manual failover.
+func (e *Engine) PauseFeed(on bool) { e.paused.Store(on) }
+
+// GoodReplicas is how many replicas are online and lag at most min-replicas-max-lag.
+func (e *Engine) GoodReplicas() int {
+	o := e.opts.Load()
+	if o.MinReplicas == 0 || o.MinReplicasMaxLag == 0 {
+		return 0
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.goodLocked(o)
+}
+
+func (e *Engine) goodLocked(o *Options) (n int) {
+	oldest := e.deps.Now() - o.MinReplicasMaxLag.Milliseconds()
+	for _, r := range e.replicas {
+		if r.state == replicaOnline && r.ackTime >= oldest {
+			n++
+		}
+	}
+	return n
+}
+
+// EnoughReplicas is the gate of min-replicas-to-write. It takes no lock; it is as fresh as the
+// last tick or acknowledgement.
+func (e *Engine) EnoughReplicas() bool {
+	o := e.opts.Load()
+	return o.MinReplicas == 0 || o.MinReplicasMaxLag == 0 || e.replica.Load() || int(e.good.Load()) >= o.MinReplicas
+}
+
+func (e *Engine) refreshGoodLocked() { e.good.Store(int32(e.goodLocked(e.opts.Load()))) }
+
+// runPump wakes the receivers of the stream, and ends those that the stream outran.
+func (e *Engine) runPump() {
+	for {
+		select {
+		case <-e.Stream.wake:
+		case <-e.quit:
+			return
+		}
+		if e.lag.Swap(false) && !e.paused.Load() {
+			e.Stream.control(getackBytes)
+		}
+		for _, c := range e.Stream.pump() {
+			e.dropOverrun(c)
+		}
+	}
+}
+
+func (e *Engine) dropOverrun(c *Cursor) {
+	e.mu.Lock()
+	for _, r := range e.replicas {
+		if r.cursor == c {
+			e.Counters.ReplicasDropped.Inc()
+			e.warn(EvReplicaDropped, "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", r.name())
+			e.dropLocked(r)
+			break
+		}
+	}
+	e.mu.Unlock()
+}
+
+const tick = 100 * time.Millisecond
+
+// runCron is what happens by time.
+func (e *Engine) runCron() {
+	t := time.NewTicker(tick)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+			e.cron(e.deps.Now())
+		case <-e.quit:
+			return
+		}
+	}
+}
+
+func (e *Engine) cron(now int64) {
+	o := e.opts.Load()
+	isReplica := e.replica.Load()
+	offset := e.Stream.Offset()
+	ping, freed := false, false
+	e.mu.Lock()
+	for i := 0; i < len(e.replicas); i++ {
+		if e.expireLocked(e.replicas[i], o, now, offset) {
+			i--
+		}
+	}
+	e.refreshGoodLocked()
+	if len(e.replicas) > 0 {
+		e.lonely = now
+		if now-e.lastPing >= o.PingPeriod.Milliseconds() && !isReplica && !e.paused.Load() {
+			e.lastPing = now
+			ping = true
+		}
+	} else if !isReplica && o.BacklogTTL > 0 && now-e.lonely > o.BacklogTTL.Milliseconds() {
+		if active, _, _, _ := e.Stream.backlogState(); active {
+			freed = e.Stream.forget(e.newID())
+		}
+	}
+	e.mu.Unlock()
+	if ping {
+		e.Stream.control(pingBytes)
+	}
+	if freed {
+		e.emit(EvBacklog, "Replication backlog freed after %d seconds without connected replicas.", int(o.BacklogTTL.Seconds()))
+	}
+	e.kickSyncs()
+}
+
+// expireLocked drops r if it was silent or lagged too long.
+func (e *Engine) expireLocked(r *Replica, o *Options, now, offset int64) bool {
+	if r.state == replicaOnline && !r.prePsync && now-r.ackTime > o.Timeout.Milliseconds() {
+		e.Counters.ReplicasDropped.Inc()
+		e.warn(EvReplicaDropped, "Disconnecting timedout replica (streaming sync): %s", r.name())
+		e.dropLocked(r)
+		return true
+	}
+	if r.cursor == nil {
+		return false
+	}
+	lag := offset - r.cursor.Pos()
+	if o.SoftLimit == 0 || lag <= o.SoftLimit {
+		r.softSince = 0
+	} else if r.softSince == 0 {
+		r.softSince = now
+	}
+	if o.HardLimit > 0 && lag > o.HardLimit || r.softSince != 0 && now-r.softSince > o.SoftTime.Milliseconds() {
+		e.Counters.ReplicasDropped.Inc()
+		e.warn(EvReplicaDropped, "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", r.name())
+		e.dropLocked(r)
+		return true
+	}
+	return false
+}
+
+func (e *Engine) dial(ctx context.Context, host string, port int) (net.Conn, error) {
+	o := e.opts.Load()
+	addr := net.JoinHostPort(host, strconv.Itoa(port))
+	if e.deps.Dial != nil {
+		return e.deps.Dial(ctx, addr, o.BindSource)
+	}
+	d := net.Dialer{}
+	if o.BindSource != "" {
+		d.LocalAddr = &net.TCPAddr{IP: net.ParseIP(o.BindSource)}
+	}
+	return d.DialContext(ctx, "tcp", addr)
+}

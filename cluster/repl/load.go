@@ -1,0 +1,231 @@
+package repl
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/sextantdb/sextant/store/rdb"
+)
+
+// Target is where a full sync goes.
+type Target interface {
+	// Begin makes a data set to load into: beside the one clients see, or in its place, in
+	// which case what was there is gone at once. Databases is how many an RDB may have.
+	Begin(inPlace bool) (Dataset, error)
+	Databases() int
+	// Empty reports whether clients see no key at all.
+	Empty() bool
+	// CanShadow reports whether Begin(false) works.
+	CanShadow() bool
+}
+
+// Dataset is a data set being loaded by one goroutine. Exactly one of Install and Discard ends it.
+type Dataset interface {
+	// Put takes a record of kind KindKey, KindSize or KindFunction.
+	Put(rec *rdb.Record) error
+	// Install makes it what clients see and calls at in the same critical section, with every
+	// stripe held.
+	Install(at func())
+	// Discard forgets it. What clients see stays, or, loaded in place, is empty.
+	Discard()
+}
+
+// fullSync receives a whole copy, makes it our data, and returns what was read behind it.
+func (l *link) fullSync(in *bufio.Reader, id string, offset int64) (rest []byte, err error) {
+	e := l.e
+	line, err := replyLine(in)
+	if err != nil {
+		return nil, fmt.Errorf("I/O error reading bulk count from MASTER: %w", err)
+	}
+	if strings.HasPrefix(line, "-") {
+		return nil, fmt.Errorf("MASTER aborted replication with an error: %s", line[1:])
+	}
+	if !strings.HasPrefix(line, "$") {
+		return nil, fmt.Errorf("Bad protocol from MASTER, the first byte is not '$' (we received '%.40q'), are you sure the host and port are right?", line)
+	}
+	mark, marked := strings.CutPrefix(line, "$EOF:")
+	size := int64(0)
+	if marked {
+		if len(mark) != len(NoID) {
+			return nil, fmt.Errorf("Bad protocol from MASTER: end mark of %d characters", len(mark))
+		}
+	} else if size, err = strconv.ParseInt(line[1:], 10, 64); err != nil || size < 0 {
+		return nil, fmt.Errorf("Bad protocol from MASTER: '%.40q' is not a length", line)
+	}
+	l.size.Store(size)
+	l.read.Store(0)
+	l.set(linkTransfer)
+
+	t := e.deps.Target
+	mode := e.opts.Load().DisklessLoad
+	inPlace := mode == LoadOnEmpty && t.Empty()
+	viaFile := !inPlace && (mode != LoadShadow || !t.CanShadow())
+	how := "to parser"
+	if viaFile {
+		how = "to disk"
+	}
+	if marked {
+		e.emit(EvLoad, "MASTER <-> REPLICA sync: receiving streamed RDB from master with EOF %s", how)
+	} else {
+		e.emit(EvLoad, "MASTER <-> REPLICA sync: receiving %d bytes from master %s", size, how)
+	}
+	src := &bulk{in: in, l: l, marked: marked, mark: mark, left: size}
+	if viaFile {
+		err = l.loadFile(src, id, offset)
+	} else {
+		err = l.load(src, src.finish, inPlace, id, offset)
+	}
+	if err != nil {
+		return nil, err
+	}
+	e.emit(EvLinkUp, "MASTER <-> REPLICA sync: Finished with success")
+	return append(src.over, buffered(in)...), nil
+}
+
+// bulk is the RDB on the wire: size bytes, or up to the mark that follows it.
+type bulk struct {
+	in     *bufio.Reader
+	l      *link
+	marked bool
+	mark   string
+	left   int64  // not marked: bytes still to come
+	over   []byte // marked: read by the parser beyond the mark
+}
+
+func (b *bulk) Read(p []byte) (int, error) {
+	if !b.marked {
+		if b.left == 0 {
+			return 0, io.EOF
+		}
+		p = p[:min(int64(len(p)), b.left)]
+	}
+	n, err := b.in.Read(p)
+	b.left -= int64(n)
+	b.l.read.Add(int64(n))
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+// finish checks what must follow the RDB; rest is what the parser read beyond its end.
+func (b *bulk) finish(rest []byte) error {
+	if !b.marked {
+		if len(rest) > 0 || b.left > 0 {
+			return fmt.Errorf("the RDB from MASTER is %d bytes shorter than announced", int64(len(rest))+b.left)
+		}
+		return nil
+	}
+	all := append([]byte(nil), rest...)
+	if missing := len(b.mark) - len(all); missing > 0 {
+		at := len(all)
+		all = append(all, make([]byte, missing)...)
+		if _, err := io.ReadFull(b.in, all[at:]); err != nil {
+			return fmt.Errorf("I/O error trying to sync with MASTER: %w", err)
+		}
+	}
+	if string(all[:len(b.mark)]) != b.mark {
+		return errors.New("Replication stream EOF marker is broken")
+	}
+	b.over = all[len(b.mark):]
+	return nil
+}
+
+// load parses src into a data set and makes it ours if finish agrees.
+func (l *link) load(src io.Reader, finish func(rest []byte) error, inPlace bool, id string, offset int64) error {
+	e := l.e
+	if inPlace {
+		e.emit(EvLoad, "MASTER <-> REPLICA sync: Flushing old data")
+		e.abandonHistory()
+		l.loading.Store(true)
+		defer l.loading.Store(false)
+	}
+	ds, err := e.deps.Target.Begin(inPlace)
+	if err != nil {
+		return fmt.Errorf("preparing for the data of MASTER: %w", err)
+	}
+	e.emit(EvLoad, "MASTER <-> REPLICA sync: Loading DB in memory")
+	db, err := l.parse(src, finish, ds.Put)
+	if err != nil || l.stopped.Load() {
+		ds.Discard()
+		if err == nil {
+			err = l.ctx.Err()
+		}
+		return fmt.Errorf("Failed trying to load the MASTER synchronization DB: %w", err)
+	}
+	release := e.Quiesce()
+	ds.Install(func() {
+		e.Stream.restart(History{ID: id, ID2: NoID, Second: -1}, offset, true)
+		e.mu.Lock()
+		e.valid, e.streamDB = true, db
+		e.mu.Unlock()
+	})
+	release()
+	e.dropAll("our data is another primary's now")
+	e.deps.Apply.Reset(db)
+	l.inMulti = false
+	return nil
+}
+
+// abandonHistory says that our data is about to be no one's.
+func (e *Engine) abandonHistory() {
+	e.mu.Lock()
+	e.valid = false
+	e.mu.Unlock()
+}
+
+// loadFile receives src into a file, proves it whole, and only then gives up the old data.
+func (l *link) loadFile(src *bulk, id string, offset int64) error {
+	f, err := os.CreateTemp(l.e.opts.Load().TempDir, "temp-repl-*.rdb")
+	if err == nil {
+		defer f.Close()
+		err = os.Remove(f.Name())
+	}
+	if err != nil {
+		return fmt.Errorf("Opening the temp file needed for MASTER <-> REPLICA synchronization: %w", err)
+	}
+	out := bufio.NewWriterSize(f, 256<<10)
+	nothing := func(*rdb.Record) error { return nil }
+	if _, err := l.parse(io.TeeReader(src, out), src.finish, nothing); err != nil {
+		return fmt.Errorf("receiving the RDB from MASTER: %w", err)
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("Write error or short write writing to the DB dump file needed for MASTER <-> REPLICA synchronization: %w", err)
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	return l.load(f, func([]byte) error { return nil }, true, id, offset)
+}
+
+// parse reads one RDB, passes its records to put, and returns the database selected in the
+// stream that follows.
+func (l *link) parse(src io.Reader, finish func(rest []byte) error, put func(*rdb.Record) error) (db int, err error) {
+	r := rdb.NewReader(src, rdb.ReaderOptions{Databases: l.e.deps.Target.Databases()})
+	var rec rdb.Record
+	for {
+		if err := r.Next(&rec); err != nil {
+			return 0, err
+		}
+		switch rec.Kind {
+		case rdb.KindEnd:
+			return db, finish(r.Rest())
+		case rdb.KindAux:
+			if bytes.Equal(rec.Key, []byte("repl-stream-db")) {
+				if n, err := strconv.Atoi(string(rec.Text)); err == nil && n >= 0 {
+					db = n
+				}
+			}
+		case rdb.KindKey, rdb.KindSize, rdb.KindFunction:
+			if err := put(&rec); err != nil {
+				return 0, err
+			}
+		}
+	}
+}

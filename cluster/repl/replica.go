@@ -1,0 +1,328 @@
+package repl
+
+import (
+	"net"
+	"strconv"
+	"time"
+
+	"github.com/sextantdb/sextant/resp"
+)
+
+// replicaState is how far a replica is, in INFO's words.
+type replicaState uint8
+
+const (
+	replicaWaitStart replicaState = iota // waits for a snapshot to begin
+	replicaWaitEnd                       // its snapshot runs; a streamed one is being sent
+	replicaSendBulk                      // a file is being sent
+	replicaOnline
+)
+
+var replicaStateNames = [...]string{"wait_bgsave", "wait_bgsave", "send_bulk", "online"}
+
+// handshake is what a client says with REPLCONF before PSYNC.
+type handshake struct {
+	port               int
+	ip                 string
+	eof, psync2        bool
+	rdbOnly            bool
+	skipData, skipFunc bool
+	version            string
+}
+
+// maxHandshakes bounds how many clients' handshakes are remembered; the oldest is forgotten.
+const maxHandshakes = 1024
+
+// Replica is one connection that receives the stream. Two goroutines serve it: read takes its
+// acknowledgements, write sends; write alone uses cursor.Next and closes the cursor.
+type Replica struct {
+	// Immutable.
+	id       int64
+	e        *Engine
+	conn     net.Conn
+	remoteIP string
+	handshake
+	prePsync bool // came with SYNC: acknowledges nothing
+	unsent   []byte
+	arrived  int64 // Unix ms
+
+	done  chan struct{}  // closed when it is dropped
+	begin chan *transfer // capacity 1: its full sync begins
+	acked chan struct{}  // capacity 1: an acknowledgement came
+
+	// Guarded by e.mu.
+	state     replicaState
+	gone      bool
+	ackOff    int64
+	fackOff   int64
+	ackTime   int64 // Unix ms
+	softSince int64
+	cursor    *Cursor // set once, before write needs it
+}
+
+// name is the replica as log lines call it.
+func (r *Replica) name() string {
+	ip := r.ip
+	if ip == "" {
+		ip = r.remoteIP
+	}
+	if r.port == 0 {
+		return ip + ":<unknown-replica-port>"
+	}
+	return ip + ":" + strconv.Itoa(r.port)
+}
+
+// address is what INFO and ROLE show.
+func (r *Replica) address() string {
+	if r.ip != "" {
+		return r.ip
+	}
+	return r.remoteIP
+}
+
+// admit takes a connection over. start is what it is sent first; with a cursor it is online at
+// once, else it waits for a full sync.
+func (e *Engine) admit(conn net.Conn, unread, unsent []byte, h handshake, prePsync bool, c *Cursor, start string) *Replica {
+	now := e.deps.Now()
+	r := &Replica{
+		e: e, conn: conn, handshake: h, prePsync: prePsync, unsent: append(append([]byte(nil), unsent...), start...),
+		arrived: now, done: make(chan struct{}), begin: make(chan *transfer, 1), acked: make(chan struct{}, 1),
+		cursor: c, ackTime: now, remoteIP: hostOf(conn),
+	}
+	if t, ok := conn.(*net.TCPConn); ok && e.opts.Load().DisableTCPNoDelay {
+		_ = t.SetNoDelay(false) // an optimisation: without it all is well too
+	}
+	if c != nil {
+		r.state = replicaOnline
+	}
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		conn.Close()
+		if c != nil {
+			c.Close()
+		}
+		return r
+	}
+	e.nextID++
+	r.id = e.nextID
+	e.replicas = append(e.replicas, r)
+	e.refreshGoodLocked()
+	e.running.Add(2)
+	e.mu.Unlock()
+	rest := append([]byte(nil), unread...)
+	go func() {
+		defer e.running.Done()
+		r.read(rest)
+	}()
+	go func() {
+		defer e.running.Done()
+		r.write()
+	}()
+	return r
+}
+
+// dropLocked ends a replica. REQUIRES: e.mu.
+func (e *Engine) dropLocked(r *Replica) {
+	if r.gone {
+		return
+	}
+	r.gone = true
+	for i := range e.replicas {
+		if e.replicas[i] == r {
+			e.replicas = append(e.replicas[:i:i], e.replicas[i+1:]...)
+			break
+		}
+	}
+	if len(e.replicas) == 0 {
+		e.lonely = e.deps.Now()
+	}
+	e.refreshGoodLocked()
+	close(r.done)
+	r.conn.Close()
+}
+
+// lost is dropLocked for an end that came from outside.
+func (e *Engine) lost(r *Replica) {
+	e.mu.Lock()
+	told := r.gone
+	e.dropLocked(r)
+	e.mu.Unlock()
+	if !told {
+		e.emit(EvReplicaLost, "Connection with replica %s lost.", r.name())
+	}
+}
+
+// dropAll ends all replicas: they have to ask again.
+func (e *Engine) dropAll(why string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for len(e.replicas) > 0 {
+		r := e.replicas[0]
+		if why != "" {
+			e.emit(EvReplicaDropped, "Disconnecting replica %s: %s", r.name(), why)
+		}
+		e.dropLocked(r)
+	}
+}
+
+// read takes what the replica says until the connection ends.
+func (r *Replica) read(buf []byte) {
+	defer r.e.lost(r)
+	const most = 64 << 10 // a replica has nothing longer to say
+	var p resp.Parser
+	var argv [][]byte
+	chunk := make([]byte, 4<<10)
+	for {
+		for {
+			args, n, bad := p.Next(buf, argv, resp.Limits{MaxBulk: most})
+			if bad != "" || len(buf) > most {
+				return
+			}
+			if n == 0 {
+				break
+			}
+			argv = args
+			r.said(args)
+			buf = buf[n:]
+		}
+		n, err := r.conn.Read(chunk)
+		if err != nil {
+			return
+		}
+		r.e.Counters.InputBytes.Add(int64(n))
+		buf = append(buf, chunk[:n]...)
+	}
+}
+
+// said takes one request. Everything but REPLCONF ACK is ignored: a replica's connection
+// answers nothing.
+func (r *Replica) said(args [][]byte) {
+	e := r.e
+	if len(args) == 0 { // a newline says: I am loading, be patient
+		e.mu.Lock()
+		r.ackTime = e.deps.Now()
+		e.mu.Unlock()
+		return
+	}
+	if len(args) < 3 || !equalFold(string(args[0]), "replconf") || !equalFold(string(args[1]), "ack") {
+		return
+	}
+	off, err := strconv.ParseInt(string(args[2]), 10, 64)
+	if err != nil {
+		return
+	}
+	fack := int64(-1)
+	if len(args) > 4 && equalFold(string(args[3]), "fack") {
+		if fack, err = strconv.ParseInt(string(args[4]), 10, 64); err != nil {
+			return
+		}
+	}
+	e.mu.Lock()
+	r.ackOff = max(r.ackOff, off)
+	r.fackOff = max(r.fackOff, fack)
+	r.ackTime = e.deps.Now()
+	e.refreshGoodLocked()
+	e.wakeWaitersLocked()
+	e.mu.Unlock()
+	select {
+	case r.acked <- struct{}{}:
+	default:
+	}
+}
+
+// write sends: what the event loop had not sent, the full sync if there is to be one, then the
+// stream for ever.
+func (r *Replica) write() {
+	defer func() {
+		r.e.lost(r)
+		r.e.mu.Lock()
+		c := r.cursor
+		r.e.mu.Unlock()
+		if c != nil {
+			c.Close()
+		}
+	}()
+	if len(r.unsent) > 0 && r.send(r.unsent) != nil {
+		return
+	}
+	r.unsent = nil
+	r.e.mu.Lock()
+	c := r.cursor
+	r.e.mu.Unlock()
+	if c == nil {
+		if c = r.fullSync(); c == nil {
+			return
+		}
+	}
+	for {
+		p := c.Next(r.done)
+		if p == nil || r.send(p) != nil {
+			return
+		}
+		c.Advance(len(p))
+	}
+}
+
+func (r *Replica) send(p []byte) error {
+	n, err := r.conn.Write(p)
+	r.e.Counters.OutputBytes.Add(int64(n))
+	return err
+}
+
+// keepAlive is how often a waiting replica is sent a newline.
+const keepAlive = time.Second
+
+// fullSync waits for the transfer, sends it and returns the cursor to go on with; nil when the
+// replica is gone or wanted the RDB only.
+func (r *Replica) fullSync() *Cursor {
+	newline := time.NewTicker(keepAlive)
+	defer newline.Stop()
+	var t *transfer
+	for t == nil {
+		select {
+		case t = <-r.begin:
+		case <-newline.C:
+			if r.send([]byte{'\n'}) != nil {
+				return nil
+			}
+		case <-r.done:
+			return nil
+		}
+	}
+	if t.send(r, newline.C) != nil {
+		return nil
+	}
+	e := r.e
+	if r.rdbOnly {
+		e.emit(EvFullSync, "RDB transfer completed, rdb only replica (%s) should be disconnected asap", r.name())
+		return nil
+	}
+	_ = r.conn.SetWriteDeadline(time.Time{}) // fails only on a closed connection, which the next write tells
+	e.mu.Lock()
+	r.state = replicaOnline
+	r.ackTime = e.deps.Now()
+	c := r.cursor
+	e.refreshGoodLocked()
+	e.mu.Unlock()
+	e.emit(EvReplicaOnline, "Synchronization with replica %s succeeded", r.name())
+	if t.marked {
+		// It looks for the end mark at the end of what it reads, so nothing may follow the mark
+		// until it says that it has seen it.
+		select {
+		case <-r.acked:
+		case <-r.done:
+			return nil
+		}
+	}
+	return c
+}
+
+// hostOf is the address of a connection's other end without the port.
+func hostOf(conn net.Conn) string {
+	addr := conn.RemoteAddr().String()
+	if host, _, err := net.SplitHostPort(addr); err == nil {
+		return host
+	}
+	return addr
+}

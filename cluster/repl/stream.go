@@ -1,0 +1,586 @@
+package repl
+
+import (
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/sextantdb/sextant/resp/command"
+)
+
+// History names what the stream's bytes belong to. Offsets of ID are comparable between all
+// nodes that have it; ID2 is what the history was called before a promotion, and is the same
+// history up to, not including, byte number Second.
+type History struct {
+	ID, ID2 string
+	Second  int64 // -1 when there is no ID2
+}
+
+// NoID is how an absent replication id is written.
+const NoID = "0000000000000000000000000000000000000000"
+
+// Stream is the one sequence of bytes that replicas, and the append-only file, receive:
+// commands with their effects, in the order in which they happened. The bytes are kept in a
+// chain of blocks; whoever receives them holds a Cursor into it, so an append costs the same
+// however many receive it, and what was appended is copied once.
+//
+// Invariants, under mu: head.start ≤ from ≤ offset when there are blocks; a block is full
+// before the next one begins; bytes of a block below len(buf) never change while a cursor holds
+// it or a later one is reachable from a held one.
+//
+// # Concurrency
+//
+// Any goroutine may call any method. Append is called with stripes held.
+type Stream struct {
+	active atomic.Bool  // somebody wants what is appended; written under mu
+	end    atomic.Int64 // offset, for readers without the lock; written under mu
+
+	wake chan struct{} // capacity 1: cursors in waiting or overrun want the pump
+
+	mu       sync.Mutex
+	history  History
+	offset   int64
+	db       int   // the database selected in the stream; -1: the next command says SELECT
+	relaying bool  // a replica: only AppendRaw appends
+	backlog  bool  // history is kept
+	size     int64 // at least this much of it
+	from     int64 // positions before it are not part of this history
+	taps     int   // open cursors that do not belong to replicas
+	hard     int64 // a replica's cursor that lags more is overrun; 0: no limit
+	head     *block
+	tail     *block
+	free     []*block // for reuse; at most freeBlocks
+	cursors  []*Cursor
+	waiting  []*Cursor // those that have read everything
+	scratch  []byte
+	overruns bool // a cursor was marked overrun and nobody told
+}
+
+const (
+	minBlock   = 16 << 10
+	maxBlock   = 256 << 10
+	freeBlocks = 16
+)
+
+// block is a piece of the stream: bytes [start, start+len(buf)).
+type block struct {
+	start int64
+	buf   []byte
+	refs  int // cursors standing in it
+	next  *block
+}
+
+func newStream(id string, size, hard int64) *Stream {
+	return &Stream{
+		wake: make(chan struct{}, 1), history: History{ID: id, ID2: NoID, Second: -1},
+		db: -1, size: size, hard: hard,
+	}
+}
+
+// Active reports whether appending has a purpose: a backlog or a tap exists, and the writes
+// of clients are what it is made of (a replica's stream is its primary's).
+func (s *Stream) Active() bool { return s.active.Load() }
+
+// Offset is how many bytes the stream has had in its history.
+func (s *Stream) Offset() int64 { return s.end.Load() }
+
+// History is what the offsets belong to now, with the offset of the same instant.
+func (s *Stream) History() (History, int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.history, s.offset
+}
+
+var (
+	multiBytes  = []byte("*1\r\n$5\r\nMULTI\r\n")
+	execBytes   = []byte("*1\r\n$4\r\nEXEC\r\n")
+	pingBytes   = []byte("*1\r\n$4\r\nPING\r\n")
+	getackBytes = []byte("*3\r\n$8\r\nREPLCONF\r\n$6\r\nGETACK\r\n$1\r\n*\r\n")
+)
+
+// Append appends one unit of effects and returns the offset behind it. Several commands are
+// wrapped in MULTI and EXEC; SELECT is put before a command whose database differs from the one
+// before it. It keeps nothing of e. REQUIRES: the stripes of what e changes are held, so that
+// the order here is the order of execution of each key.
+func (s *Stream) Append(e *command.Effects) int64 {
+	if len(e.Marks) == 0 {
+		return s.end.Load()
+	}
+	s.mu.Lock()
+	if !s.active.Load() {
+		defer s.mu.Unlock()
+		return s.offset
+	}
+	if len(e.Marks) > 1 && !e.Apart {
+		s.write(multiBytes)
+	}
+	from := 0
+	for i := range e.Marks {
+		m := &e.Marks[i]
+		if m.DB != s.db {
+			end := 0
+			if i > 0 {
+				end = e.Marks[i-1].End
+			}
+			s.write(e.Buf[from:end])
+			from = end
+			s.selectDB(m.DB)
+		}
+	}
+	s.write(e.Buf[from:e.Marks[len(e.Marks)-1].End])
+	if len(e.Marks) > 1 && !e.Apart {
+		s.write(execBytes)
+	}
+	return s.publish()
+}
+
+// AppendRaw appends bytes of our primary's stream as they came: whole units only, so that no
+// cut lies inside a transaction.
+func (s *Stream) AppendRaw(p []byte) int64 {
+	s.mu.Lock()
+	if !s.backlog && s.taps == 0 {
+		s.offset += int64(len(p))
+		s.dropBlocks()
+	} else {
+		s.write(p)
+	}
+	return s.publish()
+}
+
+// control appends a command that is for replicas themselves (PING, GETACK), if they read what
+// we write, and reports whether it did.
+func (s *Stream) control(p []byte) bool {
+	s.mu.Lock()
+	if s.relaying || !s.backlog {
+		s.mu.Unlock()
+		return false
+	}
+	s.write(p)
+	s.publish()
+	return true
+}
+
+// publish ends an append: it unlocks mu and wakes the pump if a cursor waits.
+func (s *Stream) publish() int64 {
+	off := s.offset
+	s.end.Store(off)
+	signal := len(s.waiting) > 0 || s.overruns
+	s.mu.Unlock()
+	if signal {
+		s.signal()
+	}
+	return off
+}
+
+func (s *Stream) signal() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (s *Stream) selectDB(db int) {
+	b := append(s.scratch[:0], "*2\r\n$6\r\nSELECT\r\n$"...)
+	var tmp [20]byte
+	n := strconv.AppendInt(tmp[:0], int64(db), 10)
+	b = strconv.AppendInt(b, int64(len(n)), 10)
+	b = append(b, '\r', '\n')
+	b = append(b, n...)
+	b = append(b, '\r', '\n')
+	s.scratch = b
+	s.write(b)
+	s.db = db
+}
+
+// write copies p to the end. REQUIRES: mu.
+func (s *Stream) write(p []byte) {
+	for len(p) > 0 {
+		t := s.tail
+		if t == nil || len(t.buf) == cap(t.buf) {
+			t = s.grow()
+		}
+		n := len(t.buf)
+		m := copy(t.buf[n:cap(t.buf)], p)
+		t.buf = t.buf[:n+m]
+		p = p[m:]
+		s.offset += int64(m)
+	}
+}
+
+// grow adds an empty block, after giving up those nobody needs. It is also where a cursor's
+// lag is looked at: once per block, not per append. REQUIRES: mu.
+func (s *Stream) grow() *block {
+	s.trim()
+	for _, c := range s.cursors {
+		if c.replica && s.hard > 0 && s.offset-c.pos > s.hard && !c.overrun {
+			c.overrun = true
+			s.overruns = true
+		}
+	}
+	size := min(max(s.size/16, minBlock), maxBlock)
+	var b *block
+	if n := len(s.free); n > 0 {
+		b = s.free[n-1]
+		s.free = s.free[:n-1]
+	}
+	if b == nil || int64(cap(b.buf)) != size {
+		b = &block{buf: make([]byte, 0, size)}
+	}
+	*b = block{start: s.offset, buf: b.buf[:0]}
+	if s.tail == nil {
+		s.head = b
+	} else {
+		s.tail.next = b
+	}
+	s.tail = b
+	return b
+}
+
+// trim gives up blocks at the head that neither a cursor nor the backlog needs. REQUIRES: mu.
+func (s *Stream) trim() {
+	for s.head != s.tail && s.head.refs == 0 {
+		keep := int64(0)
+		if s.backlog {
+			keep = s.size
+		}
+		if s.offset-s.head.next.start < keep {
+			return
+		}
+		b := s.head
+		s.head = b.next
+		b.next = nil
+		if len(s.free) < freeBlocks {
+			s.free = append(s.free, b)
+		}
+	}
+}
+
+// dropBlocks forgets all bytes. Blocks in which cursors stand stay theirs. REQUIRES: mu.
+func (s *Stream) dropBlocks() {
+	s.head, s.tail, s.free = nil, nil, nil
+	s.from = s.offset
+}
+
+// start is the position of the oldest byte of this history that is kept. REQUIRES: mu.
+func (s *Stream) start() int64 {
+	if s.head == nil {
+		return s.offset
+	}
+	return max(s.head.start, s.from)
+}
+
+// backlogState is what INFO tells: whether there is one, its size, the position of its first
+// byte and how many bytes it has.
+func (s *Stream) backlogState() (active bool, size, first, length int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.backlog {
+		return false, s.size, -1, 0
+	}
+	return true, s.size, s.start(), s.offset - s.start()
+}
+
+// HeldBytes is the memory of the blocks that are kept.
+func (s *Stream) HeldBytes() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.head == nil {
+		return 0
+	}
+	return s.tail.start + int64(cap(s.tail.buf)) - s.head.start
+}
+
+// keep makes a backlog if there is none; its history begins here, under the new id if that is
+// not empty, because nobody knows what came before. It reports whether it made one.
+func (s *Stream) keep(newID string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.backlog {
+		return false
+	}
+	s.backlog = true
+	s.from = s.offset
+	if newID != "" {
+		s.history = History{ID: newID, ID2: NoID, Second: -1}
+	}
+	s.settle()
+	return true
+}
+
+// forget frees the backlog and, because writes will not be counted from now on, leaves the
+// history for a new one. It does nothing while a replica reads.
+func (s *Stream) forget(newID string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.backlog || len(s.cursors) > s.taps {
+		return false
+	}
+	s.backlog = false
+	s.history = History{ID: newID, ID2: NoID, Second: -1}
+	if s.taps == 0 {
+		s.dropBlocks()
+	}
+	s.settle()
+	return true
+}
+
+// resize changes the limits.
+func (s *Stream) resize(size, hard int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.size, s.hard = max(size, MinBacklogBytes), hard
+	s.free = nil
+	s.trim()
+}
+
+// restart makes the stream stand at offset in another history, after a full sync. Every
+// cursor ends. With an empty id the data has no history that anyone shares.
+func (s *Stream) restart(h History, offset int64, relaying bool) {
+	s.mu.Lock()
+	s.history, s.offset = h, offset
+	s.end.Store(offset)
+	s.db = -1
+	s.relaying = relaying
+	s.dropBlocks()
+	s.backlog = true
+	for _, c := range s.cursors {
+		c.ended = true
+		c.nudge()
+	}
+	s.cursors, s.waiting, s.taps = nil, nil, 0
+	s.settle()
+	s.mu.Unlock()
+}
+
+// rename continues the history under a new id; the old one becomes ID2 up to here.
+func (s *Stream) rename(id string, relaying bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.history = History{ID: id, ID2: s.history.ID, Second: s.offset + 1}
+	s.db = -1
+	s.relaying = relaying
+	s.settle()
+}
+
+// relay makes the stream a replica's: clients' writes are not appended any more.
+func (s *Stream) relay() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.relaying = true
+	s.settle()
+}
+
+func (s *Stream) settle() { s.active.Store((s.backlog || s.taps > 0) && !s.relaying) }
+
+// refusal is why a position cannot be continued from; "" when it can.
+type refusal string
+
+// resume attaches a cursor at position pos of history id, if those bytes are here.
+func (s *Stream) resume(id string, pos int64, asked int64) (c *Cursor, now string, why refusal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h := &s.history
+	switch {
+	case equalFold(id, h.ID):
+	case h.ID2 == NoID || !equalFold(id, h.ID2):
+		return nil, "", refusal("Partial resynchronization not accepted: Replication ID mismatch (Replica asked for '" + id +
+			"', my replication IDs are '" + h.ID + "' and '" + h.ID2 + "')")
+	case asked > h.Second:
+		return nil, "", refusal("Partial resynchronization not accepted: Requested offset for second ID was " +
+			strconv.FormatInt(asked, 10) + ", but I can reply up to " + strconv.FormatInt(h.Second, 10))
+	}
+	if !s.backlog || pos < s.start() || pos > s.offset {
+		return nil, "", lackOfBacklog
+	}
+	return s.attach(pos, true), h.ID, ""
+}
+
+const lackOfBacklog refusal = "lack of backlog"
+
+// cut attaches n cursors at the end, makes the next command say SELECT, and returns the place.
+// REQUIRES: every stripe is held, so that the place is that of the data.
+func (s *Stream) cut(cursors []**Cursor) (h History, offset int64, db int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range cursors {
+		*c = s.attach(s.offset, true)
+	}
+	db = max(s.db, 0)
+	if !s.relaying {
+		s.db = -1
+	}
+	return s.history, s.offset, db
+}
+
+// Tap opens a cursor at the end for a receiver that is not a replica (the append-only file);
+// while it is open the stream is Active.
+func (s *Stream) Tap() *Cursor {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c := s.attach(s.offset, false)
+	s.taps++
+	s.db = -1
+	s.settle()
+	return c
+}
+
+// attach opens a cursor at pos. REQUIRES: mu; pos is kept or the end.
+func (s *Stream) attach(pos int64, replica bool) *Cursor {
+	c := &Cursor{s: s, replica: replica, pos: pos, ready: make(chan struct{}, 1)}
+	if s.tail == nil || pos == s.offset && len(s.tail.buf) == cap(s.tail.buf) {
+		s.grow()
+	}
+	b := s.tail
+	if pos < b.start {
+		for b = s.head; b.next != nil && pos >= b.next.start; {
+			b = b.next
+		}
+	}
+	c.b = b
+	b.refs++
+	s.cursors = append(s.cursors, c)
+	return c
+}
+
+// pump wakes the cursors that wait, and returns those that were found overrun.
+func (s *Stream) pump() (overrun []*Cursor) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range s.waiting {
+		c.nudge()
+	}
+	s.waiting = s.waiting[:0]
+	if s.overruns {
+		s.overruns = false
+		for _, c := range s.cursors {
+			if c.overrun {
+				overrun = append(overrun, c)
+			}
+		}
+	}
+	return overrun
+}
+
+// Cursor is one receiver's place in the stream. One goroutine reads with it.
+type Cursor struct {
+	s       *Stream
+	replica bool
+	ready   chan struct{} // capacity 1
+
+	// Guarded by s.mu.
+	b       *block
+	pos     int64
+	overrun bool
+	ended   bool
+}
+
+func (c *Cursor) nudge() {
+	select {
+	case c.ready <- struct{}{}:
+	default:
+	}
+}
+
+// Next returns the bytes from the cursor's place to the end of its block, waiting until there
+// are some; they stay valid until Advance passes them. It returns nil when done is closed or
+// the stream left the history the cursor belongs to.
+func (c *Cursor) Next(done <-chan struct{}) []byte {
+	for {
+		p, ok := c.poll(true)
+		if !ok || p != nil {
+			return p
+		}
+		select {
+		case <-c.ready:
+		case <-done:
+			return nil
+		}
+	}
+}
+
+// poll is one look. With wait the cursor is woken when more comes.
+func (c *Cursor) poll(wait bool) (p []byte, ok bool) {
+	s := c.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.ended {
+		return nil, false
+	}
+	for int(c.pos-c.b.start) == len(c.b.buf) && c.b.next != nil {
+		c.b.refs--
+		c.b = c.b.next
+		c.b.refs++
+		s.trim()
+	}
+	if at := int(c.pos - c.b.start); at < len(c.b.buf) {
+		return c.b.buf[at:len(c.b.buf):len(c.b.buf)], true
+	}
+	if wait {
+		s.waiting = append(s.waiting, c)
+	}
+	return nil, true
+}
+
+// Advance moves the cursor over n bytes that Next returned.
+func (c *Cursor) Advance(n int) {
+	c.s.mu.Lock()
+	c.pos += int64(n)
+	c.s.mu.Unlock()
+}
+
+// Pos is the cursor's place.
+func (c *Cursor) Pos() int64 {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	return c.pos
+}
+
+// Close ends the cursor. It may be called more than once; bytes from Next are invalid then.
+func (c *Cursor) Close() {
+	s := c.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if c.ended {
+		return
+	}
+	c.ended = true
+	c.b.refs--
+	s.cursors = remove(s.cursors, c)
+	s.waiting = remove(s.waiting, c)
+	if !c.replica {
+		s.taps--
+		s.settle()
+	}
+	s.trim()
+	c.nudge()
+}
+
+func remove(list []*Cursor, c *Cursor) []*Cursor {
+	for i := range list {
+		if list[i] == c {
+			copy(list[i:], list[i+1:])
+			list[len(list)-1] = nil
+			return list[:len(list)-1]
+		}
+	}
+	return list
+}
+
+func equalFold(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range len(a) {
+		x, y := a[i], b[i]
+		if 'A' <= x && x <= 'Z' {
+			x += 'a' - 'A'
+		}
+		if 'A' <= y && y <= 'Z' {
+			y += 'a' - 'A'
+		}
+		if x != y {
+			return false
+		}
+	}
+	return true
+}
