@@ -29,7 +29,7 @@ import (
 //	damage                                     verdict
 //	last line has no \n or a bad checksum      torn tail: dropped, Repaired says where
 //	a bad line with good lines after it        refused: the middle is corrupt
-//	empty file, no data beside it              fresh start
+//	empty file, no data beside it              fresh start (as when the first write was cut off)
 //	empty file, but data present               refused: a new identity would orphan the data
 //	sequence gap                               refused: lines are missing
 
@@ -122,6 +122,9 @@ func Decode(file []byte, dataPresent bool) (*Loaded, error) {
 			if goodLineAfter(file[off:]) {
 				return nil, &RefusedError{line, off, why + ", and good records follow: the middle is corrupt"}
 			}
+			if line <= 2 && end < 0 && !dataPresent {
+				return &Loaded{Fresh: true}, nil // the very first write was cut off: nothing was ever said under that name
+			}
 			if line <= 2 {
 				return nil, &RefusedError{line, off, why + ": the node's identity is unreadable"}
 			}
@@ -150,6 +153,9 @@ func Decode(file []byte, dataPresent bool) (*Loaded, error) {
 		}
 	}
 	out.Records = kept
+	if len(out.Records) == 0 && !dataPresent {
+		return &Loaded{Fresh: true}, nil
+	}
 	if len(out.Records) == 0 {
 		return nil, &RefusedError{2, out.Keep, "the node's identity is missing"}
 	}
@@ -171,15 +177,14 @@ func (l *Loaded) header(r Record) error {
 
 func decodeLine(line []byte) (seq uint64, r Record, why string) {
 	sum, body, ok := bytes.Cut(line, []byte{' '})
-	want, err := strconv.ParseUint(string(sum), 16, 32)
-	if !ok || err != nil || len(sum) != 8 {
+	if _, err := strconv.ParseUint(string(sum), 16, 32); !ok || err != nil || len(sum) != 8 {
 		return 0, r, "no checksum"
 	}
-	if got := crc32.Checksum(body, castagnoli); uint64(got) != want {
-		return 0, r, fmt.Sprintf("checksum is %08x, should be %08x", got, want)
+	if got := fmt.Sprintf("%08x", crc32.Checksum(body, castagnoli)); got != string(sum) {
+		return 0, r, fmt.Sprintf("checksum is %s, should be %s", got, sum)
 	}
 	n, rest, _ := strings.Cut(string(body), " ")
-	seq, err = strconv.ParseUint(n, 10, 64)
+	seq, err := strconv.ParseUint(n, 10, 64)
 	if err != nil {
 		return 0, r, "no sequence number"
 	}

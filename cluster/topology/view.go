@@ -79,9 +79,6 @@ type Node struct {
 	Ranges    []slot.Range
 }
 
-// IP6 and host rules are the renderer's; Addr is what clients are told to dial.
-func (n *Node) Addr() (host string, port uint16) { return n.IP, n.Port }
-
 // NoOwner marks an unassigned slot in a SlotTable.
 const NoOwner = 0xffff
 
