@@ -4,11 +4,11 @@
 //
 // # Patterns
 //
-//   - any bytes, also none
-//     ?        one byte
-//     [abc]    one byte of these; [a-z] a range, [^a] none of these; a missing ] is at the end
-//     \x       x itself, inside brackets too
-//     x        x
+//	x        x
+//	?        one byte
+//	*        any bytes, also none
+//	[abc]    one byte of these; [a-z] a range, [^a] none of these; a missing ] is at the end
+//	\x       x itself, inside brackets too
 //
 // The corners are Redis' own, since scripts and ACLs rely on them: the empty name matches the
 // empty pattern only (not even "*"), a range whose ends are swapped is turned round, and
