@@ -55,6 +55,13 @@ func (l *List) Default() *User {
 	return l.users[DefaultName]
 }
 
+// Get returns a user by name, or nil.
+func (l *List) Get(name string) *User {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.users[name]
+}
+
 // RequirePass gives the default user one password, or none when password is empty
 // (directive requirepass).
 func (l *List) RequirePass(password string) {
