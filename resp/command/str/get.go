@@ -140,12 +140,10 @@ func (f family) getex(c *command.Ctx) {
 }
 
 func (f family) lcs(c *command.Ctx) {
-	a, ok := f.lcsString(c, c.Argv[1])
-	if !ok {
-		return
-	}
-	b, ok := f.lcsString(c, c.Argv[2])
-	if !ok {
+	a, okA := copyString(c, c.Argv[1])
+	b, okB := copyString(c, c.Argv[2])
+	if !okA || !okB {
+		c.Fail(resp.ErrLCSNeedsStrings)
 		return
 	}
 	var idx, length, withLen bool
@@ -160,9 +158,11 @@ func (f family) lcs(c *command.Ctx) {
 			withLen = true
 		case command.Is(word, "MINMATCHLEN") && i+1 < len(c.Argv):
 			i++
-			if least, ok = c.Int(i); !ok {
+			n, ok := c.Int(i)
+			if !ok {
 				return
 			}
+			least = n
 		default:
 			c.Fail(resp.ErrSyntax)
 			return
@@ -187,15 +187,15 @@ func (f family) lcs(c *command.Ctx) {
 	}
 }
 
-// lcsString copies the string at key: finding the second key may delete it, if its time has
-// come, and then the bytes of the first are no longer ours to read.
-func (f family) lcsString(c *command.Ctx, key []byte) ([]byte, bool) {
+// copyString copies the string at key; ok is false when something else is there. Finding LCS'
+// second key may delete it, if its time has come, and then the bytes of the first are no
+// longer ours to read.
+func copyString(c *command.Ctx, key []byte) (s []byte, ok bool) {
 	e, found := c.Read(key)
 	if !found {
 		return nil, true
 	}
 	if e.Type() != value.String {
-		c.Fail(resp.ErrLCSNeedsStrings)
 		return nil, false
 	}
 	return append([]byte(nil), e.Bytes(nil)...), true
