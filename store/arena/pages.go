@@ -204,6 +204,8 @@ func (a *Arena) newChunk() *chunk {
 	if end := raw + 2*chunkSize; end > addr+chunkSize {
 		unmap(addr+chunkSize, int(end-addr-chunkSize))
 	}
+	// Huge pages would make memory resident that no block is in; measured, they gain nothing.
+	_ = unix.Madvise(unsafe.Slice((*byte)(pointer(addr)), chunkSize), unix.MADV_NOHUGEPAGE)
 	c := &chunk{addr: addr, nfree: chunkPages, run: chunkPages, index: len(a.chunks)}
 	for i := range c.free {
 		c.free[i] = ^uint64(0)
