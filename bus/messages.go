@@ -173,6 +173,7 @@ type VoteWait struct {
 	LeftMs  uint32
 	Why     string // name of the refusal
 	Offset  int64  // a number that belongs to Why
+	Rec     Rec    // the voter's record: the candidate may be in a set it never heard of (H12)
 }
 
 // Nack refuses for good: the epoch was too old, or the claim is not allowed.

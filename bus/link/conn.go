@@ -150,11 +150,21 @@ func (c *conn) readFrame(r *bufio.Reader) ([]byte, error) {
 		c.rbuf = make([]byte, total)
 	}
 	buf := c.rbuf[:total]
-	if _, err := io.ReadFull(r, buf); err != nil {
-		if err == io.EOF {
-			err = io.ErrUnexpectedEOF
+	// Each piece has a deadline of its own: a long frame over a slow path is no sign of death.
+	for at := 0; at < total; {
+		piece := buf[at:min(at+writeBatch, total)]
+		if at > 0 {
+			if err := c.nc.SetReadDeadline(time.Now().Add(c.net.opts.DeadAfter)); err != nil {
+				return nil, err
+			}
 		}
-		return nil, deadline(err, ErrDead)
+		if _, err := io.ReadFull(r, piece); err != nil {
+			if err == io.EOF {
+				err = io.ErrUnexpectedEOF
+			}
+			return nil, deadline(err, ErrDead)
+		}
+		at += len(piece)
 	}
 	frame := buf[:size]
 	if c.inMAC != nil {
@@ -209,11 +219,8 @@ func (c *conn) writeLoop() error {
 				return ErrClosed
 			}
 		}
-		if err := c.nc.SetWriteDeadline(time.Now().Add(c.net.opts.DeadAfter)); err != nil {
+		if err := c.writeOut(); err != nil {
 			return err
-		}
-		if _, err := c.nc.Write(c.wbuf); err != nil {
-			return deadline(err, ErrStuck)
 		}
 		c.net.Stats.BytesOut.Add(int64(len(c.wbuf)))
 		c.net.Stats.FramesOut.Add(int64(frames))
@@ -223,6 +230,21 @@ func (c *conn) writeLoop() error {
 		c.wbufCap.Store(int64(cap(c.wbuf)))
 		beat.Reset(c.net.opts.Heartbeat)
 	}
+}
+
+// writeOut sends the batch in pieces, each with a deadline of its own.
+func (c *conn) writeOut() error {
+	for rest := c.wbuf; len(rest) > 0; {
+		piece := rest[:min(len(rest), writeBatch)]
+		if err := c.nc.SetWriteDeadline(time.Now().Add(c.net.opts.DeadAfter)); err != nil {
+			return err
+		}
+		if _, err := c.nc.Write(piece); err != nil {
+			return deadline(err, ErrStuck)
+		}
+		rest = rest[len(piece):]
+	}
+	return nil
 }
 
 func (c *conn) putFrame(frame []byte) {

@@ -121,7 +121,7 @@ func startOn(t testing.TB, n byte, l net.Listener, change func(*Options)) *testN
 	r := newRecorder()
 	opts := Options{
 		Self: Identity{ID: nodeID(n), Cluster: 7}, Auth: AuthHMAC, Secret: testSecret, Owner: r, Events: r.event, Seed: uint64(n),
-		HandshakeTimeout: time.Second, Heartbeat: 50 * time.Millisecond, DeadAfter: time.Second,
+		HandshakeTimeout: time.Second, Heartbeat: 50 * time.Millisecond, DeadAfter: 5 * time.Second,
 		RedialMin: 5 * time.Millisecond, RedialMax: 50 * time.Millisecond,
 	}
 	if change != nil {
@@ -210,7 +210,9 @@ func TestSimultaneousDials(t *testing.T) {
 		b.SetPeers([]Target{a.target()})
 		linked(t, a, b)
 		soon(t, "one link", func() bool { return len(a.Links()) == 1 && len(b.Links()) == 1 })
-		a.Net.standing(b.id, ForControl).close(io.ErrClosedPipe)
+		if c := a.Net.standing(b.id, ForControl); c != nil {
+			c.close(io.ErrClosedPipe)
+		}
 	}
 	a.Close()
 	b.Close()

@@ -208,11 +208,11 @@ type RoleChange struct {
 	// PrimaryInc is the incarnation whose data may be copied. The replication link must ask for
 	// it and refuse another: the bus may hear of a restart later than the link does (H5).
 	PrimaryInc uint64
-	IP      string
-	Port    uint16
-	TLSPort uint16
-	Shard   bus.ShardID
-	Epoch   uint64
+	IP         string
+	Port       uint16
+	TLSPort    uint16
+	Shard      bus.ShardID
+	Epoch      uint64
 	// Promoted: this node was a replica and leads now: keep the data, shift the replid.
 	Promoted bool
 	// Flush: drop the data (CLUSTER RESET of a replica).

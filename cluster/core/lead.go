@@ -23,6 +23,10 @@ type lead struct {
 	at      Mono
 	tries   int
 	electAt Mono // 0: not standing
+	// hint is the newest record of my shard that any voter said it had accepted. It may never
+	// have been decided, or been decided by a winner that died before telling: it only says
+	// with which right this node may stand, the votes say what is so.
+	hint bus.Rec
 
 	// a record proposed by me, as candidate (seq 0) or as primary
 	pend     *bus.Rec
@@ -361,6 +365,9 @@ func (m *Machine) stand(rec *bus.Rec) (reason bus.VoteReason, refusal string) {
 	if rec.Has(m.member()) || m.off(AblateAnyReplica) {
 		return bus.VoteSilence, ""
 	}
+	if rec = m.believed(rec); rec.Has(m.member()) {
+		return bus.VoteSilence, ""
+	}
 	if _, ok := rec.HasID(m.self); ok && m.off(AblateNoIncarnation) {
 		return bus.VoteSilence, ""
 	}
@@ -481,13 +488,16 @@ func (m *Machine) asLeader(p *peer, msg *bus.Msg) {
 			m.leaseAcked(i, b.TSend)
 		}
 	case *bus.Nack:
+		l.hinted(m, &b.Rec)
 		m.onNack(b, rec)
 	case *bus.VoteWait:
+		l.hinted(m, &b.Rec)
 		if l.phase == voting && b.Shard == m.me.row.Shard && b.Epoch == l.epoch {
 			l.waits[i] = max(Mono(b.LeftMs), 1) * Millisecond
 			m.maybeWait(rec, b.Why)
 		}
 	case *bus.VoteAck:
+		l.hinted(m, &b.Rec)
 		if l.phase == voting && b.Shard == m.me.row.Shard && b.Epoch == l.epoch {
 			l.votes[i], l.waits[i] = b, 0
 			m.maybeWin(rec)
@@ -495,6 +505,20 @@ func (m *Machine) asLeader(p *peer, msg *bus.Msg) {
 	case *bus.AcceptAck:
 		m.onAcceptAck(i, b)
 	}
+}
+
+func (l *lead) hinted(m *Machine, r *bus.Rec) {
+	if r.Shard == m.me.row.Shard && (l.hint.Shard != r.Shard || r.Newer(&l.hint)) {
+		l.hint = *r
+	}
+}
+
+// believed is the record to judge my own chances by.
+func (m *Machine) believed(rec *bus.Rec) *bus.Rec {
+	if h := &m.lead.hint; h.Shard == rec.Shard && h.Newer(rec) {
+		return h
+	}
+	return rec
 }
 
 // maybeWait gives a round up that waits have made unwinnable, and comes back exactly when

@@ -28,6 +28,10 @@ type net struct {
 	sent   map[bus.Kind]int
 	bytes  int
 	codec  *bus.Codec
+	noise  *rng // nil: a perfect network
+	loss   uint64
+	jitter Mono
+	check  func(*tnode)
 }
 
 type tnode struct {
@@ -171,6 +175,9 @@ func (x *tnode) step(in Input) {
 	if err := x.m.Check(); err != nil {
 		x.n.t.Fatalf("node %d: %v", x.i, err)
 	}
+	if x.n.check != nil {
+		x.n.check(x)
+	}
 }
 
 func (x *tnode) perform(e Effects) {
@@ -300,7 +307,17 @@ func (x *tnode) route(e Envelope) {
 		n.t.Fatalf("%v: %v", e.Msg.Kind(), err)
 	}
 	ym := y.m
-	n.at(n.delay, func() {
+	delay := n.delay
+	if n.noise != nil {
+		if n.noise.next()%100 < n.loss {
+			return
+		}
+		delay += n.noise.upTo(n.jitter)
+		if n.noise.next()%20 == 0 {
+			delay += n.noise.upTo(20 * n.jitter)
+		}
+	}
+	n.at(delay, func() {
 		if y.m == ym && y.up && !n.cut[[2]int{x.i, y.i}] {
 			y.step(Input{Kind: InMsg, From: msg.From, Addr: "127.0.0.1", Msg: msg})
 		}

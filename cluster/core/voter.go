@@ -189,8 +189,8 @@ func (m *Machine) judgeVote(p *peer, r *reg, b *bus.VoteReq) *voteRefusal {
 	return m.judgeOffset(r, b)
 }
 
-// history ranks a position against the primary's last lease: 2 the same history, 1 its
-// predecessor or not known, 0 another history.
+// history ranks a position against the primary's last lease: 2 the same history (or there is
+// no lease to compare with), 1 its predecessor, 0 another history.
 func history(s, lease *bus.Stat) int {
 	switch {
 	case lease.ReplID.IsZero() || s.ReplID == lease.ReplID:
@@ -201,12 +201,15 @@ func history(s, lease *bus.Stat) int {
 	return 0
 }
 
-// judgeOffset refuses a candidate with foreign data, or with less than a live sibling in the
-// set has (H4).
+// judgeOffset refuses a candidate that has lost its data, or has less than a live sibling in
+// the set (H4). A position of another history comes last, but is not refused for itself:
+// being in the set in this incarnation proves the data is the shard's (R4 sees to that), and
+// after two promotions in a row the last lease need not know the candidate's replid any more.
 func (m *Machine) judgeOffset(r *reg, b *bus.VoteReq) *voteRefusal {
 	mine := history(&b.Stat, &r.lease)
-	if mine == 0 {
-		return &voteRefusal{"other-history", m.t() / 2, b.Stat.Offset}
+	const whole = bus.StatSynced
+	if b.Stat.Flags&bus.StatEmpty != 0 && b.Stat.Flags&whole == 0 && r.lease.Flags&bus.StatEmpty == 0 && r.lease.Offset > 0 {
+		return &voteRefusal{"candidate-is-empty", m.t() / 2, r.lease.Offset}
 	}
 	for _, q := range m.nodes {
 		if q.row.ID == b.Cand.ID || q.row.Shard != b.Shard || m.silent(q) > m.t()/2 || q.statAt == 0 ||
@@ -227,7 +230,7 @@ func (m *Machine) judgeOffset(r *reg, b *bus.VoteReq) *voteRefusal {
 // silent for the cold-start grace. The candidate must be the best of those that are here.
 func (m *Machine) judgeCold(p *peer, r *reg, b *bus.VoteReq) *voteRefusal {
 	if why, left := m.coldWait(&r.Rec); why != "" {
-		return &voteRefusal{why, max(left, m.t()/4), int64(r.Rec.Epoch)}
+		return &voteRefusal{why, clamp(left, m.t()/4, m.t()), int64(r.Rec.Epoch)}
 	}
 	for _, q := range m.nodes {
 		if q.row.ID != b.Cand.ID && q.row.Shard == b.Shard && m.silent(q) <= m.t()/2 && q.statAt > 0 &&
@@ -295,7 +298,7 @@ func (m *Machine) voterVote(p *peer, b *bus.VoteReq) {
 		m.event(EvVoteRefused, p.row.ID, b.Epoch, "%s (%d), candidate offset %d, reason %s", no.why, no.num, b.Stat.Offset, b.Reason)
 		m.refuse("vote-"+no.why, fmt.Sprintf("shard=%s,number=%d", b.Shard.Short(), no.num))
 		left := uint32(clamp(no.wait, Millisecond, 3600*Second) / Millisecond)
-		m.sendVer(p.row.ID, &bus.VoteWait{Shard: b.Shard, Epoch: b.Epoch, LeftMs: left, Why: no.why, Offset: no.num}, v.ver)
+		m.sendVer(p.row.ID, &bus.VoteWait{Shard: b.Shard, Epoch: b.Epoch, LeftMs: left, Why: no.why, Offset: no.num, Rec: r.Rec}, v.ver)
 		return
 	}
 	r.Promised = b.Epoch
