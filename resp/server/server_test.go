@@ -800,7 +800,8 @@ func TestLongPipelineSharesTheLoop(t *testing.T) {
 	h.onCmd = func(c *Conn, argv [][]byte) bool {
 		if len(argv) == 2 {
 			greedy.Add(1)
-			time.Sleep(20 * time.Microsecond)
+			for end := time.Now().Add(10 * time.Microsecond); time.Now().Before(end); {
+			}
 		}
 		return false
 	}
