@@ -244,7 +244,7 @@ func uniqueIDs(dir string, o *upOptions) error {
 	return nil
 }
 
-// stateID reads the node id out of a state file: the first 40 hex digits of its self line.
+// stateID reads the node id out of a state file: the id of its self line.
 func stateID(text string) string {
 	for _, line := range strings.Split(text, "\n") {
 		f := strings.Fields(line)
@@ -252,8 +252,8 @@ func stateID(text string) string {
 			continue
 		}
 		for _, word := range f[3:] {
-			if len(word) == 40 && strings.Trim(word, "0123456789abcdef") == "" {
-				return word
+			if id, ok := strings.CutPrefix(word, "id="); ok {
+				return id
 			}
 		}
 	}
