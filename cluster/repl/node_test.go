@@ -121,7 +121,14 @@ func (n *testNode) start() *testNode {
 			}()
 		}
 	}()
-	n.t.Cleanup(n.stop)
+	n.t.Cleanup(func() {
+		n.stop()
+		if n.t.Failed() {
+			for _, ev := range n.log[:min(len(n.log), 200)] {
+				n.t.Logf("%d: %s", n.port, ev.Text)
+			}
+		}
+	})
 	return n
 }
 
@@ -432,13 +439,6 @@ func (n *testNode) save(ctx context.Context, w io.Writer, req SaveRequest) error
 	release()
 	out := rdb.NewWriter(w, rdb.WriterOptions{})
 	out.Begin(rdb.Info{CreatedUnix: time.Now().Unix(), Replication: &at})
-	if gate := n.saveGate.Load(); gate != nil {
-		select {
-		case <-*gate:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 	for db := range image {
 		if len(image[db]) == 0 || req.SkipData {
 			continue
@@ -448,6 +448,13 @@ func (n *testNode) save(ctx context.Context, w io.Writer, req SaveRequest) error
 			out.Entry(rdb.Attributes{}, []byte(k), &rdb.Value{Type: value.String, Encoding: value.Raw, Payload: []byte(v)})
 			if out.Err() != nil {
 				return out.Err()
+			}
+			if gate := n.saveGate.Load(); gate != nil && out.Bytes() > 600<<10 { // half of it has left
+				select {
+				case <-*gate:
+				case <-ctx.Done():
+					return ctx.Err()
+				}
 			}
 		}
 	}

@@ -312,7 +312,7 @@ func TestAbortedSyncLeavesOldData(t *testing.T) {
 			require.Eventually(t, func() bool { return r.e.Status().Syncing }, 10*time.Second, time.Millisecond)
 			require.Equal(t, "sync", rc.do("ROLE").([]any)[3])
 			px.cut()
-			r.logged("unexpected EOF")
+			r.logged("unexpected end of input")
 			require.Equal(t, map[string]string{"0/old": "data"}, r.dump())
 			p.saveGate.Store(nil)
 			close(gate)
@@ -486,7 +486,7 @@ func TestReplconf(t *testing.T) {
 		{"REPLCONF listening-port x", "-ERR value is not an integer or out of range"},
 		{"REPLCONF listening-port 1 ip-address 1.2.3.4 capa eof capa psync2 capa new version 7.2.4", "OK"},
 		{"REPLCONF ip-address " + strings.Repeat("a", 300), "-ERR REPLCONF ip-address provided by replica instance is too long: 300 bytes"},
-		{"REPLCONF rdb-only 2", "-ERR value is out of range, must be between 0 and 1"},
+		{"REPLCONF rdb-only 2", "-ERR value is out of range, value must between 0 and 1"},
 		{"REPLCONF rdb-filter-only all", "-ERR Unsupported rdb-filter-only option: all"},
 		{"REPLCONF bogus 1", "-ERR Unrecognized REPLCONF option: bogus"},
 		{"PSYNC ? x", "-ERR value is not an integer or out of range"},
@@ -494,7 +494,7 @@ func TestReplconf(t *testing.T) {
 		{"REPLICAOF a 65536", "-ERR Invalid master port"},
 		{"REPLICAOF NO ONE", "OK"},
 		{"WAIT x 0", "-ERR value is not an integer or out of range"},
-		{"WAITAOF 2 0 0", "-ERR value is out of range, must be between 0 and 1"},
+		{"WAITAOF 2 0 0", "-ERR value is out of range, value must between 0 and 1"},
 		{"WAITAOF 0 -1 0", "-ERR value is out of range, must be positive"},
 	} {
 		require.Equal(t, row.want, c.do(strings.Fields(row.words)...), row.words)

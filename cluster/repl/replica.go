@@ -42,7 +42,8 @@ type Replica struct {
 	conn     net.Conn
 	remoteIP string
 	handshake
-	prePsync bool // came with SYNC: acknowledges nothing
+	prePsync bool    // came with SYNC: acknowledges nothing
+	resumed  *Cursor // a partial sync's; nil for a full one
 	unsent   []byte
 	arrived  int64 // Unix ms
 
@@ -87,7 +88,7 @@ func (e *Engine) admit(conn net.Conn, unread, unsent []byte, h handshake, prePsy
 	r := &Replica{
 		e: e, conn: conn, handshake: h, prePsync: prePsync, unsent: append(append([]byte(nil), unsent...), start...),
 		arrived: now, done: make(chan struct{}), begin: make(chan *transfer, 1), acked: make(chan struct{}, 1),
-		cursor: c, ackTime: now, remoteIP: hostOf(conn),
+		cursor: c, resumed: c, ackTime: now, remoteIP: hostOf(conn),
 	}
 	if t, ok := conn.(*net.TCPConn); ok && e.opts.Load().DisableTCPNoDelay {
 		_ = t.SetNoDelay(false) // an optimisation: without it all is well too
@@ -247,9 +248,7 @@ func (r *Replica) write() {
 		return
 	}
 	r.unsent = nil
-	r.e.mu.Lock()
-	c := r.cursor
-	r.e.mu.Unlock()
+	c := r.resumed
 	if c == nil {
 		if c = r.fullSync(); c == nil {
 			return

@@ -182,6 +182,7 @@ func TestSlowCursorIsOverrunAndOnlyIt(t *testing.T) {
 	require.Equal(t, []*Cursor{slow}, s.pump())
 	slow.Close()
 	s.AppendRaw(make([]byte, 64<<10))
+	all(t, quick)
 	require.Less(t, s.HeldBytes(), int64(5*minBlock), "what only the slow one needed is free")
 }
 
