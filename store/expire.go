@@ -7,14 +7,6 @@ package store
 // never too late. So the cost is 16 bytes per segment, and a look through a segment per
 // bound that has come.
 
-func newBounds(n int) []int64 {
-	b := make([]int64, 2*n)
-	for i := range b {
-		b[i] = never
-	}
-	return b
-}
-
 // bound is the lower bound of the expiry times in g.
 func (tab *table) bound(g *segment) int64 {
 	if tab.next == nil {
@@ -61,8 +53,13 @@ func (p *place) noteExpire(s *Store, from, to int64) {
 	p.part.sumExpire.Add(to)
 	tab := p.tab
 	if tab.next == nil {
-		tab.next = newBounds(len(tab.dir))
-		p.st.goBytes += 16 * int64(len(tab.dir))
+		if tab.next = tab.next0[:]; len(tab.dir) > 1 {
+			tab.next = make([]int64, 2*len(tab.dir))
+			p.st.goBytes += 16 * int64(len(tab.dir)-1)
+		}
+		for i := range tab.next {
+			tab.next[i] = never
+		}
 	}
 	if to >= tab.bound(p.seg) {
 		return

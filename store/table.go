@@ -37,14 +37,19 @@ type table struct {
 	// lesser of next[2j] and next[2j+1]. nil while no key has an expiry.
 	next []int64
 
+	// What dir and next are while there is one segment, so that a slot's first key costs
+	// one allocation.
+	dir0  [1]arena.Ref
+	next0 [2]int64
+
 	// Of detached tables only:
 	heldBy *Snapshot // the snapshot that was running, which may still have to walk it
 	walked bool      // it has
 	reaped int       // Reclaim has freed the segments before this place of dir
 }
 
-// tableBytes is what a table and one directory entry take of Go's heap.
-const tableBytes = int64(unsafe.Sizeof(table{})) + 8
+// tableBytes is what a table with one segment takes of Go's heap.
+const tableBytes = int64(unsafe.Sizeof(table{}))
 
 const (
 	segHeader = 16
@@ -166,7 +171,8 @@ func (s *Store) insert(p *place, ref arena.Ref, at int64) {
 	st := p.st
 	if p.tab == nil {
 		p.part = s.partOf(st, p.space)
-		tab := &table{slot: p.slot, space: int32(p.space), dir: make([]arena.Ref, 1), deep: 1}
+		tab := &table{slot: p.slot, space: int32(p.space), deep: 1}
+		tab.dir = tab.dir0[:]
 		tab.dir[0] = st.newSegment(tab, 4, segment{})
 		st.goBytes += tableBytes
 		p.part.tables[p.slot>>s.stripeBits] = tab
@@ -299,7 +305,10 @@ func (s *Store) setDir(st *stripe, tab *table, dir []arena.Ref, to func(i int) i
 	st.goBytes += 8 * int64(len(dir)-len(tab.dir))
 	if old := tab.next; old != nil {
 		st.goBytes += 16 * int64(len(dir)-len(tab.dir))
-		tab.next = newBounds(len(dir))
+		tab.next = make([]int64, 2*len(dir))
+		for i := range tab.next {
+			tab.next[i] = never
+		}
 		for i, at := range old[len(tab.dir):] {
 			if j := to(i); at != never {
 				tab.next[len(dir)+j] = min(tab.next[len(dir)+j], at)
@@ -364,7 +373,7 @@ func (s *Store) unlinkTable(st *stripe, part *part, tab *table) {
 func (s *Store) forgetTable(st *stripe, tab *table) {
 	st.goBytes -= tableBytes + 8*int64(len(tab.dir)-1)
 	if tab.next != nil {
-		st.goBytes -= 16 * int64(len(tab.dir))
+		st.goBytes -= 16 * int64(len(tab.dir)-1)
 	}
 }
 

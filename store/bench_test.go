@@ -1,0 +1,67 @@
+package store_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/sextantdb/sextant/store"
+	"github.com/sextantdb/sextant/store/slot"
+)
+
+// One operation with its lock, on keys of 16 bytes, values of 64.
+func benchmarkStore(b *testing.B, n int, op func(x *store.Txn, key, val []byte)) {
+	s, _ := store.New(store.Options{HashSeed: [2]uint64{1, 2}})
+	defer s.Close()
+	var x store.Txn
+	val := make([]byte, 64)
+	keys := make([][]byte, n)
+	for i := range keys {
+		keys[i] = fmt.Appendf(nil, "key:%012d", i)
+		x.Begin(s, 1000, slot.Of(keys[i]))
+		x.SetString(keys[i], val, store.NoExpire)
+		x.End()
+	}
+	b.ReportAllocs()
+	b.ResetTimer()
+	for i := range b.N {
+		key := keys[uint(i*7919)%uint(n)]
+		x.Begin(s, 1000, slot.Of(key))
+		op(&x, key, val)
+		x.End()
+	}
+}
+
+func BenchmarkGet(b *testing.B) {
+	for _, n := range []int{10_000, 1_000_000} {
+		b.Run(fmt.Sprint("keys=", n), func(b *testing.B) {
+			benchmarkStore(b, n, func(x *store.Txn, key, _ []byte) {
+				if e, ok := x.Lookup(key, 0); !ok || e.StrLen() != 64 {
+					b.Fatal("lost")
+				}
+			})
+		})
+	}
+}
+
+func BenchmarkSet(b *testing.B) {
+	for _, n := range []int{10_000, 1_000_000} {
+		b.Run(fmt.Sprint("keys=", n), func(b *testing.B) {
+			i := 0
+			benchmarkStore(b, n, func(x *store.Txn, key, val []byte) {
+				i++
+				x.SetString(key, val[:32+i%33], store.NoExpire)
+			})
+		})
+	}
+}
+
+func BenchmarkBeginAll(b *testing.B) {
+	s, _ := store.New(store.Options{})
+	defer s.Close()
+	var x store.Txn
+	b.ReportAllocs()
+	for range b.N {
+		x.BeginAll(s, 1)
+		x.End()
+	}
+}
