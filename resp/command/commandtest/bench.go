@@ -34,6 +34,10 @@ type Bench struct {
 	t      testing.TB
 	stores [2]*store.Store // of the RESP2 and the RESP3 side
 	nextID int64
+
+	// succeeded are the full names of entries that answered something else than an error.
+	// Nil: nobody asks.
+	succeeded map[string]bool
 }
 
 // Epoch is where a Bench's clock begins: 2023-11-14, a round number of ms.
@@ -115,6 +119,9 @@ func (c *Client) Do(args ...string) Result {
 		require.Zero(t, in.Buffered(), "%q answered more than one reply: %q", args, raw[i])
 		if cmd != nil {
 			require.NoError(t, cmd.Schema().Check(values[i], resp.RESP2+i), "%q", args)
+			if c.bench.succeeded != nil && values[i].Err() == nil {
+				c.bench.succeeded[cmd.FullName()] = true
+			}
 		}
 	}
 	two, three := c.sides[0], c.sides[1]

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/sextantdb/sextant/resp"
@@ -40,17 +41,21 @@ func (s Settings) On(name string) bool { return s[name] == "on" }
 //	@ 100                  100 ms go by
 //	% name on              a setting, for the families
 //
-// With -rewrite the output is written into the files. setup makes the families.
+// With -rewrite the output is written into the files. setup makes the families; each entry of
+// the first must succeed somewhere in the scripts.
 func Scripts(t *testing.T, pattern string, setup func(Settings) [][]command.Command) {
 	files, err := filepath.Glob(pattern)
 	require.NoError(t, err)
 	require.NotEmpty(t, files, "no scripts match %s", pattern)
+	succeeded := map[string]bool{}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			src, err := os.ReadFile(file)
 			require.NoError(t, err)
 			settings := Settings{}
-			got := runScript(t, New(t, append(setup(settings), stage())...), settings, string(src))
+			b := New(t, append(setup(settings), stage())...)
+			b.succeeded = succeeded
+			got := runScript(t, b, settings, string(src))
 			if *rewrite {
 				require.NoError(t, os.WriteFile(file, []byte(got), 0o644))
 				return
@@ -58,6 +63,16 @@ func Scripts(t *testing.T, pattern string, setup func(Settings) [][]command.Comm
 			require.Equal(t, string(src), got)
 		})
 	}
+	t.Run("every entry succeeds once", func(t *testing.T) {
+		for _, c := range setup(Settings{})[0] {
+			if c.Run != nil {
+				assert.True(t, succeeded[c.Name], c.Name)
+			}
+			for _, sub := range c.Sub {
+				assert.True(t, succeeded[c.Name+"|"+sub.Name], "%s %s", c.Name, sub.Name)
+			}
+		}
+	})
 }
 
 func runScript(t *testing.T, b *Bench, settings Settings, src string) string {
@@ -110,24 +125,33 @@ func (r Result) String() string {
 	if three != two {
 		fmt.Fprintln(&out, "RESP3", three)
 	}
-	database := func(db int, mark string) {
-		if db != 0 {
-			fmt.Fprint(&out, db, " ")
-		}
-		fmt.Fprint(&out, mark)
-	}
 	for _, e := range r.Effects {
-		database(e.DB, "~")
-		for _, a := range e.Argv {
-			fmt.Fprint(&out, " ", word(a))
-		}
-		fmt.Fprintln(&out)
+		fmt.Fprintln(&out, e)
 	}
 	for _, e := range r.Events {
-		database(e.DB, "! ")
-		fmt.Fprintln(&out, e.Name, word(e.Key))
+		fmt.Fprintln(&out, e)
 	}
 	return out.String()
+}
+
+func (e Effect) String() string {
+	var out strings.Builder
+	if e.DB != 0 {
+		fmt.Fprint(&out, e.DB, " ")
+	}
+	out.WriteString("~")
+	for _, a := range e.Argv {
+		out.WriteString(" " + word(a))
+	}
+	return out.String()
+}
+
+func (e Event) String() string {
+	db := ""
+	if e.DB != 0 {
+		db = fmt.Sprint(e.DB, " ")
+	}
+	return db + "! " + e.Name + " " + word(e.Key)
 }
 
 // word leaves plain words as they are and quotes the others.

@@ -40,6 +40,12 @@ func setup(s commandtest.Settings) [][]command.Command {
 
 func TestScripts(t *testing.T) { commandtest.Scripts(t, "testdata/*.txt", setup) }
 
+func TestAgainstRedis(t *testing.T) {
+	commandtest.AgainstRedis(t, "testdata/*.txt", map[string]string{"lazy-expire": "lazyfree-lazy-expire"}, map[string]string{
+		"KEYS h?llo": "in no order", "KEYS h[ae]llo": "in no order", "TTL k": "the clock runs",
+	})
+}
+
 func newClient(t *testing.T, settings commandtest.Settings) (*commandtest.Bench, *commandtest.Client) {
 	b := commandtest.New(t, setup(settings)...)
 	return b, b.Client(0)

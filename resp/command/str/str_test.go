@@ -26,3 +26,9 @@ func setup(s commandtest.Settings) [][]command.Command {
 }
 
 func TestScripts(t *testing.T) { commandtest.Scripts(t, "testdata/*.txt", setup) }
+
+func TestAgainstRedis(t *testing.T) {
+	commandtest.AgainstRedis(t, "testdata/*.txt", map[string]string{"lazy-expire": "lazyfree-lazy-expire"}, map[string]string{
+		"SET k v PXAT 33177117420123 GET": "7.2 propagates it as written, 7.0 without GET",
+	})
+}

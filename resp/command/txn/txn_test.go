@@ -25,6 +25,8 @@ func setup(commandtest.Settings) [][]command.Command {
 
 func TestScripts(t *testing.T) { commandtest.Scripts(t, "testdata/*.txt", setup) }
 
+func TestAgainstRedis(t *testing.T) { commandtest.AgainstRedis(t, "testdata/*.txt", nil, nil) }
+
 // A session gives all its watches back, whichever way it ends watching.
 func TestNoWatchIsLeftBehind(t *testing.T) {
 	b := commandtest.New(t, setup(nil)...)
