@@ -3,7 +3,6 @@
 package str_test
 
 import (
-	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -40,11 +39,4 @@ func TestPlainPathsDoNotAllocate(t *testing.T) {
 		side.Run(setCmd, set, b.Now)
 		side.Run(delCmd, del, b.Now)
 	}), "SET and DEL of a key")
-}
-
-func words(line string) (argv [][]byte) {
-	for _, w := range strings.Fields(line) {
-		argv = append(argv, []byte(w))
-	}
-	return argv
 }
