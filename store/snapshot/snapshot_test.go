@@ -302,7 +302,7 @@ func TestExactUnderConcurrentWriters(t *testing.T) {
 				}
 				return fmt.Sprint("key:", i)
 			}
-			const keys = 8000
+			const keys = 2000
 			for i := range keys {
 				set(s, i%2, name(i), fmt.Sprint("value ", i), store.NoExpire)
 			}
@@ -323,7 +323,7 @@ func TestExactUnderConcurrentWriters(t *testing.T) {
 					}
 				}()
 			}
-			for range 20 {
+			for range 6 {
 				sp, st, want := cut(t, src, Options{})
 				finish(t, sp, st, want)
 			}
@@ -338,7 +338,7 @@ func TestExactUnderConcurrentWriters(t *testing.T) {
 func randomChange(s *store.Store, rng *rand.Rand, name func(int) string, keys int) {
 	k := []byte(name(rng.IntN(keys * 3 / 2)))
 	var t store.Txn
-	op := rng.IntN(1000)
+	op := rng.IntN(20_000)
 	switch {
 	case op == 0:
 		t.BeginAll(s, nowMs)
@@ -346,12 +346,12 @@ func randomChange(s *store.Store, rng *rand.Rand, name func(int) string, keys in
 	case op == 1:
 		t.BeginAll(s, nowMs)
 		t.SwapDB(rng.IntN(4), rng.IntN(4))
-	case op < 5:
+	case op < 100:
 		t.BeginStripe(s, nowMs, rng.IntN(s.Stripes()))
-		t.Reclaim(100)
+		t.Reclaim(1000)
 		t.ActiveExpire(50)
 		t.Defrag(50)
-	case op < 50:
+	case op < 1000:
 		to := []byte(name(rng.IntN(keys)))
 		t.Begin(s, nowMs, slot.Of(k), slot.Of(to))
 		t.SelectDB(rng.IntN(4))
@@ -400,15 +400,17 @@ func TestAbortsAtTheMemoryBound(t *testing.T) {
 func TestPreImagesAreDrainedDuringTheWalk(t *testing.T) {
 	s := newStore(t)
 	src := NewSource(s)
-	val := strings.Repeat("v", 500)
-	for i := range 5000 {
+	const keys = 8000
+	val := strings.Repeat("v", 1000)
+	for i := range keys {
 		set(s, 0, fmt.Sprint("key:", i), val, store.NoExpire)
 	}
-	sp, st, want := cut(t, src, Options{MaxPreImageBytes: 1 << 20})
+	sp, st, want := cut(t, src, Options{MaxPreImageBytes: 7 << 19})
 	ran := make(chan error, 1)
 	go func() { ran <- sp.Run(context.Background()) }()
-	// All keys change in the time the reader takes for its first batches: more than the bound
-	// if images had to wait for the walk, but each batch the reader takes makes room.
+	// One key changes for each entry the reader takes, from the far end of the walk's order as
+	// well as from its beginning: about 4 MB of images, which would break the bound if they
+	// had to wait for the walk to reach them. But each batch the reader takes makes room.
 	got := state{}
 	next := 0
 	for {
@@ -419,22 +421,21 @@ func TestPreImagesAreDrainedDuringTheWalk(t *testing.T) {
 		require.NoError(t, err)
 		for img := range b.All() {
 			got[fmt.Sprintf("%d/%s", img.DB, img.Key)] = fmt.Sprintf("%s@%d", textOf(img), img.ExpireAt)
-		}
-		for range b.Len() * 2 {
-			if next < 5000 {
-				set(s, 0, fmt.Sprint("key:", 4999-next), "over", store.NoExpire)
+			if next < keys {
+				set(s, 0, fmt.Sprint("key:", keys-1-next), "over", store.NoExpire)
 				next++
 			}
 		}
 	}
 	require.NoError(t, <-ran)
 	require.Equal(t, want, got)
+	require.Greater(t, sp.Progress().PreImages, int64(keys/10))
 }
 
 func TestReadersShareAndMayLeave(t *testing.T) {
 	s := newStore(t)
 	src := NewSource(s)
-	for i := range 20_000 {
+	for i := range 8000 {
 		set(s, 0, fmt.Sprint("key:", i), strings.Repeat("x", 500), store.NoExpire)
 	}
 	sp, first, want := cut(t, src, Options{})
@@ -489,7 +490,7 @@ func TestEmptyStore(t *testing.T) {
 func TestCancel(t *testing.T) {
 	s := newStore(t)
 	src := NewSource(s)
-	for i := range 20_000 {
+	for i := range 8000 {
 		set(s, 0, fmt.Sprint("key:", i), strings.Repeat("x", 500), store.NoExpire)
 	}
 	sp, st, _ := cut(t, src, Options{})
