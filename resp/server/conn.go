@@ -113,7 +113,7 @@ func (c *Conn) Loop() *Loop { return c.loop }
 
 // Numbers is what CLIENT LIST tells about a connection's buffers.
 type Numbers struct {
-	LastMs      int64 // when the client last sent something
+	LastMs      int64 // when the client last sent or took something
 	Qbuf        int64 // qbuf: input waiting
 	QbufFree    int64 // qbuf-free: room behind it
 	Obl         int64 // obl: unsent reply bytes in the fixed buffer
@@ -147,16 +147,36 @@ func (c *Conn) Numbers() Numbers {
 // finished and behind earlier pushes. It returns false if the connection is closing. It never blocks on the client: what
 // it adds counts against the output limit of the connection's class.
 func (c *Conn) Push(b []byte) bool {
+	first, ok := c.push(b)
+	if first {
+		c.loop.wakeFor(c)
+	}
+	return ok
+}
+
+// PushFrom is Push by a caller that runs on the loop from. When that is the connection's own loop, it need not be woken, and
+// the push goes out in this very round.
+func (c *Conn) PushFrom(from *Loop, b []byte) bool {
+	if from != c.loop {
+		return c.Push(b)
+	}
+	_, ok := c.push(b)
+	c.loop.touched(c)
+	return ok
+}
+
+// push queues b. first means that the loop has to be told.
+func (c *Conn) push(b []byte) (first, ok bool) {
 	s := c.loop.srv
 	c.mu.Lock()
 	if c.mu.dropped {
 		c.mu.Unlock()
 		s.Stats.PushDropped.Inc()
-		return false
+		return false, false
 	}
 	c.mu.pushed = append(c.mu.pushed, b...)
 	pending := int64(len(c.mu.pushed)) + c.outBytes.Load()
-	first := !c.hasPush.Load()
+	first = !c.hasPush.Load()
 	c.hasPush.Store(true)
 	// A loop that is held up cannot enforce the limit, so the hard one is looked at here too.
 	hard := s.settings.Load().Output[c.Class()].Hard
@@ -168,12 +188,9 @@ func (c *Conn) Push(b []byte) bool {
 	c.mu.Unlock()
 	if over {
 		c.CloseAsync(ErrOutputLimit)
-		return false
+		return false, false
 	}
-	if first {
-		c.loop.wakeFor(c)
-	}
-	return true
+	return first, true
 }
 
 // Do runs f on the connection's loop, soon, unless the connection is closed before. f may write to c.Out.

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/sextantdb/sextant/resp"
 )
@@ -47,6 +48,7 @@ type Loop struct {
 	outs     [][]byte // output buffers to lend
 	ticked   bool     // the timer went off since the last housekeeping
 	scanAt   int      // where the next scan for timeouts begins
+	alarm    int64    // the time of the alarm that is set, in Mono; 0 if none
 	stopping bool
 	netIn    int64 // since the last addition to Stats
 	netOut   int64
@@ -105,6 +107,16 @@ func (l *Loop) Post(f func()) {
 	l.poll.wake()
 }
 
+// WakeAt has a round begin at the latest when Mono has reached mono: Housekeeping is called then. Later times than the
+// earliest one asked for are forgotten, so ask again in Housekeeping for what is still to come. On the loop only.
+func (l *Loop) WakeAt(mono int64) {
+	if l.alarm != 0 && l.alarm <= mono {
+		return
+	}
+	l.alarm = mono
+	l.poll.alarmIn(time.Duration(max(mono-l.Mono, 1)))
+}
+
 // wakeFor has the loop look at c: pushes, asynchronous close, stream input. Any goroutine.
 func (l *Loop) wakeFor(c *Conn) {
 	l.mailbox.Lock()
@@ -129,6 +141,9 @@ func (l *Loop) run() {
 func (l *Loop) round() {
 	l.poll.wait(len(l.ready) == 0 && len(l.doomed) == 0)
 	l.NowMs, l.Mono = l.srv.opts.Clock()
+	if l.alarm != 0 && l.alarm <= l.Mono {
+		l.alarm = 0
+	}
 	if l.poll.takeWake() {
 		l.takeMail()
 	}
@@ -603,6 +618,9 @@ func (l *Loop) write(c *Conn, p []byte) (n int, again, ok bool) {
 	}
 	l.netOut += int64(n)
 	l.writes++
+	if c.lastMs.Load() != l.NowMs {
+		c.lastMs.Store(l.NowMs)
+	}
 	c.sentTotal += int64(n)
 	return n, n < len(p), true
 }

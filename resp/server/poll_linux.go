@@ -20,7 +20,7 @@ const pollEvents = 512
 // acceptsPerRound bounds how many connections a listener adds in one round.
 const acceptsPerRound = 128
 
-// poller is a loop's epoll descriptor, with an eventfd for waking it and a timerfd for its ticks.
+// poller is a loop's epoll descriptor, with an eventfd for waking it and timers for its ticks and alarms.
 //
 // The descriptor itself is registered with Go's poller: a loop without work parks like any goroutine that waits for a
 // socket, instead of occupying a thread in a blocking epoll_wait.
@@ -28,10 +28,11 @@ type poller struct {
 	loop *Loop
 
 	// Immutable after construction.
-	epfd, evfd, tmfd int
-	file             *os.File // owns epfd
-	raw              syscall.RawConn
-	again            func(uintptr) bool // polls once more; made once, so that parking allocates nothing
+	epfd, evfd int
+	tmfd, alfd int      // ticks; alarms of WakeAt
+	file       *os.File // owns epfd
+	raw        syscall.RawConn
+	again      func(uintptr) bool // polls once more; made once, so that parking allocates nothing
 
 	// Owned by the loop.
 	table  []watched // by descriptor number
@@ -56,7 +57,7 @@ type watched struct {
 }
 
 func newPoller(l *Loop, hz int) (*poller, error) {
-	p := &poller{loop: l, evfd: -1, tmfd: -1}
+	p := &poller{loop: l, evfd: -1, tmfd: -1, alfd: -1}
 	var err error
 	if p.epfd, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
 		return nil, os.NewSyscallError("epoll_create1", err)
@@ -72,10 +73,12 @@ func newPoller(l *Loop, hz int) (*poller, error) {
 		p.tmfd, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
 	}
 	if err == nil {
-		err = p.ctl(unix.EPOLL_CTL_ADD, p.evfd, unix.EPOLLIN, 0)
+		p.alfd, err = unix.TimerfdCreate(unix.CLOCK_BOOTTIME, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
 	}
-	if err == nil {
-		err = p.ctl(unix.EPOLL_CTL_ADD, p.tmfd, unix.EPOLLIN, 0)
+	for _, fd := range []int{p.evfd, p.tmfd, p.alfd} {
+		if err == nil {
+			err = p.ctl(unix.EPOLL_CTL_ADD, fd, unix.EPOLLIN, 0)
+		}
 	}
 	if err != nil {
 		p.close()
@@ -98,6 +101,12 @@ func (p *poller) setHz(hz int) {
 		// Cannot fail: the descriptor is a timer and the interval is valid.
 		unix.TimerfdSettime(p.tmfd, 0, &unix.ItimerSpec{Interval: every, Value: every}, nil)
 	}
+}
+
+// alarmIn sets the alarm, in place of an earlier one. On the loop only.
+func (p *poller) alarmIn(d time.Duration) {
+	// Cannot fail: the descriptor is a timer and the time is valid.
+	unix.TimerfdSettime(p.alfd, 0, &unix.ItimerSpec{Value: unix.NsecToTimespec(int64(d))}, nil)
 }
 
 // wake ends the loop's wait, or makes the next one return at once. Any goroutine.
@@ -146,7 +155,7 @@ func (p *poller) serve() {
 		ev := &p.events[i]
 		fd := int(ev.Fd)
 		switch fd {
-		case p.evfd:
+		case p.evfd, p.alfd:
 			var count [8]byte
 			unix.Read(fd, count[:])
 			continue
@@ -201,7 +210,7 @@ func (p *poller) close() {
 		return
 	}
 	p.closing.done = true
-	for _, fd := range []int{p.evfd, p.tmfd} {
+	for _, fd := range []int{p.evfd, p.tmfd, p.alfd} {
 		if fd >= 0 {
 			unix.Close(fd)
 		}

@@ -32,6 +32,8 @@ func (p *poller) wake() {
 	}
 }
 
+func (p *poller) alarmIn(d time.Duration) { time.AfterFunc(d, p.wake) }
+
 func (p *poller) takeWake() bool { return p.woken.Load() && p.woken.Swap(false) }
 
 func (p *poller) wait(block bool) {

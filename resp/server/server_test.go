@@ -28,6 +28,7 @@ type toy struct {
 	onOpen  func(c *Conn)
 	onWrite func(l *Loop)
 	closed  chan error
+	onHouse func(l *Loop)
 	ticks   atomic.Int64
 	live    atomic.Int64
 }
@@ -55,7 +56,10 @@ func (t *toy) BeforeWrite(l *Loop) {
 	}
 }
 
-func (t *toy) Housekeeping(_ *Loop, tick bool) {
+func (t *toy) Housekeeping(l *Loop, tick bool) {
+	if t.onHouse != nil {
+		t.onHouse(l)
+	}
 	if tick {
 		t.ticks.Add(1)
 	}
@@ -905,4 +909,55 @@ func TestCommandsDoNotAllocate(t *testing.T) {
 	}
 	round()
 	require.Less(t, testing.AllocsPerRun(20, round), 100.0, "per 1000 commands")
+}
+
+// Blocked clients have deadlines of milliseconds; ticks are too coarse for them.
+func TestWakeAt(t *testing.T) {
+	h := newToy()
+	var at atomic.Int64
+	fired := make(chan int64, 10)
+	h.onHouse = func(l *Loop) {
+		if d := at.Load(); d != 0 && l.Mono >= d {
+			fired <- l.Mono - d
+			at.Store(0)
+		}
+	}
+	h.onCmd = func(c *Conn, argv [][]byte) bool {
+		l := c.Loop()
+		at.Store(l.Mono + 20e6)
+		l.WakeAt(l.Mono + 500e6)
+		l.WakeAt(l.Mono + 20e6)
+		l.WakeAt(l.Mono + 900e6) // later ones do not postpone it
+		return true
+	}
+	s := serve(t, h, func(o *Options) { o.Settings.Hz = 1 })
+	c := dial(t, s)
+	for range 5 {
+		c.send("BLPOP\r\n")
+		require.Less(t, <-fired, int64(200e6))
+	}
+}
+
+func TestPushFromTheSameLoopGoesOutInTheRound(t *testing.T) {
+	h := newToy()
+	var subscriber *Conn // of the one loop
+	h.onCmd = func(c *Conn, argv [][]byte) bool {
+		switch string(argv[0]) {
+		case "SUBSCRIBE":
+			subscriber = c
+		case "PUBLISH":
+			subscriber.PushFrom(c.Loop(), []byte("+message\r\n"))
+		}
+		c.Out.Int(1)
+		return true
+	}
+	s := serve(t, h, nil)
+	sub, pub := dial(t, s), dial(t, s)
+	sub.send("SUBSCRIBE\r\n")
+	sub.expect(":1\r\n")
+	for range 50 {
+		pub.send("PUBLISH\r\n")
+		pub.expect(":1\r\n")
+		sub.expect("+message\r\n")
+	}
 }
