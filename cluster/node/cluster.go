@@ -1,0 +1,124 @@
+package node
+
+import (
+	"os"
+
+	"github.com/sextantdb/sextant/bus"
+	"github.com/sextantdb/sextant/cluster/agent"
+	"github.com/sextantdb/sextant/cluster/core"
+	"github.com/sextantdb/sextant/cluster/topology"
+)
+
+// busPort is where the bus listens: cluster-port, else port + 10000.
+func busPort(v *Values) int {
+	if v.ClusterPort != 0 {
+		return int(v.ClusterPort)
+	}
+	return int(v.Port) + 10000
+}
+
+// coreConfig translates the cluster directives for the machine.
+func coreConfig(v *Values, seed uint64) core.Config {
+	c := core.DefaultConfig()
+	c.Seed = seed
+	c.IP, c.Host = v.ClusterAnnounceIP, v.ClusterAnnounceHostname
+	c.Port, c.CPort = uint16(v.Port), uint16(busPort(v))
+	c.TLSPort = uint16(v.TLSPort)
+	if v.ClusterAnnouncePort != 0 {
+		c.Port = uint16(v.ClusterAnnouncePort)
+	}
+	if v.ClusterAnnounceBusPort != 0 {
+		c.CPort = uint16(v.ClusterAnnounceBusPort)
+	}
+	c.NodeTimeout = core.Mono(v.ClusterNodeTimeout) * core.Millisecond
+	c.DriftPPM = v.ClusterMaxClockDriftPPM
+	c.NoFailover = v.ClusterReplicaNoFailover
+	c.Witness = v.ClusterWitness
+	c.FullCoverage = v.ClusterRequireFullCoverage
+	c.ReadsDown = v.ClusterAllowReadsWhenDown
+	c.ReplicaMigration = v.ClusterAllowReplicaMigration
+	c.MigrationBarrier = int(v.ClusterMigrationBarrier)
+	c.ValidityFactor = int(v.ClusterReplicaValidityFactor)
+	return c
+}
+
+func endpoint(v *Values) agent.Endpoint {
+	switch v.ClusterPreferredEndpointType {
+	case EndpointHostname:
+		return agent.EndpointHostname
+	case EndpointUnknown:
+		return agent.EndpointUnknown
+	}
+	return agent.EndpointIP
+}
+
+func (n *Node) agentOptions() agent.Options {
+	v := n.cfg.Now()
+	_, err := os.Stat(v.Path(v.DBFilename))
+	return agent.Options{
+		Dir: v.Dir, File: v.ClusterConfigFile, DataPresent: err == nil, DataComplete: n.cleanStart,
+		Core: coreConfig(v, randomUint64()), Endpoint: endpoint(v), Strict: v.ClusterConsistency == ConsistencyStrict,
+		Local: n.localReport, Role: n.clusterRole, Pause: n.clusterPause, Events: n.clusterEvents,
+		Fatal: func(err error) {
+			n.log.Warning("The cluster state cannot be saved any more: %v. Exiting.", err)
+			n.finish(1)
+		},
+	}
+}
+
+// localReport is what the cluster machine knows of the data.
+func (n *Node) localReport() core.Local {
+	// The token first: an offset read behind it is at least that of the last write before the pause.
+	paused := n.paused.Load()
+	st := n.repl.Status()
+	keys := n.store.DBSize(0)
+	l := core.Local{
+		Offset: st.Offset, Second: st.Second, Keys: keys, Empty: keys == 0 && !n.loadingNow.Load(),
+		Loading: n.loadingNow.Load() || st.Loading, LinkUp: st.LinkUp, Synced: st.Synced, Paused: paused,
+	}
+	l.ReplID, _ = bus.ParseNodeID(st.ID)
+	l.ReplID2, _ = bus.ParseNodeID(st.ID2)
+	return l
+}
+
+// inOrder hands f to the goroutine of role changes. The agent must not wait, so a queue that is
+// full (which takes dozens of changes within one switch) loses nothing: a goroutine waits.
+func (n *Node) inOrder(f func()) {
+	select {
+	case n.roles <- f:
+	case <-n.quit:
+	}
+}
+
+// clusterRole makes the data side what the machine says.
+func (n *Node) clusterRole(r core.RoleChange) {
+	n.inOrder(func() {
+		if r.Flush {
+			n.empty()
+		}
+		if r.Role == topology.RoleReplica {
+			if r.IP != "" {
+				n.repl.Follow(r.IP, int(r.Port), false)
+			}
+		} else {
+			n.repl.Promote(false)
+		}
+		n.agent.Poke()
+	})
+}
+
+// clusterPause holds client writes back for a manual failover, or lets them go.
+func (n *Node) clusterPause(p core.Pause) {
+	n.inOrder(func() {
+		if p.Tok == 0 {
+			n.paused.Store(0)
+			n.repl.PauseFeed(false)
+			n.disp.HoldWrites(false, nowMs())
+			return
+		}
+		n.repl.PauseFeed(true)
+		n.disp.HoldWrites(true, nowMs())
+		n.paused.Store(p.Tok)
+		n.agent.Poke()
+	})
+}

@@ -1,0 +1,66 @@
+package node
+
+import (
+	"github.com/sextantdb/sextant/cluster/core"
+	"github.com/sextantdb/sextant/cluster/repl"
+	"github.com/sextantdb/sextant/resp/server"
+	"github.com/sextantdb/sextant/store/persist"
+)
+
+// Packages emit typed events; here they become log lines.
+
+func (n *Node) serverEvent(e server.Event) {
+	switch e := e.(type) {
+	case server.ConnAccepted:
+		n.log.Verbose("Accepted %s", e.Addr)
+	case server.ConnRejected:
+		n.log.Verbose("Rejected %s: %s", e.Addr, e.Reason)
+	case server.ConnClosed:
+		n.log.Verbose("Client closed connection id=%d addr=%s: %v", e.ID, e.Addr, e.Why)
+	case server.LimitHit:
+		n.log.Warning("Client id=%d addr=%s class=%s closed: %v (%d, limit %d)", e.ID, e.Addr, e.Class, e.Why, e.Bytes, e.Limit)
+	case server.ProtocolFailed:
+		n.log.Verbose("Protocol error (%s) from client id=%d addr=%s. Query buffer during protocol error: %q", e.Err, e.ID, e.Addr, e.Query)
+	case server.AcceptFailed:
+		n.log.Warning("Error accepting a client connection on %s: %v", e.Listener, e.Err)
+	case server.BindFailed:
+		n.log.Warning("Could not bind %s: %v; going on without it", e.Addr, e.Err)
+	}
+}
+
+func (n *Node) persistEvent(e persist.Event) {
+	switch e.Level() {
+	case persist.Debug:
+		n.log.Debug("%s", e.String())
+	case persist.Warning:
+		n.log.Warning("%s", e.String())
+	default:
+		n.log.Notice("%s", e.String())
+	}
+}
+
+func (n *Node) replEvent(e repl.Event) {
+	if e.Warning {
+		n.log.Warning("%s", e.Text)
+	} else {
+		n.log.Notice("%s", e.Text)
+	}
+	if n.agent != nil {
+		n.agent.Poke()
+	}
+}
+
+// verboseEvents are too many for the usual log of a cluster.
+var verboseEvents = map[core.EventKind]bool{
+	core.EvLeaseHeld: true, core.EvRecord: true, core.EvDropped: true, core.EvVoteRefused: true, core.EvRefusal: true,
+}
+
+func (n *Node) clusterEvents(events []core.Event) {
+	for _, e := range events {
+		if verboseEvents[e.Kind] {
+			n.log.Verbose("cluster: %s %s", e.Kind, e.Text)
+		} else {
+			n.log.Notice("cluster: %s %s", e.Kind, e.Text)
+		}
+	}
+}

@@ -1,0 +1,523 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"syscall"
+	"time"
+
+	"github.com/sextantdb/sextant/cluster/repl"
+	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/command/admin"
+	"github.com/sextantdb/sextant/resp/command/conn"
+	"github.com/sextantdb/sextant/resp/command/generic"
+	"github.com/sextantdb/sextant/resp/command/str"
+	"github.com/sextantdb/sextant/resp/dispatch"
+	"github.com/sextantdb/sextant/resp/observe"
+	"github.com/sextantdb/sextant/resp/server"
+	"github.com/sextantdb/sextant/resp/session"
+	"github.com/sextantdb/sextant/store"
+	"github.com/sextantdb/sextant/store/persist"
+	"github.com/sextantdb/sextant/store/rdb"
+	"github.com/sextantdb/sextant/store/snapshot"
+)
+
+// This file gives the families and mechanisms below what they ask for in their Deps.
+
+func (n *Node) strOptions() str.Options {
+	return str.Options{
+		MaxBulk:    func() int64 { return n.cfg.Now().ProtoMaxBulkLen },
+		LazyExpire: func() bool { return n.cfg.Now().LazyfreeLazyExpire },
+	}
+}
+
+func (n *Node) genericOptions() generic.Options {
+	return generic.Options{
+		Cluster:       n.cfg.Now().ClusterEnabled,
+		LFU:           func() bool { return n.cfg.Now().MaxMemoryPolicy.LFU() },
+		Compress:      func() bool { return n.cfg.Now().RDBCompression },
+		LazyExpire:    func() bool { return n.cfg.Now().LazyfreeLazyExpire },
+		LazyServerDel: func() bool { return n.cfg.Now().LazyfreeLazyServerDel },
+	}
+}
+
+func (n *Node) connDeps() conn.Deps {
+	v := n.cfg.Now()
+	return conn.Deps{
+		Clients: clients{n}, Users: n.acl, Databases: int(v.Databases), ClusterMode: v.ClusterEnabled,
+		Node: conn.Node{Version: redisVersion, Mode: n.mode(), Role: func() string {
+			if n.repl.IsReplica() {
+				return "replica"
+			}
+			return "master"
+		}},
+	}
+}
+
+func (n *Node) adminDeps() admin.Deps {
+	v := n.cfg.Now()
+	return admin.Deps{
+		Table: func() *command.Table { return n.table }, Stats: &n.stats, Config: n.cfg, Saver: saver{n},
+		Shutdown: shutdown{n}, Debug: debugger{n}, Memory: memories{n}, Slowlog: n.slowlog, Latency: n.latency,
+		Commands:   func() *observe.Commands { return n.commands },
+		NowMicros:  func() int64 { return time.Now().UnixMicro() },
+		AllowDebug: v.EnableDebugCommand, AllowModule: v.EnableModuleCommand, ClusterMode: v.ClusterEnabled,
+		Version:   redisVersion,
+		LazyFlush: func() bool { return n.cfg.Now().LazyfreeLazyUserFlush },
+	}
+}
+
+// clients is the registry as the connection family sees it.
+type clients struct{ n *Node }
+
+func (k clients) Each(f func(*conn.Info) bool) {
+	now := nowMs()
+	var info conn.Info
+	k.n.disp.Each(func(s *session.Session, c *server.Conn) bool {
+		fill(&info, s, c, now)
+		return f(&info)
+	})
+}
+
+func (k clients) Get(id int64, info *conn.Info) bool {
+	s, c, ok := k.n.disp.Client(id)
+	if ok {
+		fill(info, s, c, nowMs())
+	}
+	return ok
+}
+
+// sessionBytes is what a client costs beside its buffers.
+const sessionBytes = 1024
+
+func fill(info *conn.Info, s *session.Session, c *server.Conn, now int64) {
+	b := c.Numbers()
+	*info = conn.Info{
+		Sess: s, Addr: c.Addr(), LocalAddr: c.LocalAddr(), FD: c.FD(),
+		AgeSeconds: (now - c.CreatedMs()) / 1000, IdleSeconds: max(0, now-b.LastMs) / 1000,
+		QueryBytes: b.Qbuf, QueryFree: b.QbufFree,
+		ReplyBufBytes: b.Obl, OutBytes: b.Obl, QueuedReplies: b.Oll, QueuedBytes: b.Omem + b.PushWaiting,
+		TotalBytes: sessionBytes + b.BufferBytes + s.QueueBytes(),
+		Closing:    s.Has(session.Closing),
+	}
+}
+
+func (k clients) Kill(id int64) bool {
+	_, c, ok := k.n.disp.Client(id)
+	if ok {
+		c.CloseAsync(server.ErrClosedByServer)
+	}
+	return ok
+}
+
+func (k clients) Unblock(id int64, withError bool) bool {
+	var err resp.Error
+	if withError {
+		err = resp.ErrUnblocked
+	}
+	return k.n.disp.Unblock(id, err)
+}
+
+func (k clients) Pause(untilMs int64, writesOnly bool) {
+	mode := dispatch.PauseAll
+	if writesOnly {
+		mode = dispatch.PauseWrites
+	}
+	k.n.disp.Pause(mode, untilMs-nowMs())
+}
+
+func (k clients) Unpause()                        { k.n.disp.Unpause() }
+func (k clients) Reset(c *command.Ctx)            { c.DropWatches() }
+func (k clients) AuthFailed(*command.Ctx, []byte) { k.n.authDenied.Inc() }
+
+// largestBuffers are the greatest input and output buffers of now.
+func (n *Node) largestBuffers() (in, out int64) {
+	n.disp.Each(func(_ *session.Session, c *server.Conn) bool {
+		b := c.Numbers()
+		in, out = max(in, b.Qbuf), max(out, b.Obl+b.Omem+b.PushWaiting)
+		return true
+	})
+	return in, out
+}
+
+func (n *Node) watchingClients() (count int64) {
+	n.disp.Each(func(s *session.Session, _ *server.Conn) bool {
+		if s.Watching() > 0 {
+			count++
+		}
+		return true
+	})
+	return count
+}
+
+// clientBytes is the memory of clients and of replicas' connections.
+func (n *Node) clientBytes() (normal, replicas int64) {
+	n.disp.Each(func(s *session.Session, c *server.Conn) bool {
+		normal += sessionBytes + c.Numbers().BufferBytes + s.QueueBytes()
+		return true
+	})
+	return normal, 0
+}
+
+// observer counts for INFO, the slow log and the latency monitor.
+type observer struct{ n *Node }
+
+func (o observer) Called(worker int, c *command.Ctx, ns int64) {
+	n := o.n
+	id := c.Cmd.ID()
+	n.commands.Shard(worker).Done(id, ns, c.Err != "")
+	if c.Err != "" {
+		n.commands.CountError(c.Err.Code())
+	}
+	us := ns / 1000
+	if c.Cmd.Flags&command.SkipSlowlog == 0 && n.slowlog.Slow(us) {
+		o.slow(c, us)
+	}
+	if n.latency.Spike(us / 1000) {
+		event := "command"
+		if c.Cmd.Flags&command.Fast != 0 {
+			event = "fast-command"
+		}
+		n.latency.Note(event, time.Now().Unix(), us/1000)
+	}
+}
+
+func (o observer) slow(c *command.Ctx, us int64) {
+	addr := ""
+	if c.Conn != nil {
+		addr = c.Conn.Addr()
+	}
+	o.n.slowlog.Add(time.Now().Unix(), us, c.Argv, addr, c.Sess.Name())
+}
+
+func (o observer) Rejected(worker int, cmd *command.Command, err resp.Error) {
+	if cmd != nil {
+		o.n.commands.Shard(worker).Rejected(cmd.ID())
+	}
+	o.n.commands.CountError(err.Code())
+}
+
+// saver is persistence as the server family sees it. None of its methods waits or begins a
+// Txn: work goes to goroutines.
+type saver struct{ n *Node }
+
+func (s saver) LastSave() int64 { return s.n.saver.LastSave() }
+
+func (s saver) Save(done func(resp.Error)) {
+	s.n.goes(func() { done(saveError(s.n.saver.Save(context.Background()))) })
+}
+
+func saveError(err error) resp.Error {
+	switch {
+	case err == nil:
+		return ""
+	case errors.Is(err, persist.ErrInProgress):
+		return resp.ErrSaveInProgress
+	}
+	return resp.Errorf("ERR %v", err)
+}
+
+func (s saver) BGSave(schedule bool) (bool, resp.Error) {
+	n := s.n
+	if purpose, busy := n.source.Busy(); busy {
+		if purpose == snapshot.ForRewrite {
+			if schedule {
+				n.saver.Schedule()
+				return true, ""
+			}
+			return false, admin.ErrChildActive
+		}
+		if schedule {
+			n.saver.Schedule()
+			return true, ""
+		}
+		return false, resp.ErrSaveInProgress
+	}
+	if n.saving.Add(1) > 1 {
+		n.saving.Add(-1)
+		return false, resp.ErrSaveInProgress
+	}
+	n.goes(func() {
+		defer n.saving.Add(-1)
+		release := n.repl.Quiesce()
+		defer release()
+		_, _ = n.saver.Background(true) // a failure is told by its event and by INFO
+	})
+	return false, ""
+}
+
+func (s saver) Flushed() {
+	n := s.n
+	n.goes(func() {
+		if n.saver.Cancel() || len(n.cfg.Now().Save) > 0 {
+			if len(n.cfg.Now().Save) > 0 {
+				n.saver.Schedule()
+			}
+		}
+	})
+}
+
+func (s saver) Reload(o admin.ReloadOptions, done func(resp.Error)) {
+	s.n.goes(func() { done(s.n.reload(o)) })
+}
+
+// reload is DEBUG RELOAD.
+func (n *Node) reload(o admin.ReloadOptions) resp.Error {
+	v := n.cfg.Now()
+	if !o.NoSave {
+		n.saver.Cancel()
+		if err := n.saver.Save(context.Background()); err != nil {
+			return saveError(err)
+		}
+	}
+	n.loadingNow.Store(true)
+	n.disp.SetGate(dispatch.GateLoading, true)
+	defer func() {
+		n.loadingNow.Store(false)
+		n.disp.SetGate(dispatch.GateLoading, false)
+	}()
+	if o.NoFlush {
+		n.disp.Fence(nowMs())
+	} else {
+		n.empty()
+	}
+	_, err := n.loader.File(context.Background(), v.Path(v.DBFilename), persist.LoadOptions{
+		KeepExpired: true, SkipChecksum: !v.RDBChecksum || n.noChecksum.Load(), Policy: v.MaxMemoryPolicy, Merge: o.NoFlush,
+	})
+	if err != nil {
+		return resp.Errorf("ERR Error trying to load the RDB dump, check server logs: %v", err)
+	}
+	n.saver.MarkClean()
+	return ""
+}
+
+func (n *Node) empty() {
+	var t store.Txn
+	t.BeginAll(n.store, nowMs())
+	t.FlushAll()
+	t.End()
+}
+
+func (s saver) LoadAOF(done func(resp.Error)) {
+	done("ERR The append only file is not enabled")
+}
+
+// debugger is DEBUG's reach beyond the keyspace.
+type debugger struct{ n *Node }
+
+func (d debugger) Sleep(t time.Duration)        { time.Sleep(t) }
+func (d debugger) SetActiveExpire(on bool)      { d.n.disp.SetActiveExpire(on) }
+func (d debugger) SetSkipChecksum(on bool)      { d.n.noChecksum.Store(on) }
+func (d debugger) PauseCron(on bool)            { d.n.cronPaused.Store(on) }
+func (d debugger) SetDenyScripts(bool)          {}
+func (d debugger) SetReplyBuffer(*int64, *bool) {}
+func (d debugger) ChangeReplicationID()         { d.n.goes(d.n.repl.ChangeID) }
+func (d debugger) Log(text string)              { d.n.log.Warning("%s", text) }
+
+func (d debugger) Crash(how admin.Crash) {
+	d.n.log.Warning("Crash report: DEBUG asked for a crash")
+	switch how {
+	case admin.CrashSegfault:
+		_ = syscall.Kill(os.Getpid(), syscall.SIGSEGV)
+	case admin.CrashAssert:
+		panic("=== ASSERTION FAILED === DEBUG ASSERT")
+	case admin.CrashOOM:
+		panic("Out of memory: DEBUG OOM")
+	default:
+		panic("DEBUG PANIC")
+	}
+}
+
+// Restart starts the program again with the same arguments.
+func (d debugger) Restart(graceful bool, delay time.Duration) resp.Error {
+	n := d.n
+	exe, err := os.Executable()
+	if err != nil {
+		return resp.Errorf("ERR %v", err)
+	}
+	n.goes(func() {
+		time.Sleep(delay)
+		if graceful {
+			if err := n.saveAtEnd(admin.ShutdownOptions{}); err != nil {
+				n.log.Warning("Restart: %v", err)
+				return
+			}
+		}
+		// exec keeps pid, standard streams and arguments; descriptors are close-on-exec.
+		if err := syscall.Exec(exe, append([]string{os.Args[0]}, os.Args[1:]...), os.Environ()); err != nil {
+			n.log.Warning("Restart: %v", err)
+		}
+	})
+	return ""
+}
+
+// memories is MEMORY's reach beyond single keys.
+type memories struct{ n *Node }
+
+func (m memories) Stats() (s admin.MemoryStats) {
+	n := m.n
+	now := n.memoryNow()
+	k := n.store.Stats()
+	s = admin.MemoryStats{
+		Peak: now.peak, Total: now.used, Startup: now.startup, ReplicationBacklog: now.backlog,
+		ClientsReplicas: now.replicas, ClientsNormal: now.clients, Keyspace: k, RSS: now.rss,
+		AllocatorActive: k.MappedBytes, AllocatorAllocated: n.mem().blocks(), AllocatorResident: k.MappedBytes,
+		Clients: n.srv.Stats.Connected.Load(),
+	}
+	for db := range n.store.Databases() {
+		if keys := n.store.DBSize(db); keys > 0 {
+			s.KeysCount += keys
+			s.DBs = append(s.DBs, admin.DBMemory{DB: db, MainBytes: keys * 16, ExpiresBytes: n.store.Expires(db) * 8})
+		}
+	}
+	return s
+}
+
+func (m memories) Purge() {
+	m.n.store.ReleaseFree(1 << 62)
+	debug.FreeOSMemory()
+}
+
+func (m memories) AllocatorStats() string {
+	k := m.n.store.Stats()
+	var g runtime.MemStats
+	runtime.ReadMemStats(&g)
+	return fmt.Sprintf("arena: mapped %d, blocks %d (asked %d), free %d, tables %d, moved %d blocks\n"+
+		"go heap: in use %d, idle %d, released %d, collections %d, pause total %v\n",
+		k.MappedBytes, m.n.mem().blocks(), m.n.mem().asked(), k.FreeBytes, m.n.mem().tables(), m.n.moved(),
+		g.HeapInuse, g.HeapIdle, g.HeapReleased, g.NumGC, time.Duration(g.PauseTotalNs))
+}
+
+// replDeps is what replication needs.
+func (n *Node) replDeps() repl.Deps {
+	return repl.Deps{
+		Listen: n.replEvent, Rand: rand.Reader, Now: nowMs, ClusterMode: n.cfg.Now().ClusterEnabled,
+		Detach: func(c *command.Ctx) (net.Conn, []byte, []byte, error) {
+			d, err := dispatch.Detach(c)
+			if err != nil {
+				return nil, nil, nil, err
+			}
+			return d.Conn, d.Unread, d.Unsent, nil
+		},
+		Exclusive: n.exclusive,
+		Save:      n.saveForReplica,
+		Target:    n.replTarget(),
+		Apply:     &lateApplier{n: n},
+	}
+}
+
+// lateApplier makes the applier when it is first needed: replication is built before dispatch.
+type lateApplier struct {
+	n *Node
+	a *dispatch.Applier // owned by replication's one applying goroutine
+}
+
+func (l *lateApplier) get() *dispatch.Applier {
+	if l.a == nil {
+		l.a = l.n.disp.NewApplier(session.Primary)
+	}
+	return l.a
+}
+
+func (l *lateApplier) Apply(argv [][]byte) error { return l.get().Apply(argv) }
+func (l *lateApplier) Reset(db int) {
+	l.get().Reset()
+	l.get().Select(db)
+}
+
+// saveForReplica streams the data set to replicas: one snapshot for all that wait.
+func (n *Node) saveForReplica(ctx context.Context, w io.Writer, req repl.SaveRequest) error {
+	v := n.cfg.Now()
+	for {
+		var where rdb.Replication
+		release := req.Quiesce()
+		snap, err := n.source.Begin(snapshot.ForSync, nowMs(), snapshot.Options{}, func(*store.Txn) { where = req.Cut() })
+		release()
+		var busy *snapshot.BusyError
+		if errors.As(err, &busy) {
+			select {
+			case <-n.source.Idle():
+				continue
+			case <-ctx.Done():
+				return context.Cause(ctx)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		in, err := snap.Stream()
+		if err != nil {
+			return err
+		}
+		ended := make(chan error, 1)
+		n.goes(func() { ended <- snap.Run(ctx) })
+		_, err = persist.WriteStream(ctx, w, snap, in, persist.StreamOptions{
+			Compress: v.RDBCompression, Checksum: v.RDBChecksum, Policy: v.MaxMemoryPolicy, Info: rdb.Info{Replication: &where},
+		})
+		in.Close()
+		if walked := <-ended; err == nil {
+			err = walked
+		}
+		return err
+	}
+}
+
+func replOptions(v *Values) repl.Options {
+	o := repl.DefaultOptions()
+	o.BacklogBytes = v.ReplBacklogSize
+	o.BacklogTTL = time.Duration(v.ReplBacklogTTL) * time.Second
+	o.PingPeriod = time.Duration(v.ReplPingReplicaPeriod) * time.Second
+	o.Timeout = time.Duration(v.ReplTimeout) * time.Second
+	o.DisklessSync = v.ReplDisklessSync
+	o.DisklessSyncDelay = time.Duration(v.ReplDisklessSyncDelay) * time.Second
+	if v.ClusterEnabled {
+		// Replicas of a cluster come one by one and their shard is at risk until they are there.
+		o.DisklessSyncDelay = 0
+	}
+	o.DisklessSyncMaxReplicas = int(v.ReplDisklessSyncMaxReplicas)
+	o.DisableTCPNoDelay = v.ReplDisableTCPNodelay
+	o.MasterUser, o.MasterAuth = v.MasterUser, v.MasterAuth
+	o.BindSource = v.BindSourceAddr
+	o.ListenPort = int(v.Port)
+	o.AnnounceIP, o.AnnouncePort = v.ReplicaAnnounceIP, int(v.ReplicaAnnouncePort)
+	o.Announced = v.ReplicaAnnounced
+	o.Priority = int(v.ReplicaPriority)
+	o.ReadOnly, o.ServeStale = v.ReplicaReadOnly, v.ReplicaServeStaleData
+	o.MinReplicas = int(v.MinReplicasToWrite)
+	o.MinReplicasMaxLag = time.Duration(v.MinReplicasMaxLag) * time.Second
+	l := v.ClientOutputBufferLimit.Replica
+	o.HardLimit, o.SoftLimit, o.SoftTime = l.HardBytes, l.SoftBytes, time.Duration(l.SoftSeconds)*time.Second
+	o.TempDir = v.Dir
+	return o
+}
+
+// supervised is process_supervised.
+func (n *Node) supervised() string {
+	switch {
+	case os.Getenv("NOTIFY_SOCKET") != "":
+		return "systemd"
+	case os.Getenv("UPSTART_JOB") != "":
+		return "upstart"
+	}
+	return "no"
+}
+
+// notifySystemd tells a supervisor that the node is ready.
+func notifySystemd(state string) {
+	name := os.Getenv("NOTIFY_SOCKET")
+	if name == "" {
+		return
+	}
+	if c, err := net.Dial("unixgram", name); err == nil {
+		_, _ = c.Write([]byte(state)) // a supervisor that went away needs no answer
+		_ = c.Close()
+	}
+}

@@ -1,0 +1,378 @@
+package node
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sextantdb/sextant/store/stat"
+)
+
+// What the node calls itself. Clients choose their behaviour by redisVersion.
+const (
+	redisVersion   = "7.2.4"
+	sextantVersion = "0.1.0"
+)
+
+// sections are INFO's, in the order in which they are printed.
+type sections struct {
+	server, clients, memory, persistence, stats, replication, cpu, modules *stat.Section
+	commandstats, errorstats, latencystats, cluster, keyspace              *stat.Section
+}
+
+func newSections(r *stat.Registry) (s sections) {
+	s.server = r.Section("server", "Server", stat.Default)
+	s.clients = r.Section("clients", "Clients", stat.Default)
+	s.memory = r.Section("memory", "Memory", stat.Default)
+	s.persistence = r.Section("persistence", "Persistence", stat.Default)
+	s.stats = r.Section("stats", "Stats", stat.Default)
+	s.replication = r.Section("replication", "Replication", stat.Default)
+	s.cpu = r.Section("cpu", "CPU", stat.Default)
+	s.modules = r.Section("modules", "Modules", stat.Default)
+	s.commandstats = r.Section("commandstats", "Commandstats", stat.All)
+	s.errorstats = r.Section("errorstats", "Errorstats", stat.Default)
+	s.latencystats = r.Section("latencystats", "Latencystats", stat.All)
+	s.cluster = r.Section("cluster", "Cluster", stat.Default)
+	s.keyspace = r.Section("keyspace", "Keyspace", stat.Default)
+	return s
+}
+
+func says(s string) func() string { return func() string { return s } }
+func zero() int64                 { return 0 }
+
+func flagInt(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// human renders bytes as INFO's _human fields do.
+func human(n int64) string {
+	f := float64(n)
+	for _, unit := range []string{"B", "K", "M", "G", "T", "P"} {
+		if f < 1024 || unit == "P" {
+			if unit == "B" {
+				return strconv.FormatInt(n, 10) + "B"
+			}
+			return strconv.FormatFloat(f, 'f', 2, 64) + unit
+		}
+		f /= 1024
+	}
+	return ""
+}
+
+func (n *Node) infoServer(s *stat.Section) {
+	s.Text("redis_version", "", says(redisVersion))
+	s.Text("server_name", "", says("sextant"))
+	s.Text("sextant_version", "", says(sextantVersion))
+	s.Text("redis_git_sha1", "", says("00000000"))
+	s.Text("redis_git_dirty", "", says("0"))
+	s.Text("redis_build_id", "", says(buildID()))
+	s.Text("redis_mode", "", says(n.mode()))
+	var u unix.Utsname
+	_ = unix.Uname(&u)
+	s.Text("os", "", says(fmt.Sprintf("%s %s %s", unix.ByteSliceToString(u.Sysname[:]), unix.ByteSliceToString(u.Release[:]), unix.ByteSliceToString(u.Machine[:]))))
+	s.Text("arch_bits", "", says(strconv.Itoa(strconv.IntSize)))
+	s.Text("monotonic_clock", "", says("POSIX clock_gettime"))
+	s.Text("multiplexing_api", "", says("epoll"))
+	s.Text("go_version", "", says(runtime.Version()))
+	s.Int("process_id", "pid of the node", stat.Gauge, func() int64 { return int64(os.Getpid()) })
+	s.Text("process_supervised", "", func() string { return n.supervised() })
+	s.Text("run_id", "", says(n.runID))
+	s.Int("tcp_port", "", stat.Gauge, func() int64 { return n.cfg.Now().Port })
+	s.Int("server_time_usec", "Unix time in microseconds", stat.Gauge, func() int64 { return time.Now().UnixMicro() })
+	s.Int("uptime_in_seconds", "time since the start", stat.Gauge, func() int64 { return int64(time.Since(n.started).Seconds()) })
+	s.Text("uptime_in_days", "", func() string { return strconv.Itoa(int(time.Since(n.started).Hours() / 24)) })
+	s.Int("hz", "housekeeping rounds a second", stat.Gauge, func() int64 { return n.cfg.Now().Hz })
+	s.Text("configured_hz", "", func() string { return strconv.FormatInt(n.cfg.Now().Hz, 10) })
+	s.Text("lru_clock", "", func() string { return strconv.FormatInt(time.Now().Unix()&(1<<24-1), 10) })
+	s.Text("executable", "", func() string { p, _ := os.Executable(); return p })
+	s.Text("config_file", "", func() string {
+		if p := n.cfg.File(); p != "" {
+			abs, _ := filepath.Abs(p)
+			return abs
+		}
+		return ""
+	})
+	s.Int("event_loops", "event loops serving clients", stat.Gauge, func() int64 { return int64(n.loops) })
+	s.Text("io_threads_active", "", says("0"))
+	s.Rows("", func(emit func(a, b string)) {
+		v := n.cfg.Now()
+		if v.Port != 0 {
+			line := "name=tcp"
+			for _, b := range v.Bind {
+				line += ",bind=" + b
+			}
+			emit("listener0", line+",port="+strconv.FormatInt(v.Port, 10))
+		}
+		if v.UnixSocket != "" {
+			emit("listener1", "name=unix,bind="+v.UnixSocket)
+		}
+	})
+}
+
+func buildID() string { return strings.ReplaceAll(runtime.Version(), ".", "") }
+
+func (n *Node) infoClients(s *stat.Section) {
+	s.Int("connected_clients", "clients connected, replicas left out", stat.Gauge, func() int64 { return n.srv.Stats.Connected.Load() })
+	s.Int("cluster_connections", "bus connections", stat.Gauge, func() int64 { return n.busConnections() })
+	s.Int("maxclients", "", stat.Gauge, func() int64 { return n.cfg.Now().MaxClients })
+	s.Int("client_recent_max_input_buffer", "largest input buffer now, bytes", stat.Gauge, func() int64 { in, _ := n.largestBuffers(); return in })
+	s.Int("client_recent_max_output_buffer", "largest output buffer now, bytes", stat.Gauge, func() int64 { _, out := n.largestBuffers(); return out })
+	s.Int("blocked_clients", "clients parked by a blocking command or a pause", stat.Gauge, n.disp.Stats.Blocked.Load)
+	s.Int("tracking_clients", "clients with client-side caching", stat.Gauge, zero)
+	s.Int("pubsub_clients", "clients with subscriptions", stat.Gauge, zero)
+	s.Int("watching_clients", "clients with watched keys", stat.Gauge, func() int64 { return n.watchingClients() })
+	s.Int("clients_in_timeout_table", "parked clients with a time limit", stat.Gauge, n.disp.Stats.Blocked.Load)
+	s.Int("total_watched_keys", "keys under WATCH", stat.Gauge, func() int64 { return int64(n.mem().Watched) })
+	s.Int("total_blocking_keys", "", stat.Gauge, zero)
+	s.Int("total_blocking_keys_on_nokey", "", stat.Gauge, zero)
+}
+
+// usage is what INFO memory and MEMORY STATS are computed from.
+type usage struct {
+	used, rss, peak, startup, overhead, dataset  int64
+	active, resident, backlog, clients, replicas int64
+}
+
+// memoryPeak is kept by whoever asks or evicts; it never falls until CONFIG RESETSTAT.
+type memoryPeak struct{ n atomic.Int64 }
+
+func (p *memoryPeak) see(n int64) int64 {
+	for {
+		old := p.n.Load()
+		if n <= old {
+			return old
+		}
+		if p.n.CompareAndSwap(old, n) {
+			return n
+		}
+	}
+}
+
+func (n *Node) memoryNow() (m usage) {
+	k := n.store.Stats()
+	m.backlog = n.backlogBytes()
+	m.clients, m.replicas = n.clientBytes()
+	m.startup = n.startupBytes
+	// used_memory is the keyspace by its own account and what stands beside it; Go's own
+	// heap beyond that (code, stacks, tables of the node) is the startup share.
+	m.used = m.startup + k.UsedBytes + m.backlog + m.clients + m.replicas
+	m.peak = n.peak.see(m.used)
+	m.rss = residentBytes()
+	m.overhead = m.startup + n.mem().tables() + m.backlog + m.clients + m.replicas
+	m.dataset = m.used - m.overhead
+	m.active = k.MappedBytes
+	m.resident = k.MappedBytes
+	return m
+}
+
+// residentBytes reads the process's resident set.
+func residentBytes() int64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	f := strings.Fields(string(b))
+	if len(f) < 2 {
+		return 0
+	}
+	pages, _ := strconv.ParseInt(f[1], 10, 64)
+	return pages * int64(os.Getpagesize())
+}
+
+func systemMemory() int64 {
+	var si unix.Sysinfo_t
+	if unix.Sysinfo(&si) != nil {
+		return 0
+	}
+	return int64(si.Totalram) * int64(si.Unit)
+}
+
+func percent(part, whole int64) string {
+	if whole <= 0 {
+		return "0.00%"
+	}
+	return strconv.FormatFloat(100*float64(part)/float64(whole), 'f', 2, 64) + "%"
+}
+
+func ratio(a, b int64) float64 {
+	if b <= 0 {
+		return 1
+	}
+	return float64(a) / float64(b)
+}
+
+func (n *Node) infoMemory(s *stat.Section) {
+	both := func(name, help string, f func(usage) int64) {
+		s.Int(name, help, stat.Gauge, func() int64 { return f(n.memoryNow()) })
+		s.Text(name+"_human", "", func() string { return human(f(n.memoryNow())) })
+	}
+	both("used_memory", "bytes of data and buffers", func(m usage) int64 { return m.used })
+	both("used_memory_rss", "resident bytes of the process", func(m usage) int64 { return m.rss })
+	both("used_memory_peak", "most bytes of used_memory so far", func(m usage) int64 { return m.peak })
+	s.Text("used_memory_peak_perc", "", func() string { m := n.memoryNow(); return percent(m.used, m.peak) })
+	s.Int("used_memory_overhead", "bytes that are not keys and values", stat.Gauge, func() int64 { return n.memoryNow().overhead })
+	s.Int("used_memory_startup", "bytes used when the node started", stat.Gauge, func() int64 { return n.startupBytes })
+	s.Int("used_memory_dataset", "bytes of keys and values", stat.Gauge, func() int64 { return n.memoryNow().dataset })
+	s.Text("used_memory_dataset_perc", "", func() string { m := n.memoryNow(); return percent(m.dataset, m.used-m.startup) })
+	s.Int("allocator_allocated", "bytes of the arena's blocks", stat.Gauge, func() int64 { return n.mem().blocks() })
+	s.Int("allocator_active", "bytes the arena holds from the system", stat.Gauge, func() int64 { return n.memoryNow().active })
+	s.Int("allocator_resident", "", stat.Gauge, func() int64 { return n.memoryNow().resident })
+	total := systemMemory()
+	s.Int("total_system_memory", "", stat.Gauge, func() int64 { return total })
+	s.Text("total_system_memory_human", "", says(human(total)))
+	for _, name := range []string{"used_memory_lua", "used_memory_vm_eval"} {
+		s.Int(name, "", stat.Gauge, zero)
+	}
+	s.Text("used_memory_lua_human", "", says("0B"))
+	for _, name := range []string{"used_memory_scripts_eval", "number_of_cached_scripts", "number_of_functions",
+		"number_of_libraries", "used_memory_vm_functions", "used_memory_vm_total"} {
+		s.Int(name, "", stat.Gauge, zero)
+	}
+	s.Text("used_memory_vm_total_human", "", says("0B"))
+	s.Int("used_memory_functions", "", stat.Gauge, zero)
+	s.Int("used_memory_scripts", "", stat.Gauge, zero)
+	s.Text("used_memory_scripts_human", "", says("0B"))
+	s.Int("maxmemory", "bound of used_memory, 0 for none", stat.Gauge, func() int64 { return n.cfg.Now().MaxMemory })
+	s.Text("maxmemory_human", "", func() string { return human(n.cfg.Now().MaxMemory) })
+	s.Text("maxmemory_policy", "", func() string { return n.cfg.Now().MaxMemoryPolicy.String() })
+	s.Float("allocator_frag_ratio", "bytes held by the arena per byte of blocks", stat.Gauge, 2, func() float64 { k := n.store.Stats(); return ratio(k.MappedBytes, n.mem().blocks()) })
+	s.Int("allocator_frag_bytes", "free bytes within the arena", stat.Gauge, func() int64 { return n.store.Stats().FreeBytes })
+	s.Float("allocator_rss_ratio", "", stat.Gauge, 2, func() float64 { return 1 })
+	s.Int("allocator_rss_bytes", "", stat.Gauge, zero)
+	s.Float("rss_overhead_ratio", "", stat.Gauge, 2, func() float64 { m := n.memoryNow(); return ratio(m.rss, m.resident) })
+	s.Int("rss_overhead_bytes", "", stat.Gauge, func() int64 { m := n.memoryNow(); return m.rss - m.resident })
+	s.Float("mem_fragmentation_ratio", "resident bytes per byte of used_memory", stat.Gauge, 2, func() float64 { m := n.memoryNow(); return ratio(m.rss, m.used) })
+	s.Int("mem_fragmentation_bytes", "", stat.Gauge, func() int64 { m := n.memoryNow(); return m.rss - m.used })
+	s.Int("mem_not_counted_for_evict", "buffers that maxmemory leaves out", stat.Gauge, func() int64 { m := n.memoryNow(); return m.backlog + m.replicas })
+	s.Int("mem_replication_backlog", "", stat.Gauge, n.backlogBytes)
+	s.Int("mem_total_replication_buffers", "", stat.Gauge, n.backlogBytes)
+	s.Int("mem_clients_slaves", "", stat.Gauge, func() int64 { return n.memoryNow().replicas })
+	s.Int("mem_clients_normal", "", stat.Gauge, func() int64 { return n.memoryNow().clients })
+	s.Int("mem_cluster_links", "", stat.Gauge, zero)
+	s.Int("mem_aof_buffer", "", stat.Gauge, zero)
+	s.Text("mem_allocator", "", says("sextant-arena"))
+	s.Int("mem_go_heap", "bytes of Go's heap", stat.Gauge, func() int64 {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int64(m.HeapInuse)
+	})
+	s.Int("active_defrag_running", "", stat.Gauge, zero)
+	s.Int("lazyfree_pending_objects", "bytes flushed and not yet freed", stat.Gauge, func() int64 { return n.mem().Garbage })
+	s.Int("lazyfreed_objects", "", stat.Count, zero)
+}
+
+func (n *Node) infoStats(s *stat.Section) {
+	net, d := &n.srv.Stats, &n.disp.Stats
+	s.Counted("total_connections_received", "connections accepted", &net.Accepted)
+	s.Int("total_commands_processed", "commands run", stat.Count, n.disp.Commands)
+	s.Int("instantaneous_ops_per_sec", "commands run in the last second or so", stat.Gauge, func() int64 { return n.rates.ops.Load() })
+	s.Counted("total_net_input_bytes", "bytes read from clients", &net.NetInput)
+	s.Counted("total_net_output_bytes", "bytes written to clients", &net.NetOutput)
+	n.infoReplTraffic(s)
+	kbps := func(name string, v *atomic.Int64) {
+		s.Float(name, "KiB a second", stat.Gauge, 2, func() float64 { return float64(v.Load()) / 1024 })
+	}
+	kbps("instantaneous_input_kbps", &n.rates.in)
+	kbps("instantaneous_output_kbps", &n.rates.out)
+	kbps("instantaneous_input_repl_kbps", &n.rates.replIn)
+	kbps("instantaneous_output_repl_kbps", &n.rates.replOut)
+	s.Counted("rejected_connections", "connections turned away at maxclients", &net.Rejected)
+	n.infoSyncs(s)
+	s.Int("expired_keys", "keys removed because their time had come", stat.Count, func() int64 { return n.store.Stats().ExpiredKeys })
+	s.Float("expired_stale_perc", "", stat.Gauge, 2, func() float64 { return 0 })
+	s.Counted("expired_time_cap_reached_count", "expiry rounds that ran out of time", &d.ExpireStopped)
+	s.Int("expire_cycle_cpu_milliseconds", "time spent in expiry rounds", stat.Count, func() int64 { return d.ExpireNs.Load() / 1e6 })
+	s.Counted("evicted_keys", "keys evicted at maxmemory", &d.Evicted)
+	for _, name := range []string{"evicted_clients", "evicted_scripts", "total_eviction_exceeded_time", "current_eviction_exceeded_time"} {
+		s.Int(name, "", stat.Count, zero)
+	}
+	s.Int("keyspace_hits", "lookups that found a key", stat.Count, func() int64 { return n.store.Stats().Hits })
+	s.Int("keyspace_misses", "lookups that found none", stat.Count, func() int64 { return n.store.Stats().Misses })
+	for _, name := range []string{"pubsub_channels", "pubsub_patterns", "pubsubshard_channels"} {
+		s.Int(name, "", stat.Gauge, zero)
+	}
+	s.Text("latest_fork_usec", "", says("0"))
+	s.Text("total_forks", "", says("0"))
+	s.Int("migrate_cached_sockets", "", stat.Gauge, zero)
+	s.Int("slave_expires_tracked_keys", "", stat.Gauge, zero)
+	s.Int("active_defrag_hits", "blocks moved together", stat.Count, func() int64 { return n.moved() })
+	for _, name := range []string{"active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses",
+		"total_active_defrag_time", "current_active_defrag_time", "tracking_total_keys", "tracking_total_items",
+		"tracking_total_prefixes", "unexpected_error_replies"} {
+		s.Int(name, "", stat.Count, zero)
+	}
+	s.Int("total_error_replies", "errors answered", stat.Count, n.commands.ErrorReplies)
+	s.Int("dump_payload_sanitizations", "", stat.Count, zero)
+	s.Counted("total_reads_processed", "reads from client sockets", &net.Reads)
+	s.Counted("total_writes_processed", "writes to client sockets", &net.Writes)
+	s.Int("io_threaded_reads_processed", "", stat.Count, zero)
+	s.Int("io_threaded_writes_processed", "", stat.Count, zero)
+	s.Counted("client_query_buffer_limit_disconnections", "clients closed for too long a request", &net.QueryLimit)
+	s.Counted("client_output_buffer_limit_disconnections", "clients closed for unread replies", &net.OutputLimit)
+	s.Counted("client_idle_disconnections", "clients closed by timeout", &net.IdleClosed)
+	s.Counted("client_unauthenticated_disconnections", "clients closed for what they did before AUTH", &net.UnauthLimit)
+	s.Counted("client_protocol_errors", "clients closed for a protocol error", &net.BadProtocol)
+	s.Counted("accept_failures", "accepts that failed", &net.AcceptFails)
+	s.Counted("dropped_pushes", "messages to clients that were closing", &net.PushDropped)
+	s.Int("reply_buffer_shrinks", "", stat.Count, zero)
+	s.Int("reply_buffer_expands", "", stat.Count, zero)
+	s.Counted("eventloop_cycles", "rounds of the event loops", &net.Rounds)
+	for _, name := range []string{"acl_access_denied_auth", "acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"} {
+		if name == "acl_access_denied_auth" {
+			s.Counted(name, "refused AUTH", &n.authDenied)
+			continue
+		}
+		s.Int(name, "", stat.Count, zero)
+	}
+	s.OnReset(func() { n.store.ResetStats(); n.peak.n.Store(0) })
+}
+
+func (n *Node) infoCPU(s *stat.Section) {
+	rusage := func(who int, system bool) func() float64 {
+		return func() float64 {
+			var r unix.Rusage
+			if unix.Getrusage(who, &r) != nil {
+				return 0
+			}
+			t := r.Utime
+			if system {
+				t = r.Stime
+			}
+			return float64(t.Sec) + float64(t.Usec)/1e6
+		}
+	}
+	s.Float("used_cpu_sys", "seconds of system time", stat.Count, 6, rusage(unix.RUSAGE_SELF, true))
+	s.Float("used_cpu_user", "seconds of user time", stat.Count, 6, rusage(unix.RUSAGE_SELF, false))
+	s.Float("used_cpu_sys_children", "", stat.Count, 6, rusage(unix.RUSAGE_CHILDREN, true))
+	s.Float("used_cpu_user_children", "", stat.Count, 6, rusage(unix.RUSAGE_CHILDREN, false))
+	s.Float("used_cpu_sys_main_thread", "", stat.Count, 6, rusage(unix.RUSAGE_SELF, true))
+	s.Float("used_cpu_user_main_thread", "", stat.Count, 6, rusage(unix.RUSAGE_SELF, false))
+}
+
+func (n *Node) infoKeyspace(s *stat.Section) {
+	s.Rows("keys per database", func(emit func(name, value string)) {
+		now := time.Now().UnixMilli()
+		for db := range n.store.Databases() {
+			keys := n.store.DBSize(db)
+			if keys == 0 {
+				continue
+			}
+			emit("db"+strconv.Itoa(db), fmt.Sprintf("keys=%d,expires=%d,avg_ttl=%d", keys, n.store.Expires(db), n.store.AvgTTL(db, now)))
+		}
+	})
+}
+
+// rates are sampled once a second.
+type rates struct {
+	ops, in, out, replIn, replOut atomic.Int64
+}

@@ -1,0 +1,433 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sextantdb/sextant/cluster/agent"
+	"github.com/sextantdb/sextant/cluster/repl"
+	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/acl"
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/dispatch"
+	"github.com/sextantdb/sextant/resp/observe"
+	"github.com/sextantdb/sextant/resp/server"
+	"github.com/sextantdb/sextant/store"
+	"github.com/sextantdb/sextant/store/persist"
+	"github.com/sextantdb/sextant/store/rdb"
+	"github.com/sextantdb/sextant/store/snapshot"
+	"github.com/sextantdb/sextant/store/stat"
+)
+
+// Node is one running server.
+type Node struct {
+	// Immutable after New.
+	cfg     *Config
+	log     *Log
+	runID   string
+	started time.Time
+	loops   int
+
+	stats    stat.Registry
+	sections sections
+	acl      *acl.List
+	store    *store.Store
+	table    *command.Table
+	commands *observe.Commands
+	slowlog  *observe.Slowlog
+	latency  *observe.Latency
+	feed     *observe.Feed
+	disp     *dispatch.Dispatcher
+	srv      *server.Server
+	source   *snapshot.Source
+	saver    *persist.Saver
+	loader   *persist.Loader
+	repl     *repl.Engine
+	agent    *agent.Agent  // nil outside cluster mode
+	wire     *wire         // nil outside cluster mode
+	roles    chan func()   // role changes and pauses asked for by the agent, in order
+	quit     chan struct{} // closed when the node stops
+	over     chan int      // takes the exit code once
+
+	startupBytes int64
+	cleanStart   bool // the data on disk is proven complete
+
+	// Counters and small states; atomics, any goroutine.
+	authDenied stat.Counter
+	badFrames  stat.Counter // cluster_bad_frames
+	sample     sampler
+	peak       memoryPeak
+	rates      rates
+	saving     atomic.Int32 // saves asked for whose cut is not made yet
+	paused     atomic.Uint64
+	cronPaused atomic.Bool
+	noChecksum atomic.Bool
+	loadingNow atomic.Bool
+	stopping   atomic.Bool
+	shutdownMu sync.Mutex
+	abort      context.CancelFunc // of the orderly end in progress; guarded by shutdownMu
+	background sync.WaitGroup
+}
+
+// mode is redis_mode.
+func (n *Node) mode() string {
+	if n.cfg.Now().ClusterEnabled {
+		return "cluster"
+	}
+	return "standalone"
+}
+
+func (n *Node) clustered() bool { return n.agent != nil }
+
+func randomHex(bytes int) string {
+	b := make([]byte, bytes)
+	_, _ = rand.Read(b) // never fails (crypto/rand)
+	return hex.EncodeToString(b)
+}
+
+func randomUint64() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return binary.LittleEndian.Uint64(b[:])
+}
+
+func nowMs() int64 { return time.Now().UnixMilli() }
+
+// New builds a node from the bottom up and opens what can be refused: the cluster state and
+// the sockets. Nothing is served before Start.
+func New(cfg *Config, log *Log) (*Node, error) {
+	v := cfg.Now()
+	n := &Node{
+		cfg: cfg, log: log, runID: randomHex(20), started: time.Now(), acl: acl.NewList(),
+		roles: make(chan func(), 64), quit: make(chan struct{}), over: make(chan int, 1), feed: new(observe.Feed),
+	}
+	n.sections = newSections(&n.stats)
+	n.acl.RequirePass(v.RequirePass)
+	n.loops = loopCount(int(v.IOThreads))
+
+	var err error
+	n.store, err = store.New(store.Options{
+		Databases: int(v.Databases), Stripes: 64, HashSeed: [2]uint64{randomUint64(), randomUint64()}, RandSeed: randomUint64(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	n.source = snapshot.NewSource(n.store)
+	n.cleanStart = takeCleanMark(v)
+
+	n.repl, err = repl.New(n.replDeps(), replOptions(v))
+	if err != nil {
+		return nil, err
+	}
+	if v.ClusterEnabled {
+		if n.agent, err = agent.Open(n.agentOptions()); err != nil {
+			return nil, err
+		}
+	}
+	if err := n.buildTable(); err != nil {
+		return nil, err
+	}
+	n.buildDispatch(v)
+	n.buildPersistence()
+	if n.srv, err = server.New(n.serverOptions(v), n.disp); err != nil {
+		return nil, err
+	}
+	if err := n.srv.Listen(); err != nil {
+		return nil, err
+	}
+	if n.agent != nil {
+		if err := n.openBus(v); err != nil {
+			return nil, err
+		}
+	}
+	n.registerInfo()
+	n.bindConfig()
+	runtime.GC()
+	n.startupBytes = n.goBytes()
+	return n, nil
+}
+
+// loopCount is how many event loops serve clients: io-threads when it is set, else one up to
+// three processors and half of them above.
+func loopCount(configured int) int {
+	if configured > 1 {
+		return configured
+	}
+	if cpus := runtime.NumCPU(); cpus > 3 {
+		return cpus / 2
+	}
+	return 1
+}
+
+func (n *Node) buildTable() error {
+	v := n.cfg.Now()
+	n.slowlog = observe.NewSlowlog(v.SlowlogLogSlowerThan, v.SlowlogMaxLen)
+	n.latency = observe.NewLatency(v.LatencyMonitorThreshold)
+	var err error
+	n.table, err = command.New(n.cfg.Renames, families(n.strOptions(), n.genericOptions(), n.connDeps(), n.adminDeps(), n.repl, n.agent)...)
+	if err != nil {
+		return fmt.Errorf("building the command table: %w", err)
+	}
+	names := make([]string, n.table.Len())
+	for _, c := range n.table.All() {
+		names[c.ID()] = c.LowerName()
+	}
+	n.commands = observe.NewCommands(names, n.loops+1)
+	return nil
+}
+
+func (n *Node) buildDispatch(v *Values) {
+	o := dispatch.Options{
+		Table: n.table, Store: n.store, ACL: n.acl, Sink: n.repl.Stream, Observer: observer{n}, Loops: n.loops,
+	}
+	if n.agent != nil {
+		o.Router = n.agent
+	}
+	n.disp = dispatch.New(o)
+	n.disp.SetMemory(memoryLimits(v))
+	n.disp.SetGate(dispatch.GateProtected, v.ProtectedMode && v.RequirePass == "")
+	n.disp.SetGate(dispatch.GateLoading, true)
+}
+
+func memoryLimits(v *Values) dispatch.Memory {
+	return dispatch.Memory{
+		MaxBytes: v.MaxMemory, Policy: v.MaxMemoryPolicy, Samples: int(v.MaxMemorySamples),
+		LFULogFactor: int(v.LFULogFactor), LFUDecay: int(v.LFUDecayTime),
+	}
+}
+
+func (n *Node) buildPersistence() {
+	n.saver = persist.NewSaver(persist.Options{
+		Store: n.store, Source: n.source, Now: time.Now, PID: os.Getpid(), Listener: n.persistEvent,
+		Settings:    func() persist.Settings { return saveSettings(n.cfg.Now()) },
+		Replication: func() *rdb.Replication { return n.repl.Position() },
+		UsedMemory:  func() int64 { return n.memoryNow().used },
+	})
+	n.loader = persist.NewLoader(persist.LoaderOptions{Store: n.store, Now: time.Now, Listener: n.persistEvent})
+}
+
+func saveSettings(v *Values) persist.Settings {
+	s := persist.Settings{
+		Dir: v.Dir, Filename: v.DBFilename, Compress: v.RDBCompression, Checksum: v.RDBChecksum,
+		IncrementalSync: v.RDBSaveIncrementalFsync, Policy: v.MaxMemoryPolicy,
+	}
+	for _, p := range v.Save {
+		s.SavePoints = append(s.SavePoints, persist.SavePoint{Seconds: p.Seconds, Changes: p.Changes})
+	}
+	return s
+}
+
+func (n *Node) serverOptions(v *Values) server.Options {
+	return server.Options{
+		Bind: v.Bind, Port: int(v.Port), UnixSocket: v.UnixSocket, UnixPerm: fs.FileMode(v.UnixSocketPerm),
+		Loops: n.loops, Events: n.serverEvent, Settings: serverSettings(v, n.agent != nil),
+	}
+}
+
+func serverSettings(v *Values, clustered bool) server.Settings {
+	s := server.DefaultSettings()
+	s.MaxClients = int(v.MaxClients)
+	if clustered {
+		s.MaxClientsText = resp.ErrMaxClientsBus
+	}
+	s.IdleTimeout = int(v.Timeout)
+	s.TCPKeepAlive = int(v.TCPKeepalive)
+	s.TCPBacklog = int(v.TCPBacklog)
+	s.MaxBulk = int(v.ProtoMaxBulkLen)
+	s.QueryBuffer = int(v.ClientQueryBufferLimit)
+	s.Hz = int(v.Hz)
+	limit := func(o OutputLimit) server.OutputLimit {
+		return server.OutputLimit{Hard: o.HardBytes, Soft: o.SoftBytes, SoftSeconds: int(o.SoftSeconds)}
+	}
+	s.Output[server.ClassNormal] = limit(v.ClientOutputBufferLimit.Normal)
+	s.Output[server.ClassReplica] = limit(v.ClientOutputBufferLimit.Replica)
+	s.Output[server.ClassPubSub] = limit(v.ClientOutputBufferLimit.Pubsub)
+	return s
+}
+
+// Start serves: sockets first, so that clients are told LOADING; then the data set is loaded;
+// then replication and the cluster begin. An error means the node cannot run.
+func (n *Node) Start() error {
+	n.log.Notice("Server initialized")
+	n.loadingNow.Store(true)
+	n.srv.Start()
+	if err := n.load(); err != nil {
+		return err
+	}
+	n.loadingNow.Store(false)
+	n.disp.SetGate(dispatch.GateLoading, false)
+	v := n.cfg.Now()
+	if v.ReplicaOf.Host != "" {
+		n.repl.Follow(v.ReplicaOf.Host, v.ReplicaOf.Port, false)
+		n.roleChanged()
+	}
+	n.repl.Start()
+	n.goes(n.runRoles)
+	n.goes(n.runCron)
+	if n.agent != nil {
+		n.agent.Start(n.wire)
+		n.wire.serve()
+	}
+	n.ready(v)
+	return nil
+}
+
+func (n *Node) goes(f func()) {
+	n.background.Add(1)
+	go func() {
+		defer n.background.Done()
+		f()
+	}()
+}
+
+// load reads the RDB file when there is one.
+func (n *Node) load() error {
+	v := n.cfg.Now()
+	replica := v.ReplicaOf.Host != ""
+	got, err := n.loader.File(context.Background(), v.Path(v.DBFilename), persist.LoadOptions{
+		KeepExpired: replica, SkipChecksum: !v.RDBChecksum || n.noChecksum.Load(), Policy: v.MaxMemoryPolicy, AtStart: true,
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("Fatal error loading the DB: %w. Exiting.", err)
+	}
+	n.saver.MarkClean()
+	if got.Replication != nil {
+		if err := n.repl.Resume(*got.Replication, replica || n.agent != nil && n.isReplicaInView()); err != nil {
+			n.log.Warning("Replication cannot go on from the RDB file: %v", err)
+		}
+	}
+	return nil
+}
+
+// foreignSlots is which slots another node serves; used when files are loaded later.
+func (n *Node) isReplicaInView() bool {
+	view := n.agent.View()
+	return view.Primary >= 0 && view.Primary != view.Me
+}
+
+func (n *Node) ready(v *Values) {
+	if v.Port != 0 {
+		n.log.Notice("Ready to accept connections tcp")
+	}
+	if v.UnixSocket != "" {
+		n.log.Notice("Ready to accept connections unix")
+	}
+}
+
+// runRoles carries out, one after the other, what the cluster machine decided about roles.
+func (n *Node) runRoles() {
+	for {
+		select {
+		case f := <-n.roles:
+			f()
+		case <-n.quit:
+			return
+		}
+	}
+}
+
+// runCron does what happens some times a second: save points, gates that depend on time, rates.
+func (n *Node) runCron() {
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
+	var last struct{ ops, in, out int64 }
+	for round := 0; ; round++ {
+		select {
+		case <-n.quit:
+			return
+		case <-tick.C:
+		}
+		if n.cronPaused.Load() {
+			continue
+		}
+		n.refreshGates()
+		if !n.stopping.Load() {
+			n.saver.Cron()
+		}
+		if round%10 == 0 {
+			n.sampleMemory()
+			ops, in, out := n.disp.Commands(), n.srv.Stats.NetInput.Load(), n.srv.Stats.NetOutput.Load()
+			n.rates.ops.Store(max(0, ops-last.ops))
+			n.rates.in.Store(max(0, in-last.in))
+			n.rates.out.Store(max(0, out-last.out))
+			last.ops, last.in, last.out = ops, in, out
+		}
+	}
+}
+
+// refreshGates closes and opens what depends on time and on other goroutines' work.
+func (n *Node) refreshGates() {
+	v := n.cfg.Now()
+	n.disp.SetGate(dispatch.GateReplicas, !n.repl.EnoughReplicas())
+	n.disp.SetGate(dispatch.GateStale, n.repl.Stale())
+	if !n.loadingNow.Load() {
+		n.disp.SetGate(dispatch.GateLoading, n.repl.Status().Loading)
+	}
+	var misconf resp.Error
+	if v.StopWritesOnBgsaveError && len(v.Save) > 0 && n.saver.Failed() {
+		misconf = resp.ErrMisconfRDB
+	}
+	n.disp.SetMisconf(misconf)
+}
+
+// roleChanged brings gates, log letter and the clients' view in line with the role. It runs
+// with every stripe held, or before the node serves.
+func (n *Node) roleChanged() {
+	replica := n.repl.IsReplica()
+	n.log.SetReplica(replica)
+	view := store.ViewPrimary
+	if replica {
+		view = store.ViewReplica
+	}
+	n.disp.SetView(view)
+	n.disp.SetGate(dispatch.GateReadOnly, replica && n.cfg.Now().ReplicaReadOnly)
+}
+
+// exclusive runs f with every stripe held.
+func (n *Node) exclusive(f func()) {
+	before := n.repl.IsReplica()
+	var t store.Txn
+	t.BeginAll(n.store, nowMs())
+	f()
+	n.roleChanged()
+	t.End()
+	if !before && n.repl.IsReplica() {
+		n.disp.UnblockAll(resp.ErrUnblockedForce)
+	}
+}
+
+// Stop ends everything in the reverse order of Start. It does not save.
+func (n *Node) Stop() {
+	close(n.quit)
+	if n.agent != nil {
+		n.agent.Close()
+		n.wire.net.Close()
+	}
+	n.repl.Close()
+	n.saver.Cancel()
+	n.stopServer()
+	n.background.Wait()
+	n.store.Close()
+}
+
+// Over returns the channel that takes the exit code when the node has ended.
+func (n *Node) Over() <-chan int { return n.over }
+
+func (n *Node) goBytes() int64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapInuse + m.StackInuse)
+}

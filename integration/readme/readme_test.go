@@ -1,0 +1,92 @@
+// Package readme keeps the README's command table equal to the command table of the code.
+package readme
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"sort"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/cluster/node"
+	"github.com/sextantdb/sextant/resp/command"
+)
+
+var update = flag.Bool("update", false, "write the table into the README")
+
+const (
+	path  = "../../README.md"
+	begin = "<!-- commands: written by go test ./integration/readme -update -->\n"
+	end   = "<!-- end of commands -->\n"
+)
+
+// of72 is how many commands, subcommands included, each group of Redis 7.2 has.
+func of72(t *testing.T) map[string]int {
+	b, err := os.ReadFile("../../resp/command/testdata/commands-7.2.tsv")
+	require.NoError(t, err)
+	groups := map[string]int{}
+	for i, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
+		if f := strings.Split(line, "\t"); i > 0 {
+			groups[f[1]]++
+		}
+	}
+	return groups
+}
+
+func table(t *testing.T) string {
+	tab, err := node.DocTable()
+	require.NoError(t, err)
+	have := map[string]int{}
+	names := map[string][]string{}
+	for _, c := range tab.All() {
+		group := string(c.Group)
+		have[group]++
+		if c.Parent() == nil {
+			names[group] = append(names[group], name(c))
+		}
+	}
+	groups := of72(t)
+	var order []string
+	for g := range groups {
+		order = append(order, g)
+	}
+	sort.Strings(order)
+	var b strings.Builder
+	b.WriteString("| group | of 7.2 | commands |\n|---|---|---|\n")
+	for _, g := range order {
+		sort.Strings(names[g])
+		fmt.Fprintf(&b, "| %s | %d of %d | %s |\n", g, have[g], groups[g], strings.Join(names[g], ", "))
+	}
+	return b.String()
+}
+
+// name is "GET", or "CONFIG (GET, SET)" for a container.
+func name(c *command.Command) string {
+	if len(c.Sub) == 0 {
+		return c.Name
+	}
+	var subs []string
+	for i := range c.Sub {
+		subs = append(subs, c.Sub[i].Name)
+	}
+	sort.Strings(subs)
+	return c.Name + " (" + strings.Join(subs, ", ") + ")"
+}
+
+func TestReadmeTableIsCurrent(t *testing.T) {
+	b, err := os.ReadFile(path)
+	require.NoError(t, err)
+	readme := string(b)
+	i, j := strings.Index(readme, begin), strings.Index(readme, end)
+	require.True(t, i >= 0 && j > i, "the README has no place for the table")
+	want := readme[:i+len(begin)] + table(t) + readme[j:]
+	if *update {
+		require.NoError(t, os.WriteFile(path, []byte(want), 0o644))
+		return
+	}
+	assert.Equal(t, want, readme, "run: go test ./integration/readme -update")
+}
