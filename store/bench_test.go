@@ -65,3 +65,26 @@ func BenchmarkBeginAll(b *testing.B) {
 		x.End()
 	}
 }
+
+// BenchmarkActiveExpire is one expired key found and deleted, of b.N that die over ten
+// seconds, in housekeeping rounds of 100 ms.
+func BenchmarkActiveExpire(b *testing.B) {
+	s, _ := store.New(store.Options{HashSeed: [2]uint64{1, 2}})
+	defer s.Close()
+	fillStore(s, b.N, "key:%012d", func(i int) int64 { return t0 + int64(i*7919%10_000) })
+	var x store.Txn
+	b.ReportAllocs()
+	b.ResetTimer()
+	for now := t0; now <= t0+10_100; now += 100 {
+		for stripe := range s.Stripes() {
+			for more := s.NextExpire(stripe) < now; more; {
+				x.BeginStripe(s, now, stripe)
+				_, more = x.ActiveExpire(200)
+				x.End()
+			}
+		}
+	}
+	if s.DBSize(0) != 0 {
+		b.Fatal("left")
+	}
+}

@@ -65,7 +65,7 @@ func TestActiveExpireFindsAllAndOnlyWhatIsDue(t *testing.T) {
 		if i%3 == 0 {
 			return store.NoExpire
 		}
-		return t0 + int64(i%10_000)
+		return t0 + int64(i*7919%10_000)
 	}
 	fillStore(s, n/2, "{hot}%d", at)
 	fillStore(s, n/2, "k%d", at)
@@ -98,6 +98,20 @@ func TestActiveExpireFindsAllAndOnlyWhatIsDue(t *testing.T) {
 	for stripe := range s.Stripes() {
 		require.Equal(t, int64(math.MaxInt64), s.NextExpire(stripe), "nothing is waited for")
 	}
+}
+
+func TestAWritableReplicaReplacesWhatItHides(t *testing.T) {
+	s := open(t)
+	all(s, t0, func(x *store.Txn) { x.SetString(b("k"), b("v"), t0+1) })
+	all(s, t0+2, func(x *store.Txn) {
+		x.SetView(store.ViewReplica)
+		require.False(t, x.SetString(b("k"), b("w"), store.KeepTTL))
+		e, ok := x.Lookup(b("k"), 0)
+		require.True(t, ok)
+		require.Equal(t, store.NoExpire, e.ExpireAt())
+		x.Check()
+	})
+	require.Equal(t, int64(1), s.DBSize(0))
 }
 
 func TestTheTimeIndexTakesLittle(t *testing.T) {

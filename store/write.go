@@ -36,6 +36,13 @@ func (t *Txn) changed(p *place, key []byte) {
 func (t *Txn) put(p *place, key []byte, sh *shape) (payload []byte, existed bool) {
 	found := t.locate(p, key)
 	st := p.st
+	if !found && t.view == ViewReplica {
+		// A writable replica replaces the expired key it hides.
+		if t.s.refind(p, key); p.b != nil {
+			t.discard(p)
+			t.s.refind(p, key)
+		}
+	}
 	if !found {
 		if sh.expire == KeepTTL {
 			sh.expire = NoExpire
