@@ -39,7 +39,7 @@ func described(c *command.Command) map[string]string {
 	switch {
 	case c.Parent() != nil:
 		kind = "sub"
-	case c.Run == nil:
+	case len(c.Sub) > 0:
 		kind = "container"
 	}
 	var specs []string
@@ -181,7 +181,7 @@ func TestGroupsAreComplete(t *testing.T) {
 		if !slices.Contains(complete, command.Group(row["group"])) {
 			continue
 		}
-		_, away := elsewhere[head]
+		away := elsewhere[head] != "" || elsewhere[name] != ""
 		assert.Equal(t, away, tab.Get(name) == nil, "%s: missing, or no longer elsewhere", name)
 	}
 }

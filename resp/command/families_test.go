@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/command/conn"
 	"github.com/sextantdb/sextant/resp/command/generic"
 	"github.com/sextantdb/sextant/resp/command/str"
 	"github.com/sextantdb/sextant/resp/command/txn"
@@ -14,18 +15,21 @@ func families() [][]command.Command {
 		str.Commands(str.Options{MaxBulk: func() int64 { return 512 << 20 }, LazyExpire: no}),
 		generic.Commands(generic.Options{LFU: no, Compress: no, LazyExpire: no, LazyServerDel: no}),
 		txn.Commands(),
+		conn.Commands(conn.Deps{}),
 	}
 }
 
 // complete are the groups of which every command of 7.2 must be entered, but for those in
 // elsewhere.
-var complete = []command.Group{command.String, command.Generic, command.Transactions}
+var complete = []command.Group{command.String, command.Generic, command.Transactions, command.Connection}
 
 // elsewhere are commands of complete groups that no family above has, and where they are.
 var elsewhere = map[string]string{
 	"MIGRATE": "cluster/migrate",
 	"SORT":    "with the list, set and sorted set families", "SORT_RO": "with SORT",
 	"WAIT": "cluster/repl", "WAITAOF": "cluster/repl",
+	"CLIENT|TRACKING": "with client-side caching", "CLIENT|TRACKINGINFO": "with client-side caching",
+	"CLIENT|CACHING": "with client-side caching", "CLIENT|GETREDIR": "with client-side caching",
 }
 
 // differences are the columns of an entry that are meant to differ from 7.2, and why.
