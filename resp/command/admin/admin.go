@@ -28,7 +28,8 @@ type Deps struct {
 	Memory   Memory
 	Slowlog  *observe.Slowlog
 	Latency  *observe.Latency
-	Commands *observe.Commands
+	// Commands are the per-command statistics; called at run time only, since they are made from the table.
+	Commands func() *observe.Commands
 	// NowMicros is Unix time in µs, for TIME.
 	NowMicros func() int64
 	// AllowDebug and AllowModule are the directives enable-debug-command and
@@ -38,6 +39,9 @@ type Deps struct {
 	ClusterMode bool
 	// Version is the Redis version we answer as, for LOLWUT and the like: "7.2.4".
 	Version string
+	// Loading reports whether the data set is being loaded (CONFIG SET refuses some directives
+	// then); nil is never.
+	Loading func() bool
 	// LazyFlush is the directive lazyfree-lazy-user-flush at this moment: FLUSHALL and
 	// FLUSHDB without SYNC or ASYNC free in the background.
 	LazyFlush func() bool
