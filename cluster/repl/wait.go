@@ -126,6 +126,7 @@ func (e *Engine) wait(c *command.Ctx, w *waiter, timeoutMs int64) {
 		return
 	}
 	w.ticket = c.Park(command.Park{
+		Data:      true,
 		TimeoutMs: timeoutMs,
 		TimedOut: func(out *resp.Writer) {
 			local, n := now()

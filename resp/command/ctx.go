@@ -110,8 +110,11 @@ func (c *Ctx) Park(p Park) Ticket { return c.Host.Park(c, p) }
 type Park struct {
 	// TimeoutMs is how long the client waits; 0 is for ever.
 	TimeoutMs int64
+	// Data says that the client waits for keys or replicas: CLIENT UNBLOCK and a change of the
+	// node's role end it. Without it only Finish, the time and the client itself do.
+	Data bool
 	// TimedOut appends the reply for when the time is up, or CLIENT UNBLOCK says so. It runs on
-	// the client's loop.
+	// the client's loop. Nil when neither can happen.
 	TimedOut func(w *resp.Writer)
 	// Gone, if not nil, is told that the ticket ended in any way but Finish, so that whoever
 	// holds it can forget it. It runs on the client's loop and must not block.

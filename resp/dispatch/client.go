@@ -3,6 +3,7 @@ package dispatch
 import (
 	"errors"
 	"sort"
+	"sync/atomic"
 
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/acl"
@@ -22,6 +23,8 @@ type client struct {
 	w       *worker
 	out     *resp.Writer
 	trusted bool // the link to our primary, or a loader: no gates, no routing, its effects are not sent on
+
+	waiting atomic.Bool // parked for data; written on the loop, read by anyone
 
 	// Owned by the client's loop.
 	ticket    *ticket  // parked

@@ -79,7 +79,7 @@ func extra(d **dispatch.Dispatcher, tickets chan command.Ticket) []command.Comma
 	return []command.Command{
 		{Name: "PARK", Since: "1", Group: command.Generic, Arity: 2, Args: "ms:int", Reply: "simple", Doc: doc, Run: func(c *command.Ctx) {
 			ms, _ := c.Int(1)
-			tickets <- c.Park(command.Park{TimeoutMs: ms, TimedOut: func(w *resp.Writer) { w.Simple("TIMEOUT") }})
+			tickets <- c.Park(command.Park{Data: true, TimeoutMs: ms, TimedOut: func(w *resp.Writer) { w.Simple("TIMEOUT") }})
 		}},
 		{Name: "ASKING", Since: "1", Group: command.Cluster, Arity: 1, Reply: "OK", Doc: doc, Run: func(c *command.Ctx) {
 			c.Sess.Set(session.AskingOnce)

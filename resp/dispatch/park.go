@@ -25,6 +25,7 @@ func (w *worker) Park(c *command.Ctx, p command.Park) command.Ticket {
 	t := &ticket{w: w, c: w.client, p: p}
 	w.parked = t
 	w.client.ticket = t
+	w.client.waiting.Store(p.Data)
 	w.client.sess.Set(session.Blocked)
 	w.client.conn.Pause()
 	w.d.Stats.Blocked.Add(1)
@@ -74,20 +75,21 @@ func (t *ticket) leave() {
 		t.timer.Stop()
 	}
 	t.c.ticket = nil
+	t.c.waiting.Store(false)
 	t.c.sess.Clear(session.Blocked)
 	t.w.d.Stats.Blocked.Add(-1)
 }
 
-// Unblock wakes a parked client as if its time had run out, or with err when that is not
-// empty (CLIENT UNBLOCK). It reports whether the client was parked. Any goroutine; the answer
-// is sure only about the moment of asking.
+// Unblock wakes a client parked for data as if its time had run out, or with err when that is
+// not empty (CLIENT UNBLOCK). It reports whether the client was parked so. Any goroutine; the
+// answer is sure only about the moment of asking.
 func (d *Dispatcher) Unblock(id int64, err resp.Error) bool {
 	c := d.find(id)
-	if c == nil || !c.sess.Any(session.Blocked) {
+	if c == nil || !c.waiting.Load() {
 		return false
 	}
 	c.conn.Do(func() {
-		if t := c.ticket; t != nil {
+		if t := c.ticket; t != nil && t.p.Data {
 			reply := t.p.TimedOut
 			if err != "" {
 				reply = func(w *resp.Writer) { w.Error(err) }
@@ -98,13 +100,9 @@ func (d *Dispatcher) Unblock(id int64, err resp.Error) bool {
 	return true
 }
 
-// UnblockAll wakes every parked client with err: the node changed its role.
+// UnblockAll wakes every client parked for data with err: the node changed its role.
 func (d *Dispatcher) UnblockAll(err resp.Error) {
-	d.each(func(c *client) {
-		if c.sess.Any(session.Blocked) {
-			d.Unblock(c.sess.ID, err)
-		}
-	})
+	d.each(func(c *client) { d.Unblock(c.sess.ID, err) })
 }
 
 // PauseMode says which calls wait while clients are paused.
