@@ -63,8 +63,9 @@ type Applier interface {
 	// Apply executes one command. MULTI, EXEC and SELECT come too; a transaction takes effect at
 	// its EXEC. argv is valid during the call. An error says that the command failed here.
 	Apply(argv [][]byte) error
-	// Reset forgets an unfinished transaction and makes db the current database.
-	Reset(db int)
+	// Reset forgets an unfinished transaction; Select makes db the current database.
+	Reset()
+	Select(db int)
 }
 
 // Counters count since the start or CONFIG RESETSTAT; the first three are fields of INFO stats.

@@ -343,8 +343,7 @@ func (l *link) psync(in *bufio.Reader) (rest []byte, err error) {
 		e.mu.Lock()
 		db := e.streamDB
 		e.mu.Unlock()
-		e.deps.Apply.Reset(db)
-		l.inMulti = false
+		l.resetApplier(db)
 		e.emit(EvLinkUp, "MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.")
 		return buffered(in), nil
 	case word == "" || hasAnyPrefix(reply, "-NOMASTERLINK", "-LOADING"):
@@ -542,6 +541,13 @@ func (l *link) command(args [][]byte) (getack bool) {
 		e.warn(EvApplyError, "== CRITICAL == This replica is sending an error to its master: '%v' after processing the command '%s'", err, strings.ToLower(string(args[0])))
 	}
 	return false
+}
+
+// resetApplier begins a stream in which db is selected.
+func (l *link) resetApplier(db int) {
+	l.e.deps.Apply.Reset()
+	l.e.deps.Apply.Select(db)
+	l.inMulti = false
 }
 
 func (e *Engine) setStreamDB(db int) {

@@ -25,13 +25,14 @@ type Target interface {
 	CanShadow() bool
 }
 
-// Dataset is a data set being loaded by one goroutine. Exactly one of Install and Discard ends it.
+// Dataset is a data set being loaded by one goroutine. One successful Install or
+// one Discard ends it.
 type Dataset interface {
 	// Put takes a record of kind KindKey, KindSize or KindFunction.
 	Put(rec *rdb.Record) error
 	// Install makes it what clients see and calls at in the same critical section, with every
-	// stripe held.
-	Install(at func())
+	// stripe held. After an error nothing has changed and Discard must be called.
+	Install(at func()) error
 	// Discard forgets it. What clients see stays, or, loaded in place, is empty.
 	Discard()
 }
@@ -160,16 +161,19 @@ func (l *link) load(src io.Reader, finish func(rest []byte) error, inPlace bool,
 		return fmt.Errorf("Failed trying to load the MASTER synchronization DB: %w", err)
 	}
 	release := e.Quiesce()
-	ds.Install(func() {
+	err = ds.Install(func() {
 		e.Stream.restart(History{ID: id, ID2: NoID, Second: -1}, offset, true)
 		e.mu.Lock()
 		e.valid, e.streamDB = true, db
 		e.mu.Unlock()
 	})
 	release()
+	if err != nil {
+		ds.Discard()
+		return fmt.Errorf("Failed trying to load the MASTER synchronization DB: %w", err)
+	}
 	e.dropAll("our data is another primary's now")
-	e.deps.Apply.Reset(db)
-	l.inMulti = false
+	l.resetApplier(db)
 	return nil
 }
 

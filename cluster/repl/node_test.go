@@ -381,7 +381,8 @@ type testApplier struct {
 	queue [][][]byte
 }
 
-func (a *testApplier) Reset(db int) { a.db, a.multi, a.queue = db, false, nil }
+func (a *testApplier) Reset()        { a.db, a.multi, a.queue = 0, false, nil }
+func (a *testApplier) Select(db int) { a.db = db }
 
 func (a *testApplier) Apply(argv [][]byte) error {
 	switch {
@@ -504,11 +505,12 @@ func (d *testDataset) Put(rec *rdb.Record) error {
 	return nil
 }
 
-func (d *testDataset) Install(at func()) {
+func (d *testDataset) Install(at func()) error {
 	d.n.mu.Lock()
 	defer d.n.mu.Unlock()
 	d.n.data = d.data
 	at()
+	return nil
 }
 
 func (d *testDataset) Discard() {
