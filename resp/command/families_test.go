@@ -2,6 +2,7 @@ package command_test
 
 import (
 	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/command/admin"
 	"github.com/sextantdb/sextant/resp/command/conn"
 	"github.com/sextantdb/sextant/resp/command/generic"
 	"github.com/sextantdb/sextant/resp/command/str"
@@ -16,6 +17,7 @@ func families() [][]command.Command {
 		generic.Commands(generic.Options{LFU: no, Compress: no, LazyExpire: no, LazyServerDel: no}),
 		txn.Commands(),
 		conn.Commands(conn.Deps{}),
+		admin.Commands(admin.Deps{}),
 	}
 }
 
