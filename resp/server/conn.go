@@ -53,6 +53,7 @@ type Conn struct {
 	dirty       bool // in loop.dirty
 	ready       bool // in loop.ready: input waits that may hold whole requests
 	holding     bool // in loop.holding
+	heldBack    bool // paused because of too many holds
 	at          int  // index in loop.all
 	wantsWrite  bool // waiting for the socket to take more
 	parser      resp.Parser
@@ -283,6 +284,10 @@ func (c *Conn) HoldUntil(off int64) {
 		return // the earlier hold keeps this reply back as well
 	}
 	c.holds = append(c.holds, hold{off: off, start: c.mark})
+	if len(c.holds) >= maxHolds && !c.heldBack {
+		c.heldBack = true
+		c.Pause()
+	}
 	c.loop.held(c)
 }
 

@@ -16,6 +16,9 @@ const (
 	turnCommands = 1024      // requests executed in one turn
 	turnOutput   = 256 << 10 // output after which a turn ends
 	chunkBytes   = 64 << 10  // unsent output from which on it moves to the queue of chunks
+	writeMost    = 256 << 10 // bytes given to one write, which occupies a processor until the kernel has copied them
+	flushMost    = 1 << 20   // bytes sent to a connection in one round, so that a fast reader of much delays others little
+	maxHolds     = 1 << 16   // holds of a connection from which on its requests wait
 	pooledOut    = 64 << 10  // the largest output buffer that is lent again
 	pooledOuts   = 256       // output buffers kept for lending
 	keptInput    = 4 << 10   // the largest input buffer an idle connection keeps
@@ -98,13 +101,18 @@ func (l *Loop) Each(f func(*Conn)) {
 
 // Post runs f on the loop, in its next round. Functions run in the order in which they were posted. After the loop has
 // ended f is dropped. Any goroutine.
-func (l *Loop) Post(f func()) {
+func (l *Loop) Post(f func()) { l.post(f) }
+
+// post is Post that tells whether f will run.
+func (l *Loop) post(f func()) bool {
 	l.mailbox.Lock()
-	if !l.mailbox.closed {
+	open := !l.mailbox.closed
+	if open {
 		l.mailbox.posts = append(l.mailbox.posts, f)
 	}
 	l.mailbox.Unlock()
 	l.poll.wake()
+	return open
 }
 
 // WakeAt has a round begin at the latest when Mono has reached mono: Housekeeping is called then. Later times than the
@@ -132,9 +140,17 @@ func (l *Loop) run() {
 	for !l.stopping || len(l.all) > 0 {
 		l.round()
 	}
-	l.mailbox.Lock()
-	l.mailbox.closed = true
-	l.mailbox.Unlock()
+	// Connections may have been posted since: their adoption, and all else, runs once more, and they are closed.
+	for ended := false; !ended; {
+		l.mailbox.Lock()
+		ended = len(l.mailbox.posts) == 0
+		l.mailbox.closed = ended
+		l.mailbox.Unlock()
+		if !ended {
+			l.takeMail()
+			l.bury()
+		}
+	}
 	l.poll.close()
 }
 
@@ -210,7 +226,7 @@ func (l *Loop) takeReady() {
 	for i, c := range l.readyNow {
 		l.readyNow[i] = nil
 		c.ready = false
-		if c.gone || c.closeWhy != nil || c.paused > 0 {
+		if c.Closing() || c.paused > 0 {
 			continue
 		}
 		l.turnTaken(c, c.in, 0)
@@ -440,6 +456,10 @@ func (l *Loop) releaseHolds() {
 				n++
 			}
 			c.holds = slices.Delete(c.holds, 0, n)
+			if c.heldBack && len(c.holds) < maxHolds/2 {
+				c.heldBack = false
+				c.Resume()
+			}
 		}
 		if c.gone || len(c.holds) == 0 {
 			c.holding = false
@@ -567,6 +587,7 @@ func (c *Conn) sendable() int64 {
 // send writes until the socket takes no more. It returns false if the connection broke.
 func (l *Loop) send(c *Conn) bool {
 	end := c.sendable()
+	rest := c.sentTotal + flushMost
 	for len(c.queue) > 0 && c.sentTotal < end {
 		chunk := c.queue[0]
 		left := chunk[c.queueOff:]
@@ -582,7 +603,7 @@ func (l *Loop) send(c *Conn) bool {
 			c.queue = c.queue[1:]
 			c.queueOff = 0
 		}
-		if again {
+		if again || c.sentTotal >= rest && c.sentTotal < end {
 			return l.blocked(c)
 		}
 	}
@@ -596,7 +617,7 @@ func (l *Loop) send(c *Conn) bool {
 			return false
 		}
 		c.outSent += n
-		if again {
+		if again || c.sentTotal >= rest && c.sentTotal < end {
 			return l.blocked(c)
 		}
 	}
@@ -608,6 +629,7 @@ func (l *Loop) send(c *Conn) bool {
 
 // write writes once. again means that the socket is full: a short write is as good as an errAgain, and saves it.
 func (l *Loop) write(c *Conn, p []byte) (n int, again, ok bool) {
+	p = p[:min(len(p), writeMost)]
 	n, err := c.sock.write(p)
 	switch {
 	case err == errAgain:

@@ -400,7 +400,10 @@ func (l *Loop) accepted(ln *listener, fd int, sa unix.Sockaddr) {
 		l.adoptFD(c)
 		return
 	}
-	to.Post(func() { to.adoptFD(c) })
+	if !to.post(func() { to.adoptFD(c) }) {
+		s.unadmit()
+		unix.Close(fd)
+	}
 }
 
 func (l *Loop) adoptFD(c *Conn) {

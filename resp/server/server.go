@@ -339,10 +339,14 @@ func (s *Server) Adopt(nc net.Conn) error {
 	sock := newStreamSocket(nc)
 	l := s.nextLoop()
 	c := s.newConn(l, sock, peer, peerName(nc.LocalAddr(), nc.LocalAddr()), nc.LocalAddr().Network() == "unix")
-	l.Post(func() {
+	if !l.post(func() {
 		l.adopt(c)
 		sock.start(func() { l.wakeFor(c) })
-	})
+	}) {
+		s.unadmit()
+		nc.Close()
+		return ErrStopped
+	}
 	return nil
 }
 
@@ -360,6 +364,12 @@ func (s *Server) admit(addr string, say func(text []byte)) bool {
 	s.Stats.Accepted.Inc()
 	s.Stats.Connected.Add(1)
 	return true
+}
+
+// unadmit forgets a connection that was admitted and never adopted.
+func (s *Server) unadmit() {
+	s.open.Add(-1)
+	s.Stats.Connected.Add(-1)
 }
 
 func (s *Server) nextLoop() *Loop { return s.loops[int(s.turn.Add(1)-1)%len(s.loops)] }

@@ -961,3 +961,58 @@ func TestPushFromTheSameLoopGoesOutInTheRound(t *testing.T) {
 		sub.expect("+message\r\n")
 	}
 }
+
+// What waits for release is bounded: beyond it requests wait, and go on when there is room.
+func TestTooManyHoldsStopTheClient(t *testing.T) {
+	h := newToy()
+	var off atomic.Int64
+	h.onCmd = func(c *Conn, argv [][]byte) bool {
+		c.Out.Int(1)
+		c.HoldUntil(off.Add(1))
+		return true
+	}
+	s := serve(t, h, nil)
+	c := dial(t, s)
+	const n = maxHolds + 5000
+	go io.WriteString(c, strings.Repeat("W\r\n", n))
+	eventually(t, "stopped", func() bool { return off.Load() == maxHolds })
+	c.expectQuiet()
+	require.EqualValues(t, maxHolds, off.Load())
+	s.Release(maxHolds / 3)
+	c.expect(strings.Repeat(":1\r\n", maxHolds/3))
+	require.EqualValues(t, maxHolds, off.Load())
+	s.Release(maxHolds)
+	eventually(t, "goes on", func() bool { return off.Load() == n })
+	s.Release(n)
+	c.expect(strings.Repeat(":1\r\n", n-maxHolds/3))
+}
+
+// A reader of very much, however fast, must not keep the loop to itself.
+func TestLargeRepliesShareTheLoop(t *testing.T) {
+	h := newToy()
+	var rounds atomic.Int64
+	h.onWrite = func(*Loop) { rounds.Add(1) }
+	h.onCmd = func(c *Conn, argv [][]byte) bool {
+		if len(argv[0]) == 3 {
+			c.Out.Raw(make([]byte, 64<<20))
+			return true
+		}
+		return false
+	}
+	s := serve(t, h, nil)
+	c := dial(t, s)
+	before := rounds.Load()
+	c.send("BIG\r\n")
+	_, err := io.CopyN(io.Discard, c.r, 64<<20)
+	require.NoError(t, err)
+	require.Greater(t, rounds.Load()-before, int64(30))
+}
+
+func TestAdoptAfterStop(t *testing.T) {
+	s := serve(t, newToy(), nil)
+	require.NoError(t, s.Stop(context.Background()))
+	a, b := net.Pipe()
+	require.Equal(t, ErrStopped, s.Adopt(b))
+	_, err := a.Read(make([]byte, 1))
+	require.Equal(t, io.EOF, err)
+}
