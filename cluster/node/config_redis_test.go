@@ -1,0 +1,86 @@
+package node
+
+import (
+	"bufio"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// redisConfig is CONFIG GET * of a redis-server 7.0 that was given nothing but a socket.
+func redisConfig(t *testing.T) map[string]string {
+	server, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Skip("redis-server is not installed; scripts/test.sh installs it")
+	}
+	dir := t.TempDir()
+	socket := filepath.Join(dir, "s")
+	cmd := exec.Command(server, "--port", "0", "--unixsocket", socket, "--dir", dir)
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may be gone already
+		_ = cmd.Wait()         // killed
+	})
+	lines := bufio.NewScanner(out)
+	for lines.Scan() && !strings.Contains(lines.Text(), "accept connections at") {
+	}
+	text, err := exec.Command("redis-cli", "-s", socket, "config", "get", "*").Output()
+	require.NoError(t, err)
+	words := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")
+	require.Greater(t, len(words), 300)
+	config := map[string]string{}
+	for i := 0; i < len(words); i += 2 {
+		config[words[i]] = words[i+1]
+	}
+	return config
+}
+
+// only7_2 are directives that came after 7.0.
+var only7_2 = []string{
+	"cluster-announce-human-nodename", "locale-collate", "set-max-listpack-entries", "set-max-listpack-value",
+	"hide-user-data-from-log", // later still, but in the configurations of test suites we want to run
+}
+
+// notInTheirs are directives of our own, and aliases that later versions have.
+func notInTheirs(name string) bool {
+	switch name {
+	case "server-cpulist", "bio-cpulist", "aof-rewrite-cpulist", "bgsave-cpulist":
+		return true // names of 7.4 and later; 7.0 has them with an underscore
+	}
+	return strings.HasPrefix(name, "cluster-strict-") || contains([]string{
+		"cluster-consistency", "cluster-voters", "cluster-witness", "cluster-max-clock-drift-ppm",
+		"cluster-bus-auth", "cluster-bus-secret",
+	}, name)
+}
+
+// otherValues are directives whose value differs from a redis-server's, and why.
+var otherValues = map[string]string{
+	"port":                "the test gave it one",
+	"unixsocket":          "the test gave it one",
+	"dir":                 "the test gave it one",
+	"aof-disable-auto-gc": "hidden since 7.2",
+}
+
+func TestDirectivesAndDefaultsAreRedis(t *testing.T) {
+	theirs := redisConfig(t)
+	ours := map[string]string{}
+	for _, p := range load(t).Get([][]byte{[]byte("*")}) {
+		ours[p.Name] = p.Value
+	}
+	for name, value := range theirs {
+		if otherValues[name] == "" {
+			mine, known := ours[name]
+			require.True(t, known, "directive %s is missing", name)
+			require.Equal(t, value, mine, name)
+		}
+	}
+	for name := range ours {
+		_, known := theirs[name]
+		require.True(t, known || contains(only7_2, name) || notInTheirs(name), "directive %s is unknown to Redis", name)
+	}
+}
