@@ -347,34 +347,32 @@ func (m *Machine) stand(rec *bus.Rec) (reason bus.VoteReason, refusal string) {
 	if m.local.Loading {
 		return 0, "loading"
 	}
-	if rec.Primary.ID == m.self && rec.Primary.Inc == m.inc {
-		if rec.Epoch < l.fence {
-			return bus.VoteSilence, "" // I fenced myself by a lost candidacy: lead again only by votes
-		}
-		return 0, "leading"
+	if rec.Primary.ID == m.self && rec.Primary.Inc == m.inc && rec.Epoch >= l.fence {
+		return 0, "leading" // with a greater fence I lost a candidacy, and lead again only by votes
 	}
 	if m.cfg.NoFailover && rec.Primary.ID != m.self {
 		return 0, "no-failover"
 	}
-	if rec.Primary.ID != m.self {
+	b := m.believed(rec)
+	if rec.Primary.ID != m.self && (b == rec || b.Primary.ID == rec.Primary.ID) {
 		if p := m.find(rec.Primary.ID); p != nil && p.statInc <= rec.Primary.Inc &&
 			m.now-max(p.heardAt, l.heardAt, p.addedAt) < m.t() {
 			return 0, "primary-heard"
 		}
 	}
-	if rec.Has(m.member()) || m.off(AblateAnyReplica) {
+	if b.Has(m.member()) || m.off(AblateAnyReplica) {
 		return bus.VoteSilence, ""
 	}
-	if rec = m.believed(rec); rec.Has(m.member()) {
+	if _, ok := b.HasID(m.self); ok && m.off(AblateNoIncarnation) {
 		return bus.VoteSilence, ""
 	}
-	if _, ok := rec.HasID(m.self); ok && m.off(AblateNoIncarnation) {
-		return bus.VoteSilence, ""
-	}
-	if why, _ := m.coldWait(rec); why != "" {
+	if why, _ := m.coldWait(b); why != "" {
+		if rec.Has(m.member()) {
+			return bus.VoteSilence, "" // the newer record may prove never to have been chosen (R5)
+		}
 		return 0, "not-in-set"
 	}
-	if m.local.Empty && len(rec.ISR) > 1 && m.someoneFuller(rec) {
+	if m.local.Empty && m.someoneFuller(b) {
 		return 0, "empty"
 	}
 	return bus.VoteCold, ""
@@ -384,7 +382,7 @@ func (m *Machine) someoneFuller(rec *bus.Rec) bool {
 	mine := m.stat()
 	for _, q := range m.nodes {
 		if q != m.me && q.row.Shard == rec.Shard && q.statAt > 0 && m.silent(q) <= m.t()/2 &&
-			coldBetter(rec, &q.stat, q.row.ID, &mine, m.self) {
+			moreData(&q.stat, &mine) {
 			return true
 		}
 	}
@@ -477,6 +475,9 @@ func (m *Machine) lose(rec *bus.Rec, why string, wait Mono) {
 // asLeader handles voters' answers.
 func (m *Machine) asLeader(p *peer, msg *bus.Msg) {
 	l := &m.lead
+	if b, ok := msg.Body.(*bus.Nack); ok {
+		l.hinted(m, &b.Rec)
+	}
 	i := m.voterIndex(p.row.ID)
 	if i < 0 {
 		return
@@ -488,7 +489,6 @@ func (m *Machine) asLeader(p *peer, msg *bus.Msg) {
 			m.leaseAcked(i, b.TSend)
 		}
 	case *bus.Nack:
-		l.hinted(m, &b.Rec)
 		m.onNack(b, rec)
 	case *bus.VoteWait:
 		l.hinted(m, &b.Rec)
@@ -588,8 +588,12 @@ func (m *Machine) maybeWin(rec *bus.Rec) {
 	next, refusal := m.winner(base)
 	if refusal != "" {
 		m.lose(rec, refusal, m.t()/4)
-		if !base.IsZero() && base.Newer(rec) {
-			m.seeEpoch(base.Epoch)
+		if base.Newer(rec) { // its members may not know that they are in it
+			for _, x := range base.ISR {
+				if x.ID != m.self {
+					m.send(x.ID, &bus.Nack{Shard: base.Shard, Why: "you-are-in-a-set", Rec: *base})
+				}
+			}
 		}
 		return
 	}

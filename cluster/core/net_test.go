@@ -522,3 +522,5 @@ func (n *net) server(s slot.Slot) *tnode {
 	}
 	return nil
 }
+
+func topologyDecode(b []byte) (*topology.Loaded, error) { return topology.Decode(b, true) }

@@ -234,7 +234,9 @@ func (m *Machine) judgeCold(p *peer, r *reg, b *bus.VoteReq) *voteRefusal {
 	}
 	for _, q := range m.nodes {
 		if q.row.ID != b.Cand.ID && q.row.Shard == b.Shard && m.silent(q) <= m.t()/2 && q.statAt > 0 &&
-			q.row.Flags&bus.RowNoFailover == 0 && coldBetter(&r.Rec, &q.stat, q.row.ID, &b.Stat, b.Cand.ID) {
+			q.row.Flags&bus.RowNoFailover == 0 && moreData(&q.stat, &b.Stat) {
+			// it may believe in an older record, whose primary it hears
+			m.sendVer(q.row.ID, &bus.Nack{Shard: b.Shard, Why: "you-are-better", Rec: r.Rec}, m.vote.ver)
 			return &voteRefusal{"better-sibling", m.t() / 10, q.stat.Offset}
 		}
 	}
@@ -265,19 +267,13 @@ func (m *Machine) coldWait(rec *bus.Rec) (why string, left Mono) {
 	return "", 0
 }
 
-// coldBetter orders what came back: data before none, then the longer history, then the last
-// primary, then the smaller id.
-func coldBetter(rec *bus.Rec, a *bus.Stat, aID bus.NodeID, b *bus.Stat, bID bus.NodeID) bool {
+// moreData orders what came back: data before none, then the longer history. Between equals
+// the voters have no opinion; candidates come forward in the order of their ids.
+func moreData(a, b *bus.Stat) bool {
 	if ae, be := a.Flags&bus.StatEmpty != 0, b.Flags&bus.StatEmpty != 0; ae != be {
 		return be
 	}
-	if a.Offset != b.Offset {
-		return a.Offset > b.Offset
-	}
-	if ap, bp := rec.Primary.ID == aID, rec.Primary.ID == bID; ap != bp {
-		return ap
-	}
-	return aID.Less(bID)
+	return a.Offset > b.Offset
 }
 
 // voterVote answers a vote request: NACK for good, WAIT until then, or a durable promise.

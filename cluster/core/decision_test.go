@@ -1,0 +1,219 @@
+package core
+
+import (
+	"encoding/binary"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/bus"
+	"github.com/sextantdb/sextant/store/slot"
+)
+
+func nid(b byte) (n bus.NodeID) { n[0] = b; return n }
+
+func TestMayJoin(t *testing.T) {
+	for name, tc := range map[string]struct {
+		mine, theirs       bus.ClusterID
+		iFormed, theyF     bool
+		mySlots, theySlots int
+		adopt              bool
+		refuse             string
+	}{
+		"one cluster already":              {mine: 1, theirs: 1, iFormed: true, theyF: true},
+		"both lone, theirs smaller":        {mine: 2, theirs: 1, adopt: true},
+		"both lone, mine smaller":          {mine: 1, theirs: 2},
+		"both unformed with slots":         {mine: 2, theirs: 1, mySlots: 5, theySlots: 6, adopt: true},
+		"I join a formed one":              {mine: 1, theirs: 2, theyF: true, adopt: true},
+		"it joins mine":                    {mine: 2, theirs: 1, iFormed: true},
+		"two formed ones never":            {mine: 1, theirs: 2, iFormed: true, theyF: true, refuse: "the nodes belong to two different clusters"},
+		"it has slots and I am formed":     {mine: 1, theirs: 2, iFormed: true, theySlots: 1, refuse: "the joining node has slots assigned in another cluster"},
+		"I have slots and they are formed": {mine: 1, theirs: 2, theyF: true, mySlots: 1, refuse: "the joining node has slots assigned in another cluster"},
+	} {
+		adopt, refuse := mayJoin(tc.mine, tc.theirs, tc.iFormed, tc.theyF, tc.mySlots, tc.theySlots)
+		require.Equal(t, tc.adopt, adopt, name)
+		require.Equal(t, tc.refuse, refuse, name)
+		// both sides reach the same verdict, and never do both adopt
+		adopt2, refuse2 := mayJoin(tc.theirs, tc.mine, tc.theyF, tc.iFormed, tc.theySlots, tc.mySlots)
+		require.Equal(t, refuse, refuse2, name)
+		require.False(t, adopt && adopt2, name)
+	}
+}
+
+func ack(epoch, seq uint64) *bus.VoteAck {
+	return &bus.VoteAck{Rec: bus.Rec{Epoch: epoch, Seq: seq, Primary: bus.NewMember(nid(1), 1)}}
+}
+
+func TestBaseRecord(t *testing.T) {
+	for name, tc := range map[string]struct {
+		votes  []*bus.VoteAck
+		voters int
+		want   [2]uint64
+	}{
+		"all agree":                            {[]*bus.VoteAck{ack(3, 1), ack(3, 1)}, 3, [2]uint64{3, 1}},
+		"the highest, a silent voter may hold": {[]*bus.VoteAck{ack(3, 1), ack(3, 2)}, 3, [2]uint64{3, 2}},
+		"R5: one holder of three, all heard":   {[]*bus.VoteAck{ack(3, 1), ack(3, 1), ack(3, 2)}, 3, [2]uint64{3, 1}},
+		"R5: two of five holders, all heard":   {[]*bus.VoteAck{ack(4, 0), ack(4, 0), ack(3, 0), ack(3, 0), ack(3, 0)}, 5, [2]uint64{3, 0}},
+		"R5 twice":                             {[]*bus.VoteAck{ack(5, 0), ack(4, 0), ack(3, 0), ack(3, 0), ack(3, 0)}, 5, [2]uint64{3, 0}},
+		"not passed over when silence may":     {[]*bus.VoteAck{ack(5, 0), ack(3, 0), ack(3, 0)}, 5, [2]uint64{5, 0}},
+	} {
+		got := baseRec(tc.votes, tc.voters, false)
+		require.Equal(t, tc.want, [2]uint64{got.Epoch, got.Seq}, name)
+	}
+}
+
+func TestSlotMapDiffAndSpans(t *testing.T) {
+	r := rng{7}
+	a := mapOf(1, nil)
+	for range 300 {
+		b := a
+		for range 3 {
+			first := slot.Slot(r.next() % slot.Count)
+			last := min(first+slot.Slot(r.next()%500), slot.Count-1)
+			to := nid(byte(r.next() % 6)) // 0 unassigns
+			b.apply([]bus.SlotSpan{{Shard: to, Slots: []uint16{first, last}}})
+		}
+		b.ver++
+		again := mapOf(b.ver, b.spans())
+		require.Empty(t, again.diff(&b))
+		c := a
+		c.apply(b.diff(&a))
+		require.Empty(t, c.diff(&b))
+		a = b
+	}
+}
+
+func TestColdStartOrder(t *testing.T) {
+	full, empty := &bus.Stat{Offset: 5}, &bus.Stat{Offset: 9, Flags: bus.StatEmpty}
+	require.True(t, moreData(full, empty))
+	require.False(t, moreData(empty, full))
+	require.True(t, moreData(&bus.Stat{Offset: 6}, full))
+	require.False(t, moreData(full, full))
+}
+
+func TestHistoryRanks(t *testing.T) {
+	lease := &bus.Stat{ReplID: nid(3), ReplID2: nid(2), Second: 100}
+	require.Equal(t, 2, history(&bus.Stat{ReplID: nid(3), Offset: 500}, lease))
+	require.Equal(t, 1, history(&bus.Stat{ReplID: nid(2), Offset: 100}, lease))
+	require.Equal(t, 0, history(&bus.Stat{ReplID: nid(2), Offset: 101}, lease))
+	require.Equal(t, 0, history(&bus.Stat{ReplID: nid(1)}, lease))
+	require.Equal(t, 2, history(&bus.Stat{ReplID: nid(1)}, &bus.Stat{}))
+}
+
+func TestStepTo(t *testing.T) {
+	ids := func(bs ...byte) (out []bus.NodeID) {
+		for _, b := range bs {
+			out = append(out, nid(b))
+		}
+		return out
+	}
+	set, to := ids(1, 2, 3), ids(3, 4, 5)
+	steps := 0
+	for next := stepTo(set, to); next != nil; next = stepTo(set, to) {
+		diff := 0
+		for _, id := range next {
+			if !has(set, id) {
+				diff++
+			}
+		}
+		for _, id := range set {
+			if !has(next, id) {
+				diff++
+			}
+		}
+		require.Equal(t, 1, diff)
+		set = next
+		steps++
+	}
+	require.Equal(t, to, set)
+	require.Equal(t, 4, steps)
+}
+
+// The vote decision, refusal by refusal.
+func TestJudgeVote(t *testing.T) {
+	n := newNet(t, 6, 2*Second)
+	n.create(3, 1)
+	m := n.nodes[1].m
+	shard := n.nodes[0].m.me.row.Shard
+	p := m.find(n.nodes[3].id)
+	req := func(reason bus.VoteReason) *bus.VoteReq {
+		return &bus.VoteReq{Shard: shard, Epoch: 50, Cand: bus.NewMember(p.row.ID, 1), Reason: reason, Stat: p.stat}
+	}
+	r := m.vote.reg(shard)
+	require.Equal(t, "lease-runs", m.judgeVote(p, r, req(bus.VoteSilence)).why)
+	r.leaseUntil = 0
+	require.Nil(t, m.judgeVote(p, r, req(bus.VoteSilence)))
+	m.vote.quiet, m.vote.bootAt = true, m.now
+	require.Equal(t, "voter-started-lately", m.judgeVote(p, r, req(bus.VoteHandover)).why)
+	m.vote.quiet = false
+	require.Equal(t, "shard-has-a-record", m.judgeVote(p, r, req(bus.VoteNewShard)).why)
+	require.Equal(t, "a-member-may-return", m.judgeVote(p, r, req(bus.VoteCold)).why)
+	r.lease.Offset, r.lease.Flags = 100, 0
+	b := req(bus.VoteSilence)
+	b.Stat.Flags = bus.StatEmpty
+	require.Equal(t, "candidate-is-empty", m.judgeVote(p, r, b).why)
+	sib := m.find(n.nodes[4].id)
+	sib.row.Shard, sib.stat.Shard, sib.stat.Offset = shard, shard, 10
+	sib.stat.ReplID = p.stat.ReplID
+	r.Rec.ISR = append(r.Rec.ISR, bus.NewMember(sib.row.ID, sib.statInc))
+	no := m.judgeVote(p, r, req(bus.VoteSilence))
+	require.Equal(t, "better-sibling", no.why)
+	require.Equal(t, int64(10), no.num)
+	require.Nil(t, m.judgeVote(p, r, req(bus.VoteForce)))
+	require.Nil(t, m.judgeVote(p, r, req(bus.VoteTakeover)))
+}
+
+// No message from anyone makes a machine panic or break its invariants.
+func FuzzStep(f *testing.F) {
+	n := newNet(f, 6, Second)
+	n.create(3, 1)
+	codec := bus.NewCodec()
+	base := n.nodes[0]
+	state := base.m.Records()
+	var lg = base.log
+	disk := lg.Begin(1, state)
+	for k := bus.Kind(1); int(k) < bus.Kinds; k++ {
+		frame, err := codec.Append(nil, &bus.Msg{Header: n.nodes[1].m.header(1), Body: bus.NewBody(k)})
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(frame, uint8(1))
+	}
+	shard := base.m.me.row.Shard
+	for _, b := range []bus.Body{
+		&bus.VoteReq{Shard: shard, Epoch: 99, Cand: bus.NewMember(n.nodes[1].id, 1)},
+		&bus.Accept{Rec: bus.Rec{Shard: shard, Epoch: 99, Primary: bus.NewMember(n.nodes[1].id, 1), ISR: []bus.Member{bus.NewMember(n.nodes[1].id, 1)}}},
+		&bus.Install{Ver: 2, Set: []bus.NodeID{n.nodes[1].id}},
+		&bus.SlotMap{Ver: 9, Spans: []bus.SlotSpan{{Shard: shard, Slots: []uint16{5, 1, 3}}}},
+		&bus.Freeze{Ver: 1, Ballot: bus.Ballot{Round: 3, By: n.nodes[1].id}},
+		&bus.Table{Want: 1<<64 - 1, Recs: []bus.Rec{{Shard: shard, Epoch: 70, Primary: bus.NewMember(n.nodes[1].id, 1), ISR: []bus.Member{bus.NewMember(n.nodes[1].id, 1)}}}},
+	} {
+		frame, _ := codec.Append(nil, &bus.Msg{Header: n.nodes[1].m.header(1), Body: b})
+		f.Add(frame, uint8(1))
+	}
+	f.Fuzz(func(t *testing.T, frames []byte, from uint8) {
+		loaded, err := topologyDecode(disk)
+		require.NoError(t, err)
+		m, _ := New(base.cfg, Boot{State: loaded, DataComplete: true}, Second)
+		sender := n.nodes[1+from%5]
+		now := 2 * Second
+		for len(frames) > 0 {
+			frame := frames
+			if len(frames) > 4 && frames[0] == 0 { // several frames: 0, length, bytes
+				l := int(binary.BigEndian.Uint16(frames[1:])) % (len(frames) - 3)
+				frame, frames = frames[3:3+l], frames[3+l:]
+			} else {
+				frames = nil
+			}
+			msg, err := codec.Decode(frame)
+			if err != nil {
+				continue
+			}
+			msg.From, msg.Cluster = sender.id, m.cluster
+			now += Mono(len(frame)) * Millisecond
+			m.Step(now, Input{Kind: InMsg, From: sender.id, Addr: "10.0.0.1", Msg: msg})
+			m.Step(now+Second, Input{Kind: InTick})
+			require.NoError(t, m.Check())
+		}
+	})
+}
