@@ -30,7 +30,7 @@ const databases = 16
 // testNode is the smallest server around an Engine: maps under one lock for a keyspace, a
 // goroutine per connection for a server, a dozen commands for dispatch.
 type testNode struct {
-	t      *testing.T
+	t      testing.TB
 	e      *Engine
 	l      net.Listener
 	port   int
@@ -63,7 +63,7 @@ func fast(o *Options) {
 }
 
 // freshNode makes a node that is not started: replication begins with start.
-func freshNode(t *testing.T, opts ...nodeOption) *testNode {
+func freshNode(t testing.TB, opts ...nodeOption) *testNode {
 	t.Helper()
 	n := &testNode{t: t, conns: map[net.Conn]bool{}}
 	for i := range n.data {
@@ -132,7 +132,7 @@ func (n *testNode) start() *testNode {
 	return n
 }
 
-func newNode(t *testing.T, opts ...nodeOption) *testNode { return freshNode(t, opts...).start() }
+func newNode(t testing.TB, opts ...nodeOption) *testNode { return freshNode(t, opts...).start() }
 
 func (n *testNode) stop() {
 	n.l.Close()
