@@ -20,7 +20,7 @@ const nowMs = 1_700_000_000_000
 
 func newStore(t *testing.T) *store.Store {
 	t.Helper()
-	s, err := store.New(store.Options{Databases: 4, Stripes: 16, HashSeed: [2]uint64{1, 2}, RandSeed: 3})
+	s, err := store.New(store.Options{Databases: 4, Stripes: 64, HashSeed: [2]uint64{1, 2}, RandSeed: 3})
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	return s
@@ -302,13 +302,13 @@ func TestExactUnderConcurrentWriters(t *testing.T) {
 				}
 				return fmt.Sprint("key:", i)
 			}
-			const keys = 2000
+			const keys = 1500
 			for i := range keys {
 				set(s, i%2, name(i), fmt.Sprint("value ", i), store.NoExpire)
 			}
 			stop := make(chan struct{})
 			var writers sync.WaitGroup
-			for w := range 3 {
+			for w := range 2 {
 				writers.Add(1)
 				go func() {
 					defer writers.Done()
@@ -323,7 +323,7 @@ func TestExactUnderConcurrentWriters(t *testing.T) {
 					}
 				}()
 			}
-			for range 6 {
+			for range 5 {
 				sp, st, want := cut(t, src, Options{})
 				finish(t, sp, st, want)
 			}
