@@ -35,6 +35,12 @@ func TestBytesPerKey(t *testing.T) {
 		debug.FreeOSMemory()
 		t.Logf("%-40s %6.1f B/key RSS, %6.1f used, %6.1f mapped", what, float64(rss()-idle)/float64(n),
 			float64(s.UsedBytes())/float64(n), float64(s.Stats().MappedBytes-s.Stats().FreeBytes)/float64(n))
+		x.BeginAll(s, 1000)
+		defer x.End()
+		m := x.MemStats()
+		t.Logf("    entries %.1f in slabs of %.1f, tables %.1f in slabs of %.1f, Go heap %.1f",
+			float64(m.Entries.Block)/float64(n), float64(m.Entries.Slab)/float64(n),
+			float64(m.Tables.Block)/float64(n), float64(m.Tables.Slab)/float64(n), float64(m.Directories)/float64(n))
 	}
 	for i := range n {
 		set(i, 64)

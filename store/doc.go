@@ -6,9 +6,10 @@
 //
 // # Reading order
 //
-// store.go (Options, Store), txn.go (Txn: begin, end), entry.go (Entry: one key as seen in
-// a Txn), read.go, write.go, then one file per subject: table.go, expire.go, evict.go,
-// watch.go, scan.go, flush.go, snapshot.go, defrag.go.
+// store.go (Options, Store, stripes), txn.go (Txn: begin, end, notes), entry.go (Entry: one
+// key as seen in a Txn, and its block), table.go (the keys of one slot), read.go, write.go,
+// then one file per subject: walk.go, expire.go, evict.go, watch.go, flush.go, snapshot.go,
+// defrag.go. check.go says what always holds. model_test.go is the specification by a map.
 //
 // # Locks
 //
@@ -22,6 +23,27 @@
 //
 // # Lifetime of bytes
 //
-// Entry, its key and its payload alias arena memory. They are valid until the next change
+// Entry, its key and its payload alias arena memory, which the collector does not know. They are valid until the next change
 // made through the same Txn, or its End. Whoever needs bytes longer copies them.
+//
+// # Housekeeping
+//
+// The owner of the store (dispatch) calls, now and then: for each stripe whose NextExpire
+// has come, ActiveExpire; for each stripe in turn, Reclaim and Defrag, each with a small
+// budget in a Txn of its own; and ReleaseFree. Without the last two memory that has been
+// freed is used again but not given back.
+//
+// # Memory
+//
+// Bytes per key of 2 M keys of 16 bytes with values of 64 (TestBytesPerKey; redis-server
+// 7.0.15 on the same machine, filled with the same keys):
+//
+//	                                      RSS   blocks  slabs   Redis RSS
+//	loaded                                103     97.5   100.9        169
+//	overwritten with 32–96 bytes          118    100.8   103.5        234
+//	the same, free pages released         106    100.8   103.5
+//
+// An entry of 88 bytes and its share of a table, 8.5, make the 97. Defrag moved one block
+// for every five overwrites. An expiry time takes 8 bytes more, finding it when it has come
+// some 0.2.
 package store

@@ -54,7 +54,7 @@ func buildClasses() (size [classes]uint32, kind [classes]uint8, blocks [classes]
 			size[i] = 1<<k + uint32((i-16)%8+1)<<(k-3)
 		}
 		switch {
-		case size[i] <= 1<<10:
+		case size[i] <= 2<<10:
 			kind[i] = 0
 		case size[i] <= 8<<10:
 			kind[i] = 1

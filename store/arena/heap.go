@@ -20,6 +20,7 @@ type Heap struct {
 	stats  Stats
 	evac   *slab  // the slab being emptied by Defrag, in no bin
 	evacAt uint32 // the next block of evac to look at
+	empty  *slab  // the slab emptied last; it may be in use again
 	scan   int    // the class Defrag looks at next
 	class  [classes]class
 }
@@ -135,12 +136,13 @@ func (h *Heap) Free(r Ref, n int) {
 	}
 	h.rebin(s)
 	if s.live == 0 {
-		// The only slab of its class is kept, or a key set and deleted in turn would get and
-		// give back pages each time; Trim frees it.
-		if h.class[s.class].slabs > 1 {
-			h.unlink(s)
-			h.freeSlab(s)
+		// The slab emptied last is kept, or a key set and deleted in turn would get and give
+		// back pages each time.
+		if e := h.empty; e != nil && e != s && e.live == 0 {
+			h.unlink(e)
+			h.freeSlab(e)
 		}
+		h.empty = s
 	}
 }
 
@@ -166,16 +168,11 @@ func (h *Heap) Adopt(from *Heap, r Ref, n int) (Ref, bool) {
 	return r, true
 }
 
-// Trim gives slabs without blocks back to the arena.
+// Trim gives the slab kept without blocks back to the arena.
 func (h *Heap) Trim() {
-	for i := range h.class {
-		c := &h.class[i]
-		if c.live == 0 && c.slabs > 0 {
-			for s := c.bin[0]; s != nil; s = c.bin[0] {
-				h.unlink(s)
-				h.freeSlab(s)
-			}
-		}
+	if e := h.empty; e != nil && e.live == 0 {
+		h.unlink(e)
+		h.freeSlab(e)
 	}
 }
 
@@ -255,6 +252,9 @@ func (h *Heap) newSlab(ci int) *slab {
 
 // freeSlab gives s back. REQUIRES: s has no block and is in no bin.
 func (h *Heap) freeSlab(s *slab) {
+	if h.empty == s {
+		h.empty = nil
+	}
 	size := slabSizes[slabKind[s.class]]
 	h.class[s.class].slabs--
 	h.stats.Slab -= int64(size)
