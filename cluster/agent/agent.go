@@ -107,6 +107,10 @@ type Agent struct {
 	batch    []core.Effects
 	endpoint Endpoint
 	told     identity
+	// up holds the nodes that have a control connection, known to the machine or not yet; late
+	// are those that the machine has come to know after their connection came.
+	up       map[bus.NodeID]string
+	late     []bus.NodeID
 	repaired string
 }
 
@@ -150,7 +154,7 @@ func Open(o Options) (*Agent, error) {
 		opt: o, file: file, endpoint: o.Endpoint, repaired: loaded.Repaired,
 		inbox: make(chan core.Input, maxInbox), admin: make(chan adminCall, maxAdmin), poke: make(chan struct{}, 1),
 		probe: make(chan probeCall, maxProbes), quit: make(chan struct{}), done: make(chan struct{}),
-		pending: map[uint64]func(core.AdminReply){},
+		pending: map[uint64]func(core.AdminReply){}, up: map[bus.NodeID]string{},
 	}
 	a.stats.setFile(file)
 	boot := core.Boot{State: loaded, DataComplete: o.DataComplete, Local: o.Local(), WallMs: o.WallMs()}
@@ -325,7 +329,12 @@ func (a *Agent) loop() {
 		} else if now >= a.wake {
 			a.step(core.Input{Kind: core.InTick})
 		}
-		if err := a.perform(); err != nil {
+		err := a.perform()
+		for err == nil && len(a.late) > 0 {
+			a.catchUp()
+			err = a.perform()
+		}
+		if err != nil {
 			a.fail(err)
 			return
 		}
@@ -349,7 +358,41 @@ func (a *Agent) drain() {
 
 func (a *Agent) feed(in core.Input) {
 	a.stats.inputs.Inc()
+	switch in.Kind {
+	case core.InLinkUp:
+		a.up[in.From] = in.Addr
+	case core.InLinkDown:
+		delete(a.up, in.From)
+	}
 	a.step(in)
+}
+
+// catchUp repeats LinkUp for nodes that called before the machine knew them: it forgets the
+// links of strangers.
+func (a *Agent) catchUp() {
+	late := a.late
+	a.late = nil
+	for _, id := range late {
+		a.step(core.Input{Kind: core.InLinkUp, From: id, Addr: a.up[id]})
+	}
+}
+
+// newcomers notes the nodes of v that old does not have and that are connected already. Both
+// are sorted by id.
+func (a *Agent) newcomers(old, v *topology.View) {
+	i := 0
+	for j := range v.Nodes {
+		id := v.Nodes[j].ID
+		for old != nil && i < len(old.Nodes) && old.Nodes[i].ID.Less(id) {
+			i++
+		}
+		if old != nil && i < len(old.Nodes) && old.Nodes[i].ID == id {
+			continue
+		}
+		if _, ok := a.up[id]; ok {
+			a.late = append(a.late, id)
+		}
+	}
 }
 
 func (a *Agent) feedAdmin(call adminCall) {
@@ -419,6 +462,7 @@ func (a *Agent) perform() error {
 func (a *Agent) apply(e *core.Effects) {
 	a.lease.Store(int64(e.Lease))
 	if e.View != nil {
+		a.newcomers(a.View(), e.View)
 		a.publish(e.View)
 	}
 	if e.Role != nil {

@@ -278,7 +278,7 @@ func compareWithRedis(t *testing.T, ours *shell) {
 	}
 	var addrs []string
 	for len(addrs) < 6 {
-		p := 20000 + rand.IntN(5000)*2
+		p := 20000 + rand.IntN(1300)*2
 		l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(p+10000))
 		if err != nil {
 			continue

@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sort"
 	"strconv"
 	"sync"
 	"testing"
@@ -378,6 +379,35 @@ func TestSixAgentsFormFailOverAndComeBack(t *testing.T) {
 		return v.Role == topology.RoleReplica && v.Primary >= 0 && v.Nodes[v.Primary].ID == g.nodes[3].View().Self
 	})
 	assert.False(t, back.serves(0))
+}
+
+// A node may call before gossip has told of it; the machine forgets links of strangers, the
+// agent does not. (Found by `cluster up`: one of six nodes saw two others as disconnected.)
+func TestLinkThatCameBeforeItsNodeIsKnown(t *testing.T) {
+	g := newGrid(t, 2)
+	a, b := g.nodes[0], g.nodes[1]
+	id := b.View().Self
+	a.LinkUp(id, "127.0.0.1") // nothing is known of b yet
+	a.mu.Lock()
+	a.linked[id] = true // so that the network does not tell it again
+	a.mu.Unlock()
+	b.mu.Lock()
+	b.linked[a.View().Self] = true
+	b.mu.Unlock()
+	a.must(core.Admin{Kind: core.AdminSaveConfig})
+	old := a.View()
+	known := *old
+	known.Nodes = append([]topology.Node{}, old.Nodes...)
+	known.Nodes = append(known.Nodes, topology.Node{ID: id})
+	sort.Slice(known.Nodes, func(i, j int) bool { return known.Nodes[i].ID.Less(known.Nodes[j].ID) })
+	a.Close() // its loop's state is ours now
+	a.newcomers(old, &known)
+	assert.Equal(t, []bus.NodeID{id}, a.late)
+	a.late = nil
+	a.newcomers(&known, &known)
+	assert.Empty(t, a.late, "told once")
+	a.newcomers(nil, old)
+	assert.Empty(t, a.late, "not itself")
 }
 
 func TestManualFailover(t *testing.T) {

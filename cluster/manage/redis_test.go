@@ -24,7 +24,7 @@ func redises(t *testing.T, n int) (ports []int) {
 		t.Skip("no redis-server")
 	}
 	for len(ports) < n {
-		p := 20000 + rand.IntN(5000)*2
+		p := 20000 + rand.IntN(1300)*2
 		taken := false
 		for _, at := range []int{p, p + 10000} {
 			l, err := net.Listen("tcp", ":"+strconv.Itoa(at))

@@ -543,7 +543,7 @@ func (s *squad) gone(w *worker) {
 	}
 	fmt.Fprintf(s.t.out, "Node %d (pid %d) ended: %s. It is not started again; look at the others with redis-cli -p %d cluster nodes\n",
 		w.port, w.cmd.Process.Pid, w.cause(), s.other(w).port)
-	if !w.cmd.ProcessState.Success() {
+	if w.cmd.ProcessState.ExitCode() > 0 { // a signal came from outside: the log knows nothing of it
 		fmt.Fprintln(s.t.out, w.lastWords())
 	}
 }
