@@ -340,24 +340,29 @@ func (c *Config) Secret(name string) bool {
 // Get implements admin.Config.
 func (c *Config) Get(patterns [][]byte) []admin.Param {
 	v := c.Now()
-	found := map[string]string{}
+	found := map[string]admin.Param{} // by name; a plain name is answered as it was spelt
+	add := func(name, spelt string, d *directive) {
+		if _, have := found[name]; !have {
+			found[name] = admin.Param{Name: spelt, Value: d.get(v)}
+		}
+	}
 	for _, p := range patterns {
 		pattern := strings.ToLower(string(p))
 		if !strings.ContainsAny(pattern, "*?[") {
 			if d := c.byName[pattern]; d != nil {
-				found[pattern] = d.get(v)
+				add(pattern, string(p), d)
 			}
 			continue
 		}
 		for name, d := range c.byName {
 			if d.flags&hidden == 0 && glob.MatchFold(pattern, name) {
-				found[name] = d.get(v)
+				add(name, name, d)
 			}
 		}
 	}
 	params := make([]admin.Param, 0, len(found))
-	for name, value := range found {
-		params = append(params, admin.Param{Name: name, Value: value})
+	for _, p := range found {
+		params = append(params, p)
 	}
 	sort.Slice(params, func(i, j int) bool { return params[i].Name < params[j].Name })
 	return params
@@ -381,8 +386,8 @@ func (c *Config) Set(params []admin.Param, loading, local bool) resp.Error {
 		case d.flags&denyLoading != 0 && loading:
 			return resp.ErrLoading
 		}
-		for _, before := range chosen[:i] {
-			if before == d {
+		for _, before := range params[:i] {
+			if strings.EqualFold(before.Name, p.Name) {
 				return resp.ErrConfigSet(p.Name, "duplicate parameter")
 			}
 		}
@@ -396,7 +401,7 @@ func (c *Config) Set(params []admin.Param, loading, local bool) resp.Error {
 			words = strings.Split(params[i].Value, " ")
 		}
 		if err := d.set(&now, words, setting{cwd: old.Dir}); err != nil {
-			return resp.ErrConfigSet(d.name, err.Error())
+			return resp.ErrConfigSet(strings.ToLower(params[i].Name), err.Error())
 		}
 		if d.flags&volatile != 0 || d.get(old) != d.get(&now) {
 			changed[d.name] = true

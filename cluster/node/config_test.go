@@ -260,14 +260,18 @@ func TestConfigSet(t *testing.T) {
 	require.EqualValues(t, 1<<30, c.Now().MaxMemory)
 	require.EqualValues(t, 5, c.Now().ReplicaPriority)
 
+	require.NoError(t, set(c, "replica-priority", "1", "slave-priority", "5"), "two names of one directive; the last wins, as in Redis")
+	require.EqualValues(t, 5, c.Now().ReplicaPriority)
+	require.Equal(t, []admin.Param{{Name: "TIMEOUT", Value: "0"}}, c.Get([][]byte{[]byte("TIMEOUT"), []byte("timeou?")}))
+
 	before := c.Now()
 	for want, pairs := range map[string][]string{
-		"ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'":                                                           {"maxmemory", "1", "nosuch", "1"},
-		"ERR CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config":                                 {"maxmemory", "1", "databases", "1"},
-		"ERR CONFIG SET failed (possibly related to argument 'dir') - can't set protected config":                                       {"maxmemory", "1", "dir", "/"},
-		"ERR CONFIG SET failed (possibly related to argument 'slave-priority') - duplicate parameter":                                   {"replica-priority", "1", "slave-priority", "1"},
-		"ERR CONFIG SET failed (possibly related to argument 'timeout') - argument couldn't be parsed into an integer":                  {"maxmemory", "1", "timeout", "x"},
-		"ERR CONFIG SET failed (possibly related to argument 'replica-priority') - argument must be between 0 and 2147483647 inclusive": {"maxmemory", "1", "slave-priority", "-1"},
+		"ERR Unknown option or number of arguments for CONFIG SET - 'nosuch'":                                                         {"maxmemory", "1", "nosuch", "1"},
+		"ERR CONFIG SET failed (possibly related to argument 'databases') - can't set immutable config":                               {"maxmemory", "1", "databases", "1"},
+		"ERR CONFIG SET failed (possibly related to argument 'dir') - can't set protected config":                                     {"maxmemory", "1", "dir", "/"},
+		"ERR CONFIG SET failed (possibly related to argument 'Timeout') - duplicate parameter":                                        {"timeout", "1", "Timeout", "1"},
+		"ERR CONFIG SET failed (possibly related to argument 'timeout') - argument couldn't be parsed into an integer":                {"maxmemory", "1", "timeout", "x"},
+		"ERR CONFIG SET failed (possibly related to argument 'slave-priority') - argument must be between 0 and 2147483647 inclusive": {"maxmemory", "1", "slave-priority", "-1"},
 	} {
 		require.EqualError(t, set(c, pairs...), want)
 	}

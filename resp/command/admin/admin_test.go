@@ -295,6 +295,7 @@ func TestCommandInfo(t *testing.T) {
 	require.Contains(t, many, `["type", "keynum", "spec", ["keynumidx", 0, "firstkey", 1, "keystep", 1]]`)
 	require.Contains(t, many, `["type", "keyword", "spec", ["keyword", "STORE", "startfrom", 2]]`)
 	require.Contains(t, do(c, "COMMAND INFO config|get"), `"config|get", -3, [admin, noscript, loading, stale]`)
+	require.Contains(t, do(c, "COMMAND INFO debug"), `"debug", -2, [admin, noscript, loading, stale], 0`, "protected is not told")
 	require.Equal(t, len(b.Table.Commands()), len(c.Do("COMMAND").Reply.Elems))
 	require.Equal(t, c.Do("COMMAND").Reply, c.Do("COMMAND", "INFO").Reply)
 	require.EqualValues(t, len(b.Table.Commands()), c.Do("COMMAND", "COUNT").Reply.Int)

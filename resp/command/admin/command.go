@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/sextantdb/sextant/resp"
@@ -97,7 +98,7 @@ func describe(w *resp.Writer, cmd *command.Command) {
 	w.Array(10)
 	w.BulkString(cmd.LowerName())
 	w.Int(int64(cmd.Arity))
-	statuses(w, cmd.FlagNames(), "")
+	statuses(w, shownFlags(cmd), "")
 	w.Int(int64(first))
 	w.Int(int64(last))
 	w.Int(int64(step))
@@ -118,6 +119,13 @@ func describe(w *resp.Writer, cmd *command.Command) {
 	for i := range cmd.Sub {
 		describe(w, &cmd.Sub[i])
 	}
+}
+
+// shownFlags are the flags that COMMAND tells; Redis keeps the others to itself.
+func shownFlags(cmd *command.Command) []string {
+	return slices.DeleteFunc(cmd.FlagNames(), func(name string) bool {
+		return name == "may_replicate" || name == "protected" || name == "touches_arbitrary_keys"
+	})
 }
 
 // statuses writes a set of status replies.
