@@ -155,3 +155,52 @@ func BenchmarkTwoMillionKeys(b *testing.B) {
 			redisSave.Round(time.Millisecond), mb/redisSave.Seconds(), redisLoad)
 	}
 }
+
+// BenchmarkSaveUnderWrites saves 1 M keys while one goroutine overwrites keys as fast as it
+// can: what the pre-images cost, and how long a write takes at worst.
+func BenchmarkSaveUnderWrites(b *testing.B) {
+	const keys = 1_000_000
+	dir := b.TempDir()
+	s, err := store.New(store.Options{})
+	require.NoError(b, err)
+	defer s.Close()
+	val := make([]byte, 64)
+	var t store.Txn
+	write := func(i int) {
+		var buf [32]byte
+		key := fmt.Appendf(buf[:0], "key:%012d", i)
+		t.Begin(s, 1, slot.Of(key))
+		t.SetString(key, val, store.NoExpire)
+		t.End()
+	}
+	for i := range keys {
+		write(i)
+	}
+	saver := NewSaver(Options{
+		Store: s, Source: snapshot.NewSource(s), Now: time.Now, PID: os.Getpid(),
+		Settings: func() Settings {
+			return Settings{Dir: dir, Filename: "dump.rdb", Compress: true, Checksum: true, IncrementalSync: true, MaxPreImageBytes: 1 << 30}
+		},
+	})
+	rng := rand.New(rand.NewPCG(1, 2))
+	for b.Loop() {
+		began := time.Now()
+		_, err := saver.Background(false)
+		require.NoError(b, err)
+		cut := time.Since(began)
+		writes, worst := 0, time.Duration(0)
+		for last := time.Now(); saver.Info().BgsaveInProgress; {
+			for range 100 {
+				write(rng.IntN(keys))
+				now := time.Now()
+				worst, last = max(worst, now.Sub(last)), now
+			}
+			writes += 100
+		}
+		took := time.Since(began)
+		in := saver.Info()
+		require.True(b, in.LastBgsaveOK)
+		b.Logf("cut %v, save %v, %.2f M writes/s, worst %v, pre-images: peak %.1f MB = %.1f%% of %d MB", cut, took.Round(time.Millisecond),
+			float64(writes)/took.Seconds()/1e6, worst, float64(in.LastPreImageBytes)/1e6, 100*float64(in.LastPreImageBytes)/float64(s.UsedBytes()), s.UsedBytes()>>20)
+	}
+}

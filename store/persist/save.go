@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -52,6 +53,10 @@ var (
 	ErrOtherChild = errors.New("Another child process is active (AOF?): can't BGSAVE right now. " +
 		"Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible.")
 )
+
+// manyCores is from how many cores a background save may keep two busy: see
+// snapshot.Options.Lockstep.
+const manyCores = 4
 
 // errCancelled is the reason of a save that was stopped on purpose.
 var errCancelled = errors.New("cancelled")
@@ -182,7 +187,8 @@ func (p *Saver) Cron() {
 }
 
 // Cancel stops a running save and waits for its end; the old file stays. It reports whether
-// there was one. (FLUSHALL, SHUTDOWN, a full sync from a new primary.)
+// there was one. (FLUSHALL, SHUTDOWN, a full sync from a new primary.) REQUIRES: the caller has
+// no Txn open, because the walk may be waiting for its stripe.
 func (p *Saver) Cancel() bool {
 	p.mu.Lock()
 	j := p.job
@@ -195,7 +201,7 @@ func (p *Saver) Cancel() bool {
 	return true
 }
 
-// Wait returns when no save is running.
+// Wait returns when the save that is running has ended. REQUIRES: as Cancel.
 func (p *Saver) Wait() {
 	p.mu.Lock()
 	j := p.job
@@ -226,7 +232,7 @@ func (p *Saver) start(ctx context.Context, background bool) error {
 	var libraries [][]byte
 	var changes int64
 	snap, err := p.o.Source.Begin(snapshot.ForSave, j.started.UnixMilli(),
-		snapshot.Options{MaxPreImageBytes: st.MaxPreImageBytes}, func(*store.Txn) {
+		snapshot.Options{MaxPreImageBytes: st.MaxPreImageBytes, Lockstep: background && runtime.GOMAXPROCS(0) < manyCores}, func(*store.Txn) {
 			changes = p.o.Store.Stats().Changes
 			if p.o.Replication != nil {
 				info.Replication = p.o.Replication()

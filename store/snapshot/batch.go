@@ -110,14 +110,16 @@ func (b *Batch) release() {
 	if b.held != 0 {
 		sp.held.Add(-b.held)
 	}
-	if cap(b.data) > 2*walkBatchBytes {
-		return // do not keep a giant's memory
+	if cap(b.data) <= 2*walkBatchBytes { // do not keep a giant's memory
+		clear(b.objects)
+		b.data, b.items, b.objects, b.held = b.data[:0], b.items[:0], b.objects[:0], 0
+		sp.free.Lock()
+		if len(sp.free.batches) < freeBatches {
+			sp.free.batches = append(sp.free.batches, b)
+		}
+		sp.free.Unlock()
 	}
-	clear(b.objects)
-	b.data, b.items, b.objects, b.held = b.data[:0], b.items[:0], b.objects[:0], 0
-	sp.free.Lock()
-	if len(sp.free.batches) < freeBatches {
-		sp.free.batches = append(sp.free.batches, b)
+	if sp.returned != nil {
+		sp.returned <- struct{}{} // has room: the walk waits for it before it passes the next
 	}
-	sp.free.Unlock()
 }

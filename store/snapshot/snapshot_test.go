@@ -323,8 +323,8 @@ func TestExactUnderConcurrentWriters(t *testing.T) {
 					}
 				}()
 			}
-			for range 5 {
-				sp, st, want := cut(t, src, Options{})
+			for i := range 6 {
+				sp, st, want := cut(t, src, Options{Lockstep: i%2 == 0})
 				finish(t, sp, st, want)
 			}
 			close(stop)
@@ -433,12 +433,18 @@ func TestPreImagesAreDrainedDuringTheWalk(t *testing.T) {
 }
 
 func TestReadersShareAndMayLeave(t *testing.T) {
+	for _, lockstep := range []bool{false, true} {
+		t.Run(fmt.Sprint("lockstep: ", lockstep), func(t *testing.T) { shareAndLeave(t, Options{Lockstep: lockstep}) })
+	}
+}
+
+func shareAndLeave(t *testing.T, o Options) {
 	s := newStore(t)
 	src := NewSource(s)
 	for i := range 8000 {
 		set(s, 0, fmt.Sprint("key:", i), strings.Repeat("x", 500), store.NoExpire)
 	}
-	sp, first, want := cut(t, src, Options{})
+	sp, first, want := cut(t, src, o)
 	second, err := sp.Stream()
 	require.NoError(t, err)
 	third, err := sp.Stream()
@@ -488,12 +494,18 @@ func TestEmptyStore(t *testing.T) {
 }
 
 func TestCancel(t *testing.T) {
+	for _, lockstep := range []bool{false, true} {
+		t.Run(fmt.Sprint("lockstep: ", lockstep), func(t *testing.T) { cancelled(t, Options{Lockstep: lockstep}) })
+	}
+}
+
+func cancelled(t *testing.T, o Options) {
 	s := newStore(t)
 	src := NewSource(s)
 	for i := range 8000 {
 		set(s, 0, fmt.Sprint("key:", i), strings.Repeat("x", 500), store.NoExpire)
 	}
-	sp, st, _ := cut(t, src, Options{})
+	sp, st, _ := cut(t, src, o)
 	ctx, cancel := context.WithCancelCause(context.Background())
 	ran := make(chan error, 1)
 	go func() { ran <- sp.Run(ctx) }()
@@ -506,12 +518,12 @@ func TestCancel(t *testing.T) {
 	require.ErrorIs(t, err, stop)
 	st.Close()
 
-	sp, st, _ = cut(t, src, Options{})
+	sp, st, _ = cut(t, src, o)
 	sp.Abort(stop)
 	require.ErrorIs(t, sp.Run(context.Background()), stop)
 	st.Close()
 
-	sp, st, want := cut(t, src, Options{})
+	sp, st, want := cut(t, src, o)
 	finish(t, sp, st, want)
 	sp.Abort(stop) // too late
 	_, err = st.Next(context.Background())

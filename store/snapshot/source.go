@@ -65,6 +65,9 @@ func (c *Source) Begin(p Purpose, nowMs int64, o Options, atCut func(*store.Txn)
 		databases: c.store.Databases(), maxHeld: o.MaxPreImageBytes,
 		aborted: make(chan struct{}), ended: c.ended,
 	}
+	if o.Lockstep {
+		sp.returned = make(chan struct{}, 1) // one batch is out at a time
+	}
 	var t store.Txn
 	t.BeginAll(c.store, nowMs)
 	sp.sn = t.Cut(sink{sp})
