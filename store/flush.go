@@ -8,6 +8,7 @@ import (
 // FlushDB empties database db and returns how many keys there were. It detaches tables in
 // O(slots); Reclaim frees them. REQUIRES: BeginAll.
 func (t *Txn) FlushDB(db int) (n int64) {
+	t.requireAll()
 	space := int(t.s.spaces[db].Load())
 	t.eachStripe(func(st *stripe) {
 		t.touchWatchedOf(st, db, space)
@@ -93,6 +94,7 @@ func (t *Txn) SwapDB(a, b int) {
 	if a == b {
 		return
 	}
+	t.requireAll()
 	sa, sb := t.s.spaces[a].Load(), t.s.spaces[b].Load()
 	t.eachStripe(func(st *stripe) {
 		t.touchWatchedOf(st, a, int(sa), int(sb))

@@ -17,6 +17,13 @@ func (t *Txn) requireHeld(sl slot.Slot) {
 	}
 }
 
+// requireAll panics if the Txn does not hold every stripe.
+func (t *Txn) requireAll() {
+	for sl := range t.s.stripes {
+		t.requireHeld(slot.Slot(sl))
+	}
+}
+
 // checkEvery is how many Ends go by between two looks at everything in a stripe.
 const checkEvery = 4096
 

@@ -85,6 +85,7 @@ func (t *Txn) SetFreq(key []byte, freq uint8) {
 // RandomKey returns a random key of the current database that has not expired, each with
 // the same chance; false if there seems to be none. REQUIRES: BeginAll.
 func (t *Txn) RandomKey() (Entry, bool) {
+	t.requireAll()
 	st := &t.s.stripes[0]
 	total := int(t.s.DBSize(t.db))
 	if total == 0 {

@@ -65,6 +65,7 @@ type Snapshot struct {
 // Cut begins a snapshot at this instant. The caller takes its replication offset in the
 // same Txn. REQUIRES: BeginAll; no snapshot exists.
 func (t *Txn) Cut(sink Sink) *Snapshot {
+	t.requireAll()
 	s := t.s
 	if s.snap != nil {
 		panic("store: Cut while a snapshot exists")

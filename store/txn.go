@@ -44,6 +44,9 @@ type Txn struct {
 	scratch                []KeyNote // what Expired and Touched return
 }
 
+// maxNotesKept is how much room for notes a Txn keeps from one use to the next.
+const maxNotesKept = 4096
+
 type note struct{ db, from, n int } // n < 0: the whole database
 
 // edit is an object that may have changed its size.
@@ -104,6 +107,9 @@ func (t *Txn) reset(s *Store, nowMs int64) {
 	t.held, t.only = [MaxStripes / 64]uint64{}, nil
 	t.notes, t.touched = t.notes[:0], t.touched[:0]
 	t.noteBytes, t.touchedKeys = t.noteBytes[:0], t.touchedKeys[:0]
+	if cap(t.notes)+cap(t.touched) > maxNotesKept || cap(t.noteBytes)+cap(t.touchedKeys) > maxNotesKept*16 {
+		t.notes, t.touched, t.noteBytes, t.touchedKeys, t.scratch = nil, nil, nil, nil, nil
+	}
 	t.SelectDB(0)
 }
 
