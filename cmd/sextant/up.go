@@ -108,8 +108,8 @@ func up(t *terminal, o upOptions) error {
 	default:
 	}
 	if err != nil {
-		if e := s.stop(signals); e != nil {
-			return errors.Join(err, e)
+		if e := s.halt(signals); e != nil {
+			return faultf("", "%v\n%v", err, e)
 		}
 		return err
 	}
@@ -560,8 +560,21 @@ func (s *squad) other(w *worker) *worker {
 	return w
 }
 
-// stop ends all nodes in an orderly way and says which did not end. A second signal kills.
+// stop is what a signal asks for.
 func (s *squad) stop(signals <-chan os.Signal) error {
+	if err := s.halt(signals); err != nil {
+		return err
+	}
+	if s.json {
+		printJSON(s.t, map[string]any{"event": "stopped", "nodes": len(s.workers)})
+	} else {
+		fmt.Fprintf(s.t.out, "All %d nodes have stopped.\n", len(s.workers))
+	}
+	return nil
+}
+
+// halt ends all nodes in an orderly way and says which did not end. A second signal kills.
+func (s *squad) halt(signals <-chan os.Signal) error {
 	for _, w := range s.workers {
 		_ = w.cmd.Process.Signal(syscall.SIGTERM) // one that has ended needs none
 	}
@@ -588,13 +601,8 @@ func (s *squad) stop(signals <-chan os.Signal) error {
 			}
 		}
 	}
-	switch {
-	case killed:
+	if killed {
 		return faultf("", "the nodes were killed at the second signal: writes since their last save may be lost")
-	case s.json:
-		printJSON(s.t, map[string]any{"event": "stopped", "nodes": len(s.workers)})
-	default:
-		fmt.Fprintf(s.t.out, "All %d nodes have stopped.\n", len(s.workers))
 	}
 	return nil
 }
