@@ -25,6 +25,15 @@
 // descriptor with Go's poller. Elsewhere, and for any net.Conn given to Adopt (TLS), two goroutines per connection carry
 // bytes to and from the loop behind the same interface.
 //
+// # Figures
+//
+// A map behind the loop (toy_test.go) against redis-server 7.0.15 in the same perf run, 50 clients, two cores shared with other
+// builds (load 2 to 4 at the time), medians of 2 rounds: requests/s SET P=1 1.03 ×, GET 0.99 ×, PING 0.96 ×; SET P=16 1.41 ×, GET
+// 1.55 ×; CPU per operation 1.1 × at P=1 and 0.65 × at P=16. An idle connection costs 0.9 KB of RSS (Redis: 1.4 KB, 7.8
+// KB once it has sent something), 10,000 of them no measurable CPU. At P=1 more than 90 % of the CPU is system
+// calls, 70 % write alone; parsing and bookkeeping are 3 % of it at P=16. There redis-benchmark is the limit:
+// the server used 40 % of a core. Measure again on a quiet machine before tuning.
+//
 // # Order
 //
 // Replies leave in the order of their requests. A push made by another goroutine comes behind the replies of all commands

@@ -33,4 +33,5 @@ func TestServeToy(t *testing.T) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	s.Stop(ctx)
+	t.Logf("rounds %d, reads %d, writes %d", s.Stats.Rounds.Load(), s.Stats.Reads.Load(), s.Stats.Writes.Load())
 }
