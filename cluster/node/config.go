@@ -209,6 +209,9 @@ func (c *Config) parseLine(v *Values, line string, in setting) error {
 	if !ok {
 		return errors.New("Unbalanced quotes in configuration line")
 	}
+	if len(words) == 0 {
+		return nil // white space of a kind that Trim leaves
+	}
 	name, args := strings.ToLower(words[0]), words[1:]
 	if d := c.byName[name]; d != nil {
 		if d.flags&multi == 0 && len(args) != 1 {
@@ -398,7 +401,7 @@ func (c *Config) Set(params []admin.Param, loading, local bool) resp.Error {
 	for i, d := range chosen {
 		words := []string{params[i].Value}
 		if d.flags&multi != 0 {
-			words = strings.Split(params[i].Value, " ")
+			words = splitValue(params[i].Value)
 		}
 		if err := d.set(&now, words, setting{cwd: old.Dir}); err != nil {
 			return resp.ErrConfigSet(strings.ToLower(params[i].Name), err.Error())
@@ -414,6 +417,14 @@ func (c *Config) Set(params []admin.Param, loading, local bool) resp.Error {
 		return resp.ErrConfigSet(name, err.Error())
 	}
 	return ""
+}
+
+// splitValue splits CONFIG SET's one word into several, at every space; there are no quotes.
+func splitValue(value string) []string {
+	if value == "" {
+		return nil
+	}
+	return strings.Split(value, " ")
 }
 
 func permitted(p Permission, local bool) bool {

@@ -51,6 +51,9 @@ func (c *Config) rewritten(old string) string {
 			lines[i] = "# ??? " + line
 			continue
 		}
+		if len(words) == 0 {
+			continue
+		}
 		name := strings.ToLower(words[0])
 		switch d := c.byName[name]; {
 		case d != nil:

@@ -374,7 +374,7 @@ func TestValuesSurviveTextRoundTrips(t *testing.T) {
 		v := *c.Now()
 		words := []string{d.get(&v)}
 		if d.flags&multi != 0 {
-			words = strings.Split(words[0], " ")
+			words = splitValue(words[0])
 		}
 		require.NoError(t, d.set(&v, words, setting{}), d.name)
 		require.Equal(t, *c.Now(), v, d.name)
@@ -384,4 +384,32 @@ func TestValuesSurviveTextRoundTrips(t *testing.T) {
 		require.NotEmpty(t, d.Doc, d.Name)
 		require.True(t, d.NoEffect == strings.HasPrefix(d.Doc, "Accepted;") || d.Name == "socket-mark-id", d.Name)
 	}
+}
+
+// Whatever stands in a file, it is read or refused with a reason, and what was read survives
+// a rewrite.
+func FuzzParse(f *testing.F) {
+	f.Add("port 1\nsave 1 2\nbind a b\n# x")
+	f.Add("\v\n\x00port\nsave \" \"\nuser")
+	f.Add("client-output-buffer-limit \"normal 1 2 3\"\nlatency-tracking-info-percentiles \"\"\nrename-command a b")
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.Contains(text, "include") || strings.Contains(strings.ToLower(text), "logfile") {
+			t.Skip("no files but our own")
+		}
+		c := newConfig(dir)
+		v := *c.Now()
+		if err := c.parse(&v, text, setting{cwd: dir, reading: &fileState{}}); err != nil {
+			var fatal *FatalError
+			require.ErrorAs(t, err, &fatal)
+			return
+		}
+		c.now.Store(&v)
+		again := newConfig(dir)
+		w := *again.Now()
+		require.NoError(t, again.parse(&w, c.rewritten(text), setting{cwd: dir, reading: &fileState{}}))
+		for _, d := range c.table {
+			require.Equal(t, d.get(&v), d.get(&w), d.name)
+		}
+	})
 }
