@@ -238,7 +238,6 @@ const (
 	RowNoFailover RowFlags = 1 << iota // cluster-replica-no-failover yes
 	RowWitness                         // cluster-witness yes: votes, holds no data
 	RowMigrateTo                       // had replicas once: other shards may lend it one (S12)
-	RowLocked                          // has accepted a formation and waits for its outcome
 )
 
 // Row is what a node says of itself; only the node itself makes new versions of it. The

@@ -200,7 +200,7 @@ func (m *Machine) autoVoters() (next []bus.NodeID, why string) {
 	}
 	add := bus.NodeID{}
 	for i := range spare {
-		if !spare[i].IsZero() && add.IsZero() && (i == 0 || primaries < 3) {
+		if !spare[i].IsZero() && add.IsZero() && (i == 0 || primaries < 3 || !gone.IsZero()) {
 			add = spare[i]
 		}
 	}

@@ -217,7 +217,7 @@ func (m *Machine) learnFail(f *bus.FailNote) {
 func (m *Machine) majority() (reach, need int) {
 	electors := m.electors()
 	for _, id := range electors {
-		if p := m.find(id); p != nil && !p.suspect && !p.failed && (p == m.me || p.pinging || m.silent(p) <= m.t()) {
+		if p := m.find(id); p != nil && !p.suspect && !p.failed {
 			reach++
 		}
 	}

@@ -122,7 +122,8 @@ func (m *Machine) address(p *peer, b *bus.Ping) {
 	}
 }
 
-// tickLinks pings whoever has been quiet. Two nodes that hear one another anyway do not ping.
+// tickLinks pings whoever has not pinged. Other messages do not count: only pings carry the
+// sender's position, which sets and votes are judged by.
 func (m *Machine) tickLinks() {
 	if m.peersDirt {
 		m.chooseGossip()
@@ -132,7 +133,7 @@ func (m *Machine) tickLinks() {
 		every = clamp(m.t()/4, 20*Millisecond, 4*Second)
 	}
 	for _, p := range m.gossip {
-		if m.now-p.heardAt >= every && m.now-p.sentAt >= every || p.heardAt == 0 && m.now-p.sentAt >= m.retryEvery() {
+		if m.now-p.statAt >= every && m.now-p.sentAt >= every || p.heardAt == 0 && m.now-p.sentAt >= m.retryEvery() {
 			m.ping(p)
 		}
 	}

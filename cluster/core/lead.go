@@ -389,13 +389,20 @@ func (m *Machine) someoneFuller(rec *bus.Rec) bool {
 	return false
 }
 
-// rank is how many live siblings look better than me. It only delays: the voters decide.
+// rank is how many live siblings look better than me; between equals the last primary comes
+// first, when it is back, then the smaller id. It only delays: the voters decide.
 func (m *Machine) rank(rec *bus.Rec) (n Mono) {
 	for _, q := range m.nodes {
-		if q == m.me || q.row.Shard != rec.Shard || q.row.ID == rec.Primary.ID || m.silent(q) > m.t()/2 || q.statAt == 0 {
+		if q == m.me || q.row.Shard != rec.Shard || m.silent(q) > m.t()/2 || q.statAt == 0 {
 			continue
 		}
-		if q.stat.Offset > m.local.Offset || q.stat.Offset == m.local.Offset && q.row.ID.Less(m.self) {
+		before := q.row.ID.Less(m.self)
+		if q.row.ID == rec.Primary.ID {
+			before = true
+		} else if rec.Primary.ID == m.self {
+			before = false
+		}
+		if q.stat.Offset > m.local.Offset || q.stat.Offset == m.local.Offset && before {
 			n++
 		}
 	}

@@ -466,8 +466,14 @@ func (m *Machine) onLocal(l *Local) {
 	if old != *l {
 		m.viewStale = true
 	}
+	was := m.me.stat
 	m.me.stat = m.stat()
 	m.me.statAt = m.now
+	if was.Flags != m.me.stat.Flags || was.ReplID != m.me.stat.ReplID {
+		if p := m.find(m.myPrimary()); p != nil && p != m.me {
+			m.ping(p) // it may now put me into its set
+		}
+	}
 	m.handLocal()
 }
 

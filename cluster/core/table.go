@@ -433,8 +433,10 @@ func (m *Machine) chooseGossip() {
 				p.pinging = true
 			}
 		}
+		mine, _ := bus.SetOf(m.me.row.Slots)
+		founder := !m.formed() && mine.Has(0) // must hear every slot owner
 		for _, p := range m.nodes {
-			if p.row.Shard == m.me.row.Shard {
+			if p.row.Shard == m.me.row.Shard || founder && len(p.row.Slots) > 0 {
 				p.pinging = true
 			}
 		}
