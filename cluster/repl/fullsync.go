@@ -278,6 +278,9 @@ func (e *Engine) runSync(parent context.Context) error {
 	g.finish(err)
 	switch {
 	case err == nil:
+		if up := g.alive(); g.file == nil {
+			e.emit(EvFullSync, "Diskless rdb transfer, done reading from pipe, %d replicas still up.", up)
+		}
 		e.emit(EvFullSync, "Background RDB transfer terminated with success: %d bytes in %d ms", g.bytes, e.deps.Now()-began)
 	case errors.Is(err, errNobody):
 		e.warn(EvFullSync, "Diskless rdb transfer, last replica dropped, killing fork child.")
@@ -353,6 +356,9 @@ var errNobody = errors.New("no replica is left to take the snapshot")
 // Write passes a piece of the snapshot on. The slowest replica paces it; one that takes
 // nothing for repl-timeout is dropped by its own writer.
 func (g *group) Write(p []byte) (int, error) {
+	if g.bytes == 0 {
+		g.e.emit(EvFullSync, "Background RDB transfer started by pid %d", os.Getpid())
+	}
 	g.bytes += int64(len(p))
 	if g.file != nil {
 		if _, err := g.file.f.Write(p); err != nil {
@@ -410,6 +416,18 @@ func (g *group) checkFile() error {
 		return io.ErrShortWrite
 	}
 	return nil
+}
+
+// alive is how many replicas have not gone.
+func (g *group) alive() (n int) {
+	for _, r := range g.replicas {
+		select {
+		case <-r.done:
+		default:
+			n++
+		}
+	}
+	return n
 }
 
 // finish tells the writers that the snapshot is complete, or drops the replicas.

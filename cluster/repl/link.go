@@ -104,7 +104,8 @@ func (l *link) run(prev <-chan struct{}) {
 		e.emit(EvLink, "%s to MASTER %s:%d", verb, l.host, l.port)
 		e.Counters.LinkAttempts.Inc()
 		err := l.attempt()
-		wasUp := linkState(l.state.Load()) == linkConnected
+		was := linkState(l.state.Load())
+		wasUp := was == linkConnected
 		l.set(linkConnect)
 		if l.stopped.Load() {
 			return
@@ -121,6 +122,9 @@ func (l *link) run(prev <-chan struct{}) {
 			}
 			continue // at once: the primary's backlog may be moving on
 		}
+		if timeout := net.Error(nil); was == linkTransfer && errors.As(err, &timeout) && timeout.Timeout() {
+			e.warn(EvLinkError, "Timeout receiving bulk data from MASTER... If the problem persists try to set the 'repl-timeout' parameter in redis.conf to a larger value.")
+		}
 		e.warn(EvLinkError, "%v", err)
 		t := time.NewTimer(wait)
 		select {
@@ -134,6 +138,9 @@ func (l *link) run(prev <-chan struct{}) {
 }
 
 var errMasterTimeout = errors.New("MASTER timeout: no data nor PING received...")
+
+// errStream ends a link whose stream cannot be understood.
+var errStream = errors.New("the primary's stream is damaged")
 
 // timedConn refreshes the deadline and the time of the last byte with every read, and counts.
 type timedConn struct {
@@ -482,7 +489,11 @@ func (l *link) apply(p *resp.Parser, buf []byte, kept, next int) (newKept, newNe
 			e.mu.Lock()
 			e.valid = false
 			e.mu.Unlock()
-			return 0, 0, false, fmt.Errorf("Protocol error from master (%s). Closing the master connection and discarding the cached master.", string(bad))
+			if bad == "" {
+				bad = "inline protocol in the stream"
+			}
+			e.warn(EvLinkError, "Protocol error (%s) from master. Closing the master connection and discarding the cached master.", string(bad))
+			return 0, 0, false, errStream
 		}
 		l.argv = args
 		if n == 0 {

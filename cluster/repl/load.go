@@ -144,6 +144,7 @@ func (l *link) load(src io.Reader, finish func(rest []byte) error, inPlace bool,
 	if inPlace {
 		e.emit(EvLoad, "MASTER <-> REPLICA sync: Flushing old data")
 		e.abandonHistory()
+		l.synced.Store(false)
 		l.loading.Store(true)
 		defer l.loading.Store(false)
 	}
@@ -211,6 +212,7 @@ func (l *link) loadFile(src *bulk, id string, offset int64) error {
 // parse reads one RDB, passes its records to put, and returns the database selected in the
 // stream that follows.
 func (l *link) parse(src io.Reader, finish func(rest []byte) error, put func(*rdb.Record) error) (db int, err error) {
+	keys := 0
 	r := rdb.NewReader(src, rdb.ReaderOptions{Databases: l.e.deps.Target.Databases()})
 	var rec rdb.Record
 	for {
@@ -219,6 +221,7 @@ func (l *link) parse(src io.Reader, finish func(rest []byte) error, put func(*rd
 		}
 		switch rec.Kind {
 		case rdb.KindEnd:
+			l.e.emit(EvLoad, "Done loading RDB, keys loaded: %d, keys expired: 0.", keys)
 			return db, finish(r.Rest())
 		case rdb.KindAux:
 			if bytes.Equal(rec.Key, []byte("repl-stream-db")) {
@@ -229,6 +232,9 @@ func (l *link) parse(src io.Reader, finish func(rest []byte) error, put func(*rd
 		case rdb.KindKey, rdb.KindSize, rdb.KindFunction:
 			if err := put(&rec); err != nil {
 				return 0, err
+			}
+			if rec.Kind == rdb.KindKey {
+				keys++
 			}
 		}
 	}

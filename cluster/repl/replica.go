@@ -3,6 +3,7 @@ package repl
 import (
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sextantdb/sextant/resp"
@@ -184,7 +185,9 @@ func (r *Replica) read(buf []byte) {
 				break
 			}
 			argv = args
-			r.said(args)
+			if !r.said(args) {
+				return
+			}
 			buf = buf[n:]
 		}
 		n, err := r.conn.Read(chunk)
@@ -196,27 +199,31 @@ func (r *Replica) read(buf []byte) {
 	}
 }
 
-// said takes one request. Everything but REPLCONF ACK is ignored: a replica's connection
-// answers nothing.
-func (r *Replica) said(args [][]byte) {
+// said takes one request and reports whether to go on listening. On this connection nothing is
+// ever answered, so whoever asks for an answer is no replica and is sent away.
+func (r *Replica) said(args [][]byte) bool {
 	e := r.e
 	if len(args) == 0 { // a newline says: I am loading, be patient
 		e.mu.Lock()
 		r.ackTime = e.deps.Now()
 		e.mu.Unlock()
-		return
+		return true
 	}
-	if len(args) < 3 || !equalFold(string(args[0]), "replconf") || !equalFold(string(args[1]), "ack") {
-		return
+	if len(args) < 3 || !is(args[0], "REPLCONF") || !is(args[1], "ACK") {
+		if len(args) > 1 && is(args[0], "REPLCONF") && is(args[1], "GETACK") {
+			return true
+		}
+		e.warn(EvReplicaDropped, "Replica generated a reply to command '%s', disconnecting it: %s", strings.ToLower(string(args[0])), r.name())
+		return false
 	}
 	off, err := strconv.ParseInt(string(args[2]), 10, 64)
 	if err != nil {
-		return
+		return true
 	}
 	fack := int64(-1)
-	if len(args) > 4 && equalFold(string(args[3]), "fack") {
+	if len(args) > 4 && is(args[3], "FACK") {
 		if fack, err = strconv.ParseInt(string(args[4]), 10, 64); err != nil {
-			return
+			return true
 		}
 	}
 	e.mu.Lock()
@@ -230,6 +237,7 @@ func (r *Replica) said(args [][]byte) {
 	case r.acked <- struct{}{}:
 	default:
 	}
+	return true
 }
 
 // write sends: what the event loop had not sent, the full sync if there is to be one, then the

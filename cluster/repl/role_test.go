@@ -1,0 +1,239 @@
+package repl
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/resp"
+)
+
+// REPLICAOF inside EXEC holds stripes: the role changes right after they are free.
+func TestRoleChangesInsideATransaction(t *testing.T) {
+	p, r := newNode(t), newNode(t)
+	dial(t, p.addr()).do("SET", "k", "v")
+	r.mu.Lock() // as EXEC holds them
+	require.True(t, r.e.Follow("127.0.0.1", p.port, true))
+	require.False(t, r.e.IsReplica())
+	r.mu.Unlock()
+	up(t, r)
+	same(t, p, r)
+	r.mu.Lock()
+	require.True(t, r.e.Promote(true))
+	require.True(t, r.e.IsReplica())
+	r.mu.Unlock()
+	require.Eventually(t, func() bool { return !r.e.IsReplica() }, 5*time.Second, time.Millisecond)
+	require.False(t, r.e.Promote(false))
+}
+
+// While a promotion runs nothing of the old primary gets in any more, and what got in is counted.
+func TestPromotionUnderLoad(t *testing.T) {
+	p := newNode(t)
+	quit := make(chan struct{})
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-quit:
+				return
+			default:
+			}
+			p.mu.Lock()
+			if !p.e.IsReplica() {
+				require.NoError(t, p.exec(0, [][]byte{[]byte("INCR"), []byte("n")}))
+				p.e.Stream.Append(effects(0, []string{"INCR", "n"}))
+			}
+			p.mu.Unlock()
+		}
+	}()
+	for range 10 {
+		r := newNode(t)
+		follow(t, r, p.port)
+		up(t, r)
+		n := func() int {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			n, _ := strconv.Atoi(r.data[0]["n"])
+			return n
+		}
+		at := n()
+		require.Eventually(t, func() bool { return n() > at+100 }, 5*time.Second, time.Millisecond)
+		require.True(t, r.e.Promote(false))
+		h, off := r.e.Stream.History()
+		require.Equal(t, off+1, h.Second)
+		was := n()
+		// A sibling that follows the old primary further knows what the data was at that offset:
+		// here the stream itself does, INCR by INCR.
+		c, _, why := r.e.Stream.resume(h.ID, r.e.Stream.start(), r.e.Stream.start()+1)
+		require.NotNil(t, c, "%s", why)
+		last := n()
+		c.Close()
+		require.Equal(t, was, last)
+		// The old primary becomes a replica of the promoted one, which must send everything, and
+		// then is a primary again: nobody has more or less than the other.
+		p.e.Follow("127.0.0.1", r.port, false)
+		up(t, p)
+		same(t, r, p)
+		p.e.Promote(false)
+	}
+	close(quit)
+	<-stopped
+}
+
+func TestStatusForTheCluster(t *testing.T) {
+	p, r := newNode(t), newNode(t, func(o *Options) { o.ServeStale = false })
+	px := newProxy(t, p.addr())
+	require.Equal(t, Status{History: p.e.Status().History}, p.e.Status())
+	px.down.Store(true)
+	follow(t, r, px.port())
+	require.True(t, r.e.Stale())
+	require.False(t, r.e.Status().Synced)
+	px.down.Store(false)
+	up(t, r)
+	st := r.e.Status()
+	require.True(t, st.Replica && st.LinkUp && st.Synced && !st.Syncing && !st.Loading)
+	require.Equal(t, p.e.Status().ID, st.ID)
+	require.False(t, r.e.Stale())
+	host, port := r.e.Primary()
+	require.Equal(t, "127.0.0.1", host)
+	require.Equal(t, px.port(), port)
+	px.down.Store(true)
+	px.cut()
+	require.Eventually(t, r.e.Stale, 5*time.Second, time.Millisecond)
+	require.True(t, r.e.Status().Synced)
+	require.Equal(t, "down", r.field("master_link_status"))
+	require.Regexp(t, `^\d+$`, r.field("master_link_down_since_seconds"))
+}
+
+func TestWhoeverAsksOnAReplicasConnectionIsSentAway(t *testing.T) {
+	p := newNode(t)
+	c := dial(t, p.addr())
+	c.do("REPLCONF", "capa", "eof")
+	c.send("PSYNC", "?", "-1")
+	p.logged("succeeded")
+	c.send("REPLCONF", "ACK", "0")
+	c.send("REPLCONF", "GETACK", "*")
+	c.send("GET", "k")
+	p.logged("Replica generated a reply to command 'get', disconnecting it")
+	require.Eventually(t, func() bool { return p.field("connected_slaves") == "0" }, 5*time.Second, time.Millisecond)
+}
+
+// A command that fails here is told, counted, and does not stop the stream.
+func TestCommandThatFailsAtTheReplica(t *testing.T) {
+	p, r := newNode(t), newNode(t)
+	follow(t, r, p.port)
+	up(t, r)
+	p.e.Stream.Append(effects(0, []string{"LPUSH", "l", "x"}))
+	p.mu.Lock()
+	p.data[0]["k"] = "v"
+	p.mu.Unlock()
+	p.e.Stream.Append(effects(0, []string{"SET", "k", "v"}))
+	r.logged("== CRITICAL == This replica is sending an error to its master: 'ERR unknown command 'LPUSH'' after processing the command 'lpush'")
+	same(t, p, r)
+	require.EqualValues(t, 1, r.e.Counters.ApplyErrors.Load())
+}
+
+func TestBrokenStreamMeansFullSync(t *testing.T) {
+	for name, rubbish := range map[string]string{"inline": "SET k v\r\n", "length": "*1\r\n$x\r\n"} {
+		t.Run(name, func(t *testing.T) {
+			p, r := newNode(t), newNode(t)
+			follow(t, r, p.port)
+			up(t, r)
+			p.e.Stream.AppendRaw([]byte(rubbish))
+			r.logged(") from master. Closing the master connection and discarding the cached master.")
+			up(t, r)
+			require.Eventually(t, func() bool { return p.field("sync_full") == "2" }, 10*time.Second, time.Millisecond)
+		})
+	}
+}
+
+// Values larger than the read buffer, inside a transaction too.
+func TestLongValuesInTheStream(t *testing.T) {
+	p, a, b := newNode(t), newNode(t), newNode(t)
+	c := dial(t, p.addr())
+	follow(t, a, p.port)
+	up(t, a)
+	follow(t, b, a.port)
+	up(t, b)
+	c.do("SET", "long", strings.Repeat("l", 3*readBytes+17))
+	c.do("MSETTX", "a", strings.Repeat("a", readBytes), "b", strings.Repeat("b", 2*readBytes))
+	c.do("SET", "k", "v")
+	same(t, p, a)
+	same(t, p, b)
+}
+
+// A cut never lies inside a transaction the replica has half received.
+func TestNoCutInsideATransaction(t *testing.T) {
+	p, a, b := newNode(t), newNode(t), newNode(t)
+	follow(t, a, p.port)
+	up(t, a)
+	before := a.e.Stream.Offset()
+	half := resp.AppendCommandStrings(nil, "MULTI")
+	half = resp.AppendCommandStrings(half, "SELECT", "3")
+	half = resp.AppendCommandStrings(half, "INCR", "n")
+	p.e.Stream.AppendRaw(half)
+	in := a.e.Counters.InputBytes.Load()
+	require.Eventually(t, func() bool { return a.e.Counters.InputBytes.Load() >= in }, time.Second, time.Millisecond)
+	follow(t, b, a.port)
+	up(t, b)
+	require.LessOrEqual(t, before, b.e.Stream.Offset())
+	require.Less(t, b.e.Stream.Offset(), p.e.Stream.Offset())
+	p.e.Stream.AppendRaw(resp.AppendCommandStrings(nil, "EXEC"))
+	p.mu.Lock()
+	p.data[3]["n"] = "1"
+	p.mu.Unlock()
+	same(t, p, a)
+	same(t, p, b)
+	release := a.e.Quiesce()
+	require.Equal(t, 3, a.e.Position().StreamDB)
+	release()
+}
+
+func TestOptions(t *testing.T) {
+	o := DefaultOptions()
+	require.NoError(t, o.Validate())
+	for name, spoil := range map[string]func(*Options){
+		"repl-backlog-size":          func(o *Options) { o.BacklogBytes = 0 },
+		"repl-backlog-ttl":           func(o *Options) { o.BacklogTTL = -1 },
+		"repl-ping-replica-period":   func(o *Options) { o.PingPeriod = 0 },
+		"repl-timeout":               func(o *Options) { o.Timeout = 0 },
+		"repl-diskless-sync-delay":   func(o *Options) { o.DisklessSyncDelay = -1 },
+		"repl-diskless-load":         func(o *Options) { o.DisklessLoad = 9 },
+		"port":                       func(o *Options) { o.ListenPort = 1 << 16 },
+		"min-replicas-to-write":      func(o *Options) { o.MinReplicas = -1 },
+		"client-output-buffer-limit": func(o *Options) { o.HardLimit = -1 },
+	} {
+		o := DefaultOptions()
+		spoil(&o)
+		require.ErrorContains(t, o.Validate(), name)
+		_, err := New(Deps{Rand: zero{}}, o)
+		require.Error(t, err)
+	}
+	for _, m := range []LoadMode{LoadShadow, LoadFile, LoadOnEmpty} {
+		got, ok := ParseLoadMode(strings.ToUpper(m.String()))
+		require.True(t, ok)
+		require.Equal(t, m, got)
+	}
+	_, ok := ParseLoadMode("sometimes")
+	require.False(t, ok)
+
+	p := newNode(t)
+	o = p.e.Options()
+	o.BacklogBytes = 4 << 20
+	require.NoError(t, p.e.Configure(o))
+	require.Equal(t, fmt.Sprint(4<<20), p.field("repl_backlog_size"))
+	o.Timeout = 0
+	require.Error(t, p.e.Configure(o))
+	_, err := New(Deps{Rand: noRand{}, Now: wallMs}, DefaultOptions())
+	require.ErrorContains(t, err, "no dice")
+}
+
+type noRand struct{}
+
+func (noRand) Read([]byte) (int, error) { return 0, errors.New("no dice") }
