@@ -408,7 +408,7 @@ func (n *Node) replDeps() repl.Deps {
 			return d.Conn, d.Unread, d.Unsent, nil
 		},
 		Exclusive: n.exclusive,
-		Save:      n.saveForReplica,
+		Save:      repl.SaveFrom(n.source, snapshot.Options{}, nowMs, n.writeRDB),
 		Target:    n.replTarget(),
 		Apply:     &lateApplier{n: n},
 	}
@@ -428,46 +428,17 @@ func (l *lateApplier) get() *dispatch.Applier {
 }
 
 func (l *lateApplier) Apply(argv [][]byte) error { return l.get().Apply(argv) }
-func (l *lateApplier) Reset(db int) {
-	l.get().Reset()
-	l.get().Select(db)
-}
+func (l *lateApplier) Reset()                    { l.get().Reset() }
+func (l *lateApplier) Select(db int)             { l.get().Select(db) }
 
-// saveForReplica streams the data set to replicas: one snapshot for all that wait.
-func (n *Node) saveForReplica(ctx context.Context, w io.Writer, req repl.SaveRequest) error {
+// writeRDB writes what replicas get.
+func (n *Node) writeRDB(ctx context.Context, w io.Writer, snap *snapshot.Snapshot, in *snapshot.Stream, at rdb.Replication, _ repl.SaveRequest) error {
 	v := n.cfg.Now()
-	for {
-		var where rdb.Replication
-		release := req.Quiesce()
-		snap, err := n.source.Begin(snapshot.ForSync, nowMs(), snapshot.Options{}, func(*store.Txn) { where = req.Cut() })
-		release()
-		var busy *snapshot.BusyError
-		if errors.As(err, &busy) {
-			select {
-			case <-n.source.Idle():
-				continue
-			case <-ctx.Done():
-				return context.Cause(ctx)
-			}
-		}
-		if err != nil {
-			return err
-		}
-		in, err := snap.Stream()
-		if err != nil {
-			return err
-		}
-		ended := make(chan error, 1)
-		n.goes(func() { ended <- snap.Run(ctx) })
-		_, err = persist.WriteStream(ctx, w, snap, in, persist.StreamOptions{
-			Compress: v.RDBCompression, Checksum: v.RDBChecksum, Policy: v.MaxMemoryPolicy, Info: rdb.Info{Replication: &where},
-		})
-		in.Close()
-		if walked := <-ended; err == nil {
-			err = walked
-		}
-		return err
-	}
+	_, err := persist.WriteStream(ctx, w, snap, in, persist.StreamOptions{
+		Compress: v.RDBCompression, Checksum: v.RDBChecksum, Policy: v.MaxMemoryPolicy,
+		Info: rdb.Info{CreatedUnix: time.Now().Unix(), UsedMemory: n.memoryNow().used, Replication: &at},
+	})
+	return err
 }
 
 func replOptions(v *Values) repl.Options {

@@ -74,10 +74,11 @@ func (i *incoming) Put(rec *rdb.Record) error {
 	return nil
 }
 
-func (i *incoming) Install(at func()) {
+func (i *incoming) Install(at func()) error {
 	i.n.exclusive(at)
 	i.n.saver.MarkClean()
 	i.n.disp.SetGate(dispatch.GateLoading, false)
+	return nil
 }
 
 func (i *incoming) Discard() {

@@ -73,7 +73,7 @@ func (l *lockedBuffer) String() string {
 // freePorts returns n client ports whose bus ports are free too.
 func freePorts(t testing.TB, n int) (ports []int) {
 	for len(ports) < n {
-		p := 20000 + rand.IntN(5000)*2
+		p := 11000 + rand.IntN(10000) // the bus ports, 10000 above, stay below the range of outgoing connections
 		if !free(p) || !free(p+10000) {
 			continue
 		}
@@ -145,6 +145,9 @@ func (p *process) try(args ...any) string {
 		ReadTimeout: 5 * time.Second, DisableIdentity: true, PoolSize: 1})
 	defer c.Close()
 	v, err := c.Do(context.Background(), args...).Result()
+	if err == redis.Nil {
+		return "(nil)"
+	}
 	if err != nil {
 		if e, ok := err.(redis.Error); ok {
 			return "-" + e.Error()
