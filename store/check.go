@@ -73,7 +73,7 @@ func (s *Store) checkLocked(st *stripe) {
 		}
 		must(from > 0 || deep == tab.deep, "slot %d: %d deep segments counted as %d", tab.slot, deep, tab.deep)
 		must(keys == int64(tab.keys), "slot %d: %d keys counted as %d", tab.slot, keys, tab.keys)
-		must(tab.next == nil || tab.next[1] == least, "slot %d: least bound %d kept as %d", tab.slot, least, tab.next)
+		must(p == nil || tab.next == nil || tab.next[1] == least, "slot %d: least bound %d kept as %d", tab.slot, least, tab.next)
 		if p != nil && p.next != nil {
 			must(p.next[tab.slot>>s.stripeBits] <= least, "slot %d: its bound is later than its keys", tab.slot)
 		} else {

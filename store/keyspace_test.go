@@ -295,7 +295,7 @@ func TestReclaimWorksInSteps(t *testing.T) {
 	require.Positive(t, s.UsedBytes(), "what is detached is still held")
 	steps := 0
 	for left := int64(1); left > 0; steps++ {
-		all(s, t0, func(x *store.Txn) { left = x.Reclaim(10); x.Check() })
+		all(s, t0, func(x *store.Txn) { left = x.Reclaim(100); x.Check() })
 	}
 	require.Greater(t, steps, 10)
 	require.Zero(t, s.UsedBytes())
