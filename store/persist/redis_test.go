@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -125,35 +126,58 @@ func BenchmarkTwoMillionKeys(b *testing.B) {
 	})
 	file := filepath.Join(dir, "dump.rdb")
 	for b.Loop() {
-		began := time.Now()
+		began, cpu := time.Now(), ourCPU(b)
 		require.NoError(b, saver.Save(context.Background()))
-		save := time.Since(began)
+		save, saveCPU := time.Since(began), ourCPU(b)-cpu
 		info, err := os.Stat(file)
 		require.NoError(b, err)
 
 		fresh, err := store.New(store.Options{})
 		require.NoError(b, err)
-		began = time.Now()
+		began, cpu = time.Now(), ourCPU(b)
 		got, err := NewLoader(LoaderOptions{Store: fresh, Now: time.Now}).File(context.Background(), file, LoadOptions{})
-		load := time.Since(began)
+		load, loadCPU := time.Since(began), ourCPU(b)-cpu
 		require.NoError(b, err)
 		require.Equal(b, int64(keys), got.Keys)
 		fresh.Close()
 
 		client, stop, log := startRedis(b, dir)
+		c := client(0)
+		redisLoadCPU := redisCPU(b, c)
 		began = time.Now()
-		require.NoError(b, client(0).Save(context.Background()).Err())
-		redisSave := time.Since(began)
+		require.NoError(b, c.Save(context.Background()).Err())
+		redisSave, redisSaveCPU := time.Since(began), redisCPU(b, c)-redisLoadCPU
 		stop()
 		redisLoad := "?"
 		if _, after, ok := strings.Cut(log.String(), "DB loaded from disk: "); ok {
 			redisLoad, _, _ = strings.Cut(after, "\n")
 		}
 		mb := float64(info.Size()) / 1e6
-		b.Logf("%.0f MB: save %v (%.0f MB/s), load %v; redis: save %v (%.0f MB/s), load %s", mb,
-			save.Round(time.Millisecond), mb/save.Seconds(), load.Round(time.Millisecond),
-			redisSave.Round(time.Millisecond), mb/redisSave.Seconds(), redisLoad)
+		b.Logf("%.0f MB: save %v (%.0f MB/s, CPU %v), load %v (CPU %v); redis: save %v (%.0f MB/s, CPU %v), load %s (CPU with start %v)", mb,
+			save.Round(time.Millisecond), mb/save.Seconds(), saveCPU, load.Round(time.Millisecond), loadCPU,
+			redisSave.Round(time.Millisecond), mb/redisSave.Seconds(), redisSaveCPU, redisLoad, redisLoadCPU)
 	}
+}
+
+// ourCPU is the processor time this process has used: what counts on a busy machine.
+func ourCPU(t testing.TB) time.Duration {
+	var u syscall.Rusage
+	require.NoError(t, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return (time.Duration(u.Utime.Nano()) + time.Duration(u.Stime.Nano())).Round(time.Millisecond)
+}
+
+// redisCPU is the same of the server behind c.
+func redisCPU(t testing.TB, c *redis.Client) (sum time.Duration) {
+	info, err := c.Info(context.Background(), "cpu").Result()
+	require.NoError(t, err)
+	for _, name := range []string{"used_cpu_sys:", "used_cpu_user:"} {
+		_, after, _ := strings.Cut(info, name)
+		line, _, _ := strings.Cut(after, "\r\n")
+		secs, err := strconv.ParseFloat(line, 64)
+		require.NoError(t, err)
+		sum += time.Duration(secs * 1e9)
+	}
+	return sum.Round(time.Millisecond)
 }
 
 // BenchmarkSaveUnderWrites saves 1 M keys while one goroutine overwrites keys as fast as it
