@@ -162,31 +162,3 @@ func TestChaos(t *testing.T) {
 		require.Empty(t, c.bad, "seed %d", seed)
 	}
 }
-
-// Each rule here is switched off in turn, and a checker must notice within some seeds. The
-// rules that only lost writes can show are cluster/sim's to prove.
-func TestAblationsBite(t *testing.T) {
-	for _, tc := range []struct {
-		rule  Ablation
-		seeds uint64
-	}{
-		{AblateNoLeaseWait, 30}, {AblateNoQuarantine, 60}, {AblateNoPromiseSave, 30}, {AblateNoRecordSave, 30}, {AblateNoSlotBallot, 60},
-	} {
-		names, bits := Ablations()
-		name := ""
-		for i := range bits {
-			if bits[i] == tc.rule {
-				name = names[i]
-			}
-		}
-		t.Run(name, func(t *testing.T) {
-			for seed := uint64(1); seed <= tc.seeds; seed++ {
-				if c := runChaos(t, seed, 30*Second, tc.rule); c.bad != "" {
-					t.Logf("seed %d: %.120s", seed, c.bad)
-					return
-				}
-			}
-			t.Fatalf("nothing noticed that %s is off", name)
-		})
-	}
-}
