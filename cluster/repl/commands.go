@@ -12,11 +12,12 @@ import (
 
 // Commands is the replication family of the command table.
 func (e *Engine) Commands() []command.Command {
+	const replicaofArgs = "(args=(host-port=host port:int)|(no-one=NO ONE))"
 	return []command.Command{
 		{
 			Name: "PSYNC", Since: "2.8.0", Group: command.Server, Arity: -3,
 			Flags: command.NoAsyncLoading | command.Admin | command.NoMulti | command.NoScript,
-			Args:  "replicationid offset:int [FAILOVER]", Reply: "none",
+			Args:  "replicationid offset:int", Reply: "none",
 			Doc: command.Doc{Summary: "Asks for the replication stream, from a place in it or with a whole copy first. Replicas send it.", SysCmd: true},
 			Run: e.psync,
 		},
@@ -30,9 +31,9 @@ func (e *Engine) Commands() []command.Command {
 		{
 			Name: "REPLCONF", Since: "3.0.0", Group: command.Server, Arity: -1,
 			Flags: command.Admin | command.NoScript | command.Loading | command.Stale | command.AllowBusy,
-			Args:  "[option value]...", Reply: "OK",
-			Doc: command.Doc{Summary: "Tells a primary about a replica, and how far it is. Replicas send it.", SysCmd: true},
-			Run: e.replconf,
+			Reply: "OK",
+			Doc:   command.Doc{Summary: "Tells a primary about a replica, and how far it is. Replicas send it.", SysCmd: true},
+			Run:   e.replconf,
 		},
 		{
 			Name: "ROLE", Since: "2.8.12", Group: command.Server, Arity: 1,
@@ -44,14 +45,14 @@ func (e *Engine) Commands() []command.Command {
 		{
 			Name: "REPLICAOF", Since: "5.0.0", Group: command.Server, Arity: 3,
 			Flags: command.NoAsyncLoading | command.Admin | command.NoScript | command.Stale,
-			Args:  "host port", Reply: "simple",
+			Args:  replicaofArgs, Reply: "simple",
 			Doc: command.Doc{Summary: "Makes the node a replica of another, or with NO ONE a primary.", Complexity: "O(1)"},
 			Run: e.replicaof,
 		},
 		{
 			Name: "SLAVEOF", Since: "1.0.0", Group: command.Server, Arity: 3,
 			Flags: command.NoAsyncLoading | command.Admin | command.NoScript | command.Stale,
-			Args:  "host port", Reply: "simple",
+			Args:  replicaofArgs, Reply: "simple",
 			Doc: command.Doc{Summary: "Makes the node a replica of another, or with NO ONE a primary.", Complexity: "O(1)", Deprecated: "5.0.0", ReplacedBy: "`REPLICAOF`"},
 			Run: e.replicaof,
 		},

@@ -115,7 +115,8 @@ type Engine struct {
 	downSince  int64 // Unix ms the link went down; 0: never was up, or is up
 	replicas   []*Replica
 	nextID     int64
-	lonely     int64 // Unix ms since when there is no replica
+	resumed    *rdb.Replication // what Resume was told as a primary; nil once we followed somebody
+	lonely     int64            // Unix ms since when there is no replica
 	waiters    []*waiter
 	handshakes map[int64]*handshake
 	shakeOrder []int64
@@ -295,7 +296,8 @@ func (e *Engine) Position() *rdb.Replication {
 
 // Resume continues where the data that was loaded at the start left off: a replica will ask
 // its primary to go on from there, a primary accepts the replicas it had as far as they are
-// not ahead. Call it before Start and, for a replica, before Follow.
+// not ahead. A node that does not know yet which it will be resumes as a primary: if it is told to
+// follow before anything was written, it asks as a replica would. Call it before Start and Follow.
 func (e *Engine) Resume(r rdb.Replication, asReplica bool) error {
 	if len(r.ID) != len(NoID) || r.Offset < 0 || r.StreamDB < 0 {
 		return errors.New("the file's replication id, offset or database is not usable")
@@ -309,6 +311,7 @@ func (e *Engine) Resume(r rdb.Replication, asReplica bool) error {
 	}
 	h, _ := e.Stream.History()
 	e.Stream.restart(History{ID: h.ID, ID2: r.ID, Second: r.Offset + 1}, r.Offset, false)
+	e.resumed = &r
 	e.lonely = e.deps.Now()
 	return nil
 }
@@ -382,11 +385,18 @@ func (e *Engine) follow(host string, port int) {
 	e.mu.Lock()
 	old := e.link
 	started := e.started
+	resumed := e.resumed
+	e.resumed = nil
 	e.mu.Unlock()
+	streamDB := 0
 	if old != nil {
 		old.stop()
 	} else if !e.replica.Load() {
 		e.deps.Exclusive(func() {
+			if resumed != nil && e.Stream.Offset() == resumed.Offset {
+				e.Stream.restart(History{ID: resumed.ID, ID2: NoID, Second: -1}, resumed.Offset, true)
+				streamDB = resumed.StreamDB
+			}
 			e.Stream.relay()
 			e.replica.Store(true)
 		})
@@ -404,7 +414,7 @@ func (e *Engine) follow(host string, port int) {
 	if old == nil && started {
 		// We were a primary: the data is the stream's up to here, as a new primary that was our
 		// replica will confirm by knowing the id.
-		e.valid, e.streamDB = true, 0
+		e.valid, e.streamDB = true, streamDB
 	}
 	if old != nil && linkState(old.state.Load()) == linkConnected {
 		e.downSince = e.deps.Now()
@@ -441,6 +451,7 @@ func (e *Engine) promote() {
 	id := e.newID()
 	now := e.deps.Now()
 	e.deps.Exclusive(func() {
+		e.dropAll("") // before the first byte of the new history: they must ask for its name
 		e.Stream.rename(id, false)
 		e.mu.Lock()
 		e.link, e.valid, e.downSince, e.lonely = nil, false, 0, now
@@ -449,7 +460,6 @@ func (e *Engine) promote() {
 	})
 	h, _ := e.Stream.History()
 	e.emit(EvRole, "Setting secondary replication ID to %s, valid up to offset: %d. New replication ID is %s", h.ID2, h.Second, h.ID)
-	e.dropAll("")
 }
 
 // PauseFeed stops (or resumes) what we put into the stream ourselves, PING and GETACK, so that

@@ -34,6 +34,7 @@ type transfer struct {
 // chunk is a piece of RDB that several writers send. It goes back to the pool when the last
 // has.
 type chunk struct {
+	pool *sync.Pool
 	buf  []byte
 	refs atomic.Int32
 }
@@ -147,12 +148,9 @@ func (sp *spool) release() {
 
 func (c *chunk) release() {
 	if c.refs.Add(-1) == 0 {
-		chunkPool.Put(c)
+		c.pool.Put(c)
 	}
 }
-
-// chunkPool keeps pieces for reuse; it holds no state anyone can see.
-var chunkPool = sync.Pool{New: func() any { return new(chunk) }}
 
 func (e *Engine) kickSyncs() {
 	select {
@@ -223,6 +221,7 @@ type group struct {
 	transfers []*transfer
 	file      *spool // nil when no replica needs one
 	bytes     int64
+	chunks    sync.Pool
 }
 
 // runSync makes one snapshot and sends it to all replicas that wait at its cut and want the
@@ -382,7 +381,10 @@ func (g *group) Write(p []byte) (int, error) {
 	if streams == 0 {
 		return len(p), nil
 	}
-	c := chunkPool.Get().(*chunk)
+	c, reused := g.chunks.Get().(*chunk)
+	if !reused {
+		c = &chunk{pool: &g.chunks}
+	}
 	c.buf = append(c.buf[:0], p...)
 	c.refs.Store(int32(len(g.replicas)) + 1)
 	for i, r := range g.replicas {

@@ -343,8 +343,8 @@ func (l *link) psync(in *bufio.Reader) (rest []byte, err error) {
 		newID := strings.TrimSpace(args)
 		if len(newID) == len(NoID) && newID != h.ID {
 			e.emit(EvLink, "Master replication ID changed to %s", newID)
-			e.deps.Exclusive(func() { e.Stream.rename(newID, true) })
 			e.dropAll("the history has a new id")
+			e.deps.Exclusive(func() { e.Stream.rename(newID, true) })
 		}
 		e.Stream.keep("")
 		e.mu.Lock()

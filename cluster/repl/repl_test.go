@@ -231,6 +231,18 @@ func TestRestartContinuesFromTheFile(t *testing.T) {
 	require.Equal(t, "1", p.field("sync_full"))
 	require.Equal(t, "1", p.field("sync_partial_ok"))
 
+	// A node that learns only later that it is a replica.
+	late := freshNode(t)
+	late.data[6]["n"] = data["6/n"]
+	require.NoError(t, late.e.Resume(at, false))
+	late.start()
+	require.Equal(t, at.ID, late.field("master_replid2"))
+	late.e.Follow("127.0.0.1", p.port, false)
+	up(t, late)
+	same(t, p, late)
+	require.Equal(t, "1", p.field("sync_full"))
+	require.Equal(t, "2", p.field("sync_partial_ok"))
+
 	// The primary restarts from a file that holds everything: the replica continues.
 	release = p.e.Quiesce()
 	at = *p.e.Position()

@@ -231,8 +231,9 @@ func (r *Replica) said(args [][]byte) bool {
 	r.fackOff = max(r.fackOff, fack)
 	r.ackTime = e.deps.Now()
 	e.refreshGoodLocked()
-	e.wakeWaitersLocked()
+	woken := e.wakeWaitersLocked()
 	e.mu.Unlock()
+	woken.give()
 	select {
 	case r.acked <- struct{}{}:
 	default:

@@ -71,14 +71,26 @@ func (e *Engine) fsynced() (int64, bool) {
 // AOFSynced tells that Fsynced has moved: WAITAOF may be waiting for it.
 func (e *Engine) AOFSynced() {
 	e.mu.Lock()
-	e.wakeWaitersLocked()
+	woken := e.wakeWaitersLocked()
 	e.mu.Unlock()
+	woken.give()
 }
 
-// wakeWaitersLocked finishes those whose wish has come true. REQUIRES: e.mu.
-func (e *Engine) wakeWaitersLocked() {
+// answers are waits that have come true. They are finished without e.mu, because whoever parks
+// clients may have a lock of its own under which it calls Park.Gone.
+type answers []func()
+
+func (a answers) give() {
+	for _, f := range a {
+		f()
+	}
+}
+
+// wakeWaitersLocked takes out those whose wish has come true; the caller gives the answers when
+// it has unlocked. REQUIRES: e.mu.
+func (e *Engine) wakeWaitersLocked() (out answers) {
 	if len(e.waiters) == 0 {
-		return
+		return nil
 	}
 	applied, synced := e.acksLocked(false), e.acksLocked(true)
 	left := e.waiters[:0]
@@ -94,11 +106,13 @@ func (e *Engine) wakeWaitersLocked() {
 			left = append(left, w)
 			continue
 		}
-		aof := w.aof
-		w.ticket.Finish(func(out *resp.Writer) { writeAcks(out, aof, local, n) })
+		out = append(out, func() {
+			w.ticket.Finish(func(out *resp.Writer) { writeAcks(out, w.aof, local, n) })
+		})
 	}
 	clear(e.waiters[len(left):])
 	e.waiters = left
+	return out
 }
 
 func writeAcks(out *resp.Writer, aof bool, local, replicas int) {
@@ -142,8 +156,9 @@ func (e *Engine) wait(c *command.Ctx, w *waiter, timeoutMs int64) {
 	})
 	e.mu.Lock()
 	e.waiters = append(e.waiters, w)
-	e.wakeWaitersLocked() // an acknowledgement may have come since the first look
+	woken := e.wakeWaitersLocked() // an acknowledgement may have come since the first look
 	e.mu.Unlock()
+	woken.give()
 	// The pump asks once for all who began to wait meanwhile.
 	e.lag.Store(true)
 	e.Stream.signal()
@@ -153,9 +168,10 @@ func (e *Engine) wait(c *command.Ctx, w *waiter, timeoutMs int64) {
 // blocked by a primary.
 func (e *Engine) finishWaiters() {
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	for _, w := range e.waiters {
+	all := e.waiters
+	e.waiters = nil
+	e.mu.Unlock()
+	for _, w := range all {
 		w.ticket.Finish(func(out *resp.Writer) { out.Error(resp.ErrUnblockedForce) })
 	}
-	e.waiters = nil
 }
