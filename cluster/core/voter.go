@@ -168,7 +168,7 @@ func (m *Machine) judgeVote(p *peer, r *reg, b *bus.VoteReq) *voteRefusal {
 		if left := r.leaseUntil - m.now; left > 0 && !holder {
 			return &voteRefusal{"lease-runs", left, int64(left / Millisecond)}
 		}
-		if left := v.bootAt + m.t() - m.now; v.quiet && left > 0 && !m.off(AblateNoQuarantine) {
+		if left := v.bootAt + m.t() - m.now; v.quiet && left > 0 && !m.leaseVoid(r) && !m.off(AblateNoQuarantine) {
 			return &voteRefusal{"voter-started-lately", left, int64(left / Millisecond)}
 		}
 	}
@@ -187,6 +187,20 @@ func (m *Machine) judgeVote(p *peer, r *reg, b *bus.VoteReq) *voteRefusal {
 		return nil
 	}
 	return m.judgeOffset(r, b)
+}
+
+// leaseVoid: whatever lease this voter forgot by its own restart cannot be in use. Leases of
+// the promised epoch go to the primary of record only; its process is gone, for a later
+// incarnation of it has spoken. So a cluster that lost power comes back without waiting T.
+func (m *Machine) leaseVoid(r *reg) bool {
+	if r.Promised != r.Rec.Epoch || r.Rec.IsZero() {
+		return false
+	}
+	if r.Rec.Primary.ID == m.self {
+		return m.inc > r.Rec.Primary.Inc
+	}
+	p := m.find(r.Rec.Primary.ID)
+	return p != nil && p.statInc > r.Rec.Primary.Inc
 }
 
 // history ranks a position against the primary's last lease: 2 the same history (or there is
@@ -233,7 +247,13 @@ func (m *Machine) judgeCold(p *peer, r *reg, b *bus.VoteReq) *voteRefusal {
 		return &voteRefusal{why, clamp(left, m.t()/4, m.t()), int64(r.Rec.Epoch)}
 	}
 	for _, q := range m.nodes {
-		if q.row.ID != b.Cand.ID && q.row.Shard == b.Shard && m.silent(q) <= m.t()/2 && q.statAt > 0 &&
+		if q.row.Shard != b.Shard || q.statAt == 0 || m.silent(q) > m.t()/2 {
+			continue
+		}
+		if _, in := r.Rec.HasID(q.row.ID); in && q.stat.Flags&bus.StatLoading != 0 {
+			return &voteRefusal{"a-member-is-loading", m.t() / 4, q.stat.Offset}
+		}
+		if q.row.ID != b.Cand.ID &&
 			q.row.Flags&bus.RowNoFailover == 0 && moreData(&q.stat, &b.Stat) {
 			// it may believe in an older record, whose primary it hears
 			m.sendVer(q.row.ID, &bus.Nack{Shard: b.Shard, Why: "you-are-better", Rec: r.Rec}, m.vote.ver)
