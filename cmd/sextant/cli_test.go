@@ -68,6 +68,18 @@ func TestWhichProgramIsMeant(t *testing.T) {
 	}
 }
 
+func TestHelp(t *testing.T) {
+	for line, says := range map[string]string{
+		"server -h": "sextant server [/path/redis.conf]", "server --help": "redis-server", "--help": "sextant cluster up", "": "sextant cluster up",
+		"cluster": "create", "cluster up --help": "--replicas", "cluster create --help": "--timeout",
+	} {
+		code, out, errs := sextant("", strings.Fields(line)...)
+		assert.Equal(t, 0, code, line)
+		assert.Contains(t, out, says, line)
+		assert.Empty(t, errs, line)
+	}
+}
+
 func TestMistakesAreExplained(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)

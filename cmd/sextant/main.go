@@ -30,10 +30,29 @@ type terminal struct {
 // they are directives, not flags of ours.
 func run(argv []string, t *terminal) int {
 	if args, server := serverArgs(argv); server {
+		if len(args) == 1 && (args[0] == "-h" || args[0] == "--help") { // only alone, as in redis-server
+			_, _ = io.WriteString(t.out, serverUsage)
+			return 0
+		}
 		return node.Main(args, t.in, t.out, t.err)
 	}
 	return runTools(argv[1:], t)
 }
+
+const serverUsage = `Usage: sextant server [/path/redis.conf] [--directive value ...] [-]
+       sextant server -v or --version
+       sextant server -h or --help
+
+The arguments are those of redis-server. Later ones override earlier ones and the file.
+With "-" more configuration is read from standard input.
+
+Examples:
+       sextant server                      (port 6379, everything else at its default)
+       sextant server /etc/redis/6379.conf
+       sextant server --port 7000 --cluster-enabled yes --dir /var/lib/node7000
+       echo 'maxmemory 128mb' | sextant server -
+       sextant server /etc/redis.conf --loglevel verbose -
+`
 
 // serverArgs returns the arguments of the server when argv means it: under the name
 // redis-server, after the word server, or when the first word can only be redis-server's (a

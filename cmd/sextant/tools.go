@@ -42,7 +42,7 @@ func runTools(args []string, t *terminal) int {
 	}
 	var f *fault
 	if !errors.As(err, &f) {
-		f = &fault{What: err.Error()}
+		f = &fault{What: err.Error(), Do: "See " + cmd.CommandPath() + " --help."} // cobra's own
 	}
 	if asJSON, _ := cmd.Flags().GetBool("json"); asJSON {
 		printJSON(t, f)
