@@ -258,7 +258,8 @@ func (g *grid) replicaOf(p *process) *process {
 
 // client is a cluster client as applications use it.
 func (g *grid) client() *redis.ClusterClient {
-	c := redis.NewClusterClient(&redis.ClusterOptions{Addrs: g.addrs(), MaxRedirects: 16,
+	// The state is asked for anew every half second; by default the library waits a minute.
+	c := redis.NewClusterClient(&redis.ClusterOptions{Addrs: g.addrs(), MaxRedirects: 16, ClusterStateReloadInterval: 500 * time.Millisecond,
 		DialTimeout: time.Second, ReadTimeout: time.Second, WriteTimeout: time.Second})
 	g.t.Cleanup(func() { _ = c.Close() })
 	return c
