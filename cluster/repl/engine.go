@@ -88,10 +88,10 @@ type Engine struct {
 	deps Deps
 	opts atomic.Pointer[Options]
 
-	replica atomic.Bool // we follow a primary; written under roleMu and all stripes
-	paused  atomic.Bool // PauseFeed
-	lag     atomic.Bool // wake: getack is wanted
-	good    atomic.Int32
+	replica      atomic.Bool // we follow a primary; written under roleMu and all stripes
+	paused       atomic.Bool // PauseFeed
+	getackWanted atomic.Bool // for the pump: somebody waits
+	good         atomic.Int32
 
 	quit    chan struct{} // closed by Close
 	kick    chan struct{} // capacity 1: fullSync has something to look at
@@ -504,7 +504,7 @@ func (e *Engine) runPump() {
 		case <-e.quit:
 			return
 		}
-		if e.lag.Swap(false) && !e.paused.Load() {
+		if e.getackWanted.Swap(false) && !e.paused.Load() {
 			e.Stream.control(getackBytes)
 		}
 		for _, c := range e.Stream.pump() {

@@ -160,7 +160,7 @@ func (e *Engine) wait(c *command.Ctx, w *waiter, timeoutMs int64) {
 	e.mu.Unlock()
 	woken.give()
 	// The pump asks once for all who began to wait meanwhile.
-	e.lag.Store(true)
+	e.getackWanted.Store(true)
 	e.Stream.signal()
 }
 
