@@ -573,6 +573,10 @@ func (s *squad) stop(signals <-chan os.Signal) error {
 	return nil
 }
 
+// twiceWithin is how long after the first signal another one is the same wish: timeout(1) and
+// supervisors signal the process and its group.
+const twiceWithin = time.Second
+
 // halt ends all nodes in an orderly way and says which did not end. A second signal kills.
 func (s *squad) halt(signals <-chan os.Signal) error {
 	for _, w := range s.workers {
@@ -580,7 +584,7 @@ func (s *squad) halt(signals <-chan os.Signal) error {
 	}
 	limit := time.NewTimer(stopWithin)
 	defer limit.Stop()
-	killed := false
+	began, killed := time.Now(), false
 	for i, w := range s.workers {
 		select {
 		case <-w.over:
@@ -592,6 +596,9 @@ func (s *squad) halt(signals <-chan os.Signal) error {
 			case <-w.over:
 				waiting = false
 			case <-signals:
+				if time.Since(began) < twiceWithin {
+					continue
+				}
 				killed = true
 				for _, w := range s.workers {
 					_ = w.cmd.Process.Kill()

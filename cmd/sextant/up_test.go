@@ -98,7 +98,9 @@ func (u *upRun) up() []nodeResult {
 // stop sends Ctrl-C's signal and waits for the end.
 func (u *upRun) stop() int {
 	u.t.Helper()
+	// Twice, as timeout(1) does: it is one wish.
 	require.NoError(u.t, u.cmd.Process.Signal(syscall.SIGINT))
+	_ = u.cmd.Process.Signal(syscall.SIGTERM)
 	for range u.lines {
 	}
 	_ = u.cmd.Wait()
