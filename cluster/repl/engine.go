@@ -104,6 +104,7 @@ type Engine struct {
 	// applyMu is held by the link while the data is ahead of the stream's offset, and by
 	// whoever needs both to agree (Quiesce).
 	applyMu sync.Mutex
+	quiet   atomic.Bool // applyMu is held by Quiesce
 
 	mu sync.Mutex
 	// Guarded by mu.
@@ -270,12 +271,26 @@ func (e *Engine) Stale() bool {
 // taking the stripes. On a primary the stripes alone would do.
 func (e *Engine) Quiesce() (release func()) {
 	e.applyMu.Lock()
-	return e.applyMu.Unlock
+	e.quiet.Store(true)
+	return func() {
+		e.quiet.Store(false)
+		e.applyMu.Unlock()
+	}
 }
 
 // Position is what an RDB says about the stream, or nil when the data belongs to no history
-// that somebody could continue. REQUIRES: Quiesce and every stripe.
+// that somebody could continue. On a replica whose caller did not Quiesce it is also nil when
+// commands are being applied, because a file with an offset behind its data would have some
+// of them applied twice; such a file costs a full sync. REQUIRES: every stripe.
 func (e *Engine) Position() *rdb.Replication {
+	if e.replica.Load() && !e.quiet.Load() {
+		// Not in the order of locks, but it does not wait. Once the link is seen outside of a batch,
+		// it cannot apply anything while the caller has the stripes.
+		if !e.applyMu.TryLock() {
+			return nil
+		}
+		defer e.applyMu.Unlock()
+	}
 	h, off := e.Stream.History()
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -237,3 +237,19 @@ func TestOptions(t *testing.T) {
 type noRand struct{}
 
 func (noRand) Read([]byte) (int, error) { return 0, errors.New("no dice") }
+
+// A file must never have an offset behind its data.
+func TestPositionOfAReplica(t *testing.T) {
+	p, r := newNode(t), newNode(t)
+	require.Nil(t, r.e.Position(), "a primary that keeps nothing has no history")
+	follow(t, r, p.port)
+	up(t, r)
+	require.NotNil(t, r.e.Position())
+	release := r.e.Quiesce()
+	require.NotNil(t, r.e.Position())
+	release()
+	r.e.applyMu.Lock() // as the link does while it applies
+	require.Nil(t, r.e.Position())
+	r.e.applyMu.Unlock()
+	require.NotNil(t, r.e.Position())
+}
