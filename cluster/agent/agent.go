@@ -81,7 +81,8 @@ type Agent struct {
 
 	view   atomic.Pointer[topology.View]
 	routes atomic.Pointer[routes]
-	lease  atomic.Int64 // core.Mono
+	lease  atomic.Int64              // core.Mono
+	shown  atomic.Pointer[Transport] // links for CLUSTER LINKS; nil before Start
 
 	inbox chan core.Input
 	admin chan adminCall
@@ -183,6 +184,7 @@ func (a *Agent) Repaired() string { return a.repaired }
 // Start runs the loop over links, which must deliver to a (Receive, LinkUp, LinkDown).
 func (a *Agent) Start(links Transport) {
 	a.links = links
+	a.shown.Store(&links)
 	a.begun.Store(true)
 	for range probers {
 		a.work.Add(1)
@@ -373,7 +375,9 @@ func (a *Agent) catchUp() {
 	late := a.late
 	a.late = nil
 	for _, id := range late {
-		a.step(core.Input{Kind: core.InLinkUp, From: id, Addr: a.up[id]})
+		if addr, still := a.up[id]; still {
+			a.step(core.Input{Kind: core.InLinkUp, From: id, Addr: addr})
+		}
 	}
 }
 

@@ -11,8 +11,8 @@ import (
 
 func clusterInfo(a *Agent, c *command.Ctx) {
 	over := uint64(0)
-	if a.links != nil {
-		over = a.links.OverLimit()
+	if links := a.shown.Load(); links != nil {
+		over = (*links).OverLimit()
 	}
 	c.Out.Verbatim("txt", a.View().InfoText(over))
 }
@@ -144,8 +144,8 @@ func shardNode(w *resp.Writer, n *topology.Node, e Endpoint) {
 
 func clusterLinks(a *Agent, c *command.Ctx) {
 	var links []Link
-	if a.links != nil {
-		links = a.links.Links()
+	if shown := a.shown.Load(); shown != nil {
+		links = (*shown).Links()
 	}
 	c.Out.Array(len(links))
 	for _, l := range links {
