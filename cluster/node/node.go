@@ -107,6 +107,9 @@ func nowMs() int64 { return time.Now().UnixMilli() }
 // the sockets. Nothing is served before Start.
 func New(cfg *Config, log *Log) (*Node, error) {
 	v := cfg.Now()
+	if err := notYet(v, log); err != nil {
+		return nil, err
+	}
 	n := &Node{
 		cfg: cfg, log: log, runID: randomHex(20), started: time.Now(), acl: acl.NewList(),
 		roles: make(chan func(), 64), quit: make(chan struct{}), over: make(chan int, 1), feed: new(observe.Feed),
@@ -155,6 +158,21 @@ func New(cfg *Config, log *Log) (*Node, error) {
 	runtime.GC()
 	n.startupBytes = n.goBytes()
 	return n, nil
+}
+
+// notYet refuses, or at least names, what the configuration asks for and this version cannot do:
+// nobody shall believe in a protection that is not there.
+func notYet(v *Values, log *Log) error {
+	switch {
+	case v.ClusterConsistency == ConsistencyStrict:
+		return errors.New("cluster-consistency strict is not built yet; a node that promised it would lie. Use async")
+	case v.TLSPort != 0 || v.TLSCluster || v.TLSReplication:
+		return errors.New("TLS is not served yet: tls-port, tls-cluster and tls-replication cannot be used. Put a TLS proxy in front, or leave them out")
+	}
+	if v.AppendOnly {
+		log.Warning("appendonly yes is accepted, but this version writes no append only file: data is saved by snapshots (save) and at an orderly end")
+	}
+	return nil
 }
 
 // loopCount is how many event loops serve clients: io-threads when it is set, else one up to
