@@ -24,32 +24,38 @@ const (
 	end   = "<!-- end of commands -->\n"
 )
 
-// of72 is how many commands, subcommands included, each group of Redis 7.2 has.
-func of72(t *testing.T) map[string]int {
+// of72 is how many commands, subcommands included, each group of Redis 7.2 has, and all their
+// names.
+func of72(t *testing.T) (groups map[string]int, names map[string]bool) {
 	b, err := os.ReadFile("../../resp/command/testdata/commands-7.2.tsv")
 	require.NoError(t, err)
-	groups := map[string]int{}
+	groups, names = map[string]int{}, map[string]bool{}
 	for i, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
 		if f := strings.Split(line, "\t"); i > 0 {
 			groups[f[1]]++
+			names[f[0]] = true
 		}
 	}
-	return groups
+	return groups, names
 }
 
 func table(t *testing.T) string {
 	tab, err := node.DocTable()
 	require.NoError(t, err)
-	have := map[string]int{}
+	groups, known := of72(t)
+	have, own := map[string]int{}, map[string]int{}
 	names := map[string][]string{}
 	for _, c := range tab.All() {
 		group := string(c.Group)
-		have[group]++
+		if known[c.FullName()] {
+			have[group]++
+		} else {
+			own[group]++
+		}
 		if c.Parent() == nil {
 			names[group] = append(names[group], name(c))
 		}
 	}
-	groups := of72(t)
 	var order []string
 	for g := range groups {
 		order = append(order, g)
@@ -59,7 +65,11 @@ func table(t *testing.T) string {
 	b.WriteString("| group | of 7.2 | commands |\n|---|---|---|\n")
 	for _, g := range order {
 		sort.Strings(names[g])
-		fmt.Fprintf(&b, "| %s | %d of %d | %s |\n", g, have[g], groups[g], strings.Join(names[g], ", "))
+		count := fmt.Sprintf("%d of %d", have[g], groups[g])
+		if own[g] > 0 {
+			count += fmt.Sprintf(", %d of our own", own[g])
+		}
+		fmt.Fprintf(&b, "| %s | %s | %s |\n", g, count, strings.Join(names[g], ", "))
 	}
 	return b.String()
 }
