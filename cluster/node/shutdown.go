@@ -116,8 +116,6 @@ func (n *Node) saveAtEnd(o admin.ShutdownOptions) error {
 	}
 	n.log.Notice("Saving the final RDB snapshot before exiting.")
 	n.saver.Cancel()
-	release := n.repl.Quiesce()
-	defer release()
 	if err := n.saver.Save(context.Background()); err != nil {
 		return err
 	}

@@ -38,6 +38,10 @@ type Options struct {
 	PID      int      // names the temporary file
 	Listener Listener // nil: nobody listens
 
+	// Quiesce is called right before the stripes are taken for the cut, and what it returns after
+	// they were given back: a replica waits here until its data and its place in the stream agree.
+	// May be nil.
+	Quiesce func() (release func())
 	// Replication returns the place in the stream of writes, or nil when there is none. It is
 	// called with all stripes held. May be nil.
 	Replication func() *rdb.Replication
@@ -231,6 +235,10 @@ func (p *Saver) start(ctx context.Context, background bool) error {
 	}
 	var libraries [][]byte
 	var changes int64
+	release := func() {}
+	if p.o.Quiesce != nil {
+		release = p.o.Quiesce()
+	}
 	snap, err := p.o.Source.Begin(snapshot.ForSave, j.started.UnixMilli(),
 		snapshot.Options{MaxPreImageBytes: st.MaxPreImageBytes, Lockstep: background && runtime.GOMAXPROCS(0) < manyCores}, func(*store.Txn) {
 			changes = p.o.Store.Stats().Changes
@@ -241,6 +249,7 @@ func (p *Saver) start(ctx context.Context, background bool) error {
 				libraries = p.o.Libraries()
 			}
 		})
+	release()
 	if err != nil {
 		p.mu.Lock()
 		p.job = nil
