@@ -24,6 +24,10 @@ const daemonMark = "SEXTANT_DAEMON"
 
 // Main runs a server with the arguments of redis-server and returns its exit code.
 func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	if len(args) == 1 && (args[0] == "-v" || args[0] == "--version") {
+		fmt.Fprintf(stdout, "Sextant server v=%s (speaks Redis %s) bits=%d go=%s\n", sextantVersion, redisVersion, strconv.IntSize, runtime.Version())
+		return 0
+	}
 	cwd, err := os.Getwd()
 	if err != nil {
 		fmt.Fprintf(stderr, "Can't find the working directory: %v\n", err)
