@@ -82,14 +82,13 @@ func (c *images) PreImage(i *store.Image) { c.add(i) }
 
 // sim drives a store and the model with the same random operations.
 type sim struct {
-	t    *testing.T
-	r    *rand.Rand
-	s    *store.Store
-	x    store.Txn
-	m    model
-	now  int64
-	dbs  int
-	view store.View
+	t   *testing.T
+	r   *rand.Rand
+	s   *store.Store
+	x   store.Txn
+	m   model
+	now int64
+	dbs int
 
 	snap  *store.Snapshot
 	cut   model

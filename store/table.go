@@ -83,8 +83,6 @@ func (g *segment) words(n int) []uint64 {
 
 func (g *segment) all() []uint64 { return g.words(int(g.n)) }
 
-func segSize(words int) int { return segHeader + 8*words }
-
 // tagOf is the tag of hash h in a segment of the given depth.
 func tagOf(h uint64, depth uint8) uint64 { return h << depth >> 48 }
 

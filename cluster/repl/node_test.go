@@ -199,10 +199,9 @@ func (n *testNode) detach(c *command.Ctx) (net.Conn, []byte, []byte, error) {
 }
 
 type testHost struct {
-	c    *testConn
-	park chan func(*resp.Writer)
-	p    command.Park
-	t    *testTicket
+	c *testConn
+	p command.Park
+	t *testTicket
 }
 
 type testTicket struct {

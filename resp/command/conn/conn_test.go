@@ -28,7 +28,6 @@ func (u users) Get(name string) *acl.User {
 type clients struct {
 	all   []conn.Info
 	notes []string
-	known bool // the caller is one of all
 }
 
 func (c *clients) note(words ...string) { c.notes = append(c.notes, strings.Join(words, " ")) }
