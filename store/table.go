@@ -248,7 +248,6 @@ func (s *Store) split(st *stripe, tab *table, d int) {
 	g := st.seg(old)
 	if g.depth == tab.bits {
 		s.grow(st, tab)
-		d *= 2
 	}
 	depth := g.depth + 1
 	w := g.all()

@@ -192,24 +192,61 @@ func TestBothWaysOfCreating(t *testing.T) {
 			assert.Contains(t, out, "[OK] All nodes agree about slots configuration.")
 			assert.Contains(t, out, "[OK] All 16384 slots covered.")
 
-			// redis-cli -c, every node as the door: reads what was written through another.
-			var script strings.Builder
-			want := stanzas(t, 200)
-			for _, s := range want {
-				fmt.Fprintf(&script, "SET %s %s\n", strconv.Quote(s.name), strconv.Quote(strings.ToValidUTF8(s.text, "?")))
-			}
-			cmd := exec.Command("redis-cli", "-c", "-p", strconv.Itoa(g.nodes[0].port))
-			cmd.Stdin = strings.NewReader(script.String())
-			reply, err := cmd.Output()
-			require.NoError(t, err)
-			assert.Equal(t, len(want), strings.Count(string(reply), "OK\n"))
+			// Real values through redis-cli -c, then every node as the door to read them back.
+			want := stanzas(t, envInt("SEXTANT_CLI_STANZAS", 300))
+			var writes strings.Builder
+			reads := make([]strings.Builder, len(g.nodes))
+			lengths := make([][]string, len(g.nodes))
 			for i, s := range want {
-				door := g.nodes[i%len(g.nodes)]
-				got := g.run("redis-cli", "-c", "-p", strconv.Itoa(door.port), "STRLEN", s.name)
-				assert.Equal(t, strconv.Itoa(len(strings.ToValidUTF8(s.text, "?"))), strings.TrimSpace(got), s.name)
+				fmt.Fprintf(&writes, "SET %s %s\n", quoted(s.name), quoted(s.text))
+				door := i % len(g.nodes)
+				fmt.Fprintf(&reads[door], "STRLEN %s\n", quoted(s.name))
+				lengths[door] = append(lengths[door], strconv.Itoa(len(s.text)))
+			}
+			assert.Equal(t, len(want), strings.Count(g.redisCLI(0, writes.String()), "OK\n"))
+			for i := range g.nodes {
+				assert.Equal(t, lengths[i], answers(g.redisCLI(i, reads[i].String())))
 			}
 		})
 	}
+}
+
+// redisCLI pipes commands into redis-cli -c at one node.
+func (g *grid) redisCLI(node int, script string) string {
+	cmd := exec.Command("redis-cli", "-c", "-p", strconv.Itoa(g.nodes[node].port))
+	cmd.Stdin = strings.NewReader(script)
+	out, err := cmd.Output()
+	require.NoError(g.t, err)
+	return string(out)
+}
+
+// answers are the lines of redis-cli's output without its notes about redirections.
+func answers(out string) (lines []string) {
+	for _, line := range strings.Split(strings.TrimSpace(out), "\n") {
+		if !strings.HasPrefix(line, "-> Redirected") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+// quoted is s as redis-cli reads it between double quotes.
+func quoted(s string) string {
+	var b strings.Builder
+	b.WriteByte('"')
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '"' || c == '\\':
+			b.WriteByte('\\')
+			b.WriteByte(c)
+		case c >= ' ' && c <= '~':
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "\\x%02x", c)
+		}
+	}
+	b.WriteByte('"')
+	return b.String()
 }
 
 func lineOf(nodes, addr string) string {
