@@ -9,7 +9,7 @@
 // store.go (Options, Store, stripes), txn.go (Txn: begin, end, notes), entry.go (Entry: one
 // key as seen in a Txn, and its block), table.go (the keys of one slot), read.go, write.go,
 // then one file per subject: walk.go, expire.go, evict.go, watch.go, flush.go, snapshot.go,
-// defrag.go. check.go says what always holds. model_test.go is the specification by a map.
+// shadow.go, defrag.go. check.go says what always holds. model_test.go is the specification by a map.
 //
 // # Locks
 //

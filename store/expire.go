@@ -105,7 +105,8 @@ func (t *Txn) ActiveExpire(budget int) (deleted int, more bool) {
 			return
 		}
 		least := int64(never)
-		for space := range st.parts {
+		for db := range t.s.databases {
+			space := int(t.s.spaces[db].Load())
 			p := st.parts[space].Load()
 			if p == nil || p.next == nil {
 				continue

@@ -50,8 +50,8 @@ func (t *Txn) DropSlot(sl slot.Slot) (n int64) {
 			}
 		}
 	}
-	for space := range st.parts {
-		p := st.parts[space].Load()
+	for db := range t.s.databases {
+		p := st.parts[t.s.spaces[db].Load()].Load()
 		if p == nil {
 			continue
 		}
@@ -82,9 +82,11 @@ func (t *Txn) DropSlot(sl slot.Slot) (n int64) {
 }
 
 // detach hands an unlinked table to Reclaim, which waits for a running snapshot to have
-// walked it.
+// walked it if it saves that table's space.
 func (t *Txn) detach(st *stripe, tab *table) {
-	tab.heldBy = t.s.snap
+	if sn := t.s.snap; sn != nil && sn.db[tab.space] != unsaved {
+		tab.heldBy = sn
+	}
 	st.garbage = append(st.garbage, tab)
 	st.garbageKeys += int64(tab.keys)
 }

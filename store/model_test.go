@@ -90,6 +90,8 @@ type sim struct {
 	now int64
 	dbs int
 
+	shadow model // what is in the shadow; keys have the numbers of the databases they are for
+
 	snap  *store.Snapshot
 	cut   model
 	got   *images
@@ -107,10 +109,10 @@ type watching struct {
 }
 
 func newSim(t *testing.T, seed uint64, stripes int) *sim {
-	s, err := store.New(store.Options{Databases: 3, Stripes: stripes, HashSeed: [2]uint64{seed, 7}, RandSeed: seed})
+	s, err := store.New(store.Options{Databases: 3, Shadow: true, Stripes: stripes, HashSeed: [2]uint64{seed, 7}, RandSeed: seed})
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
-	return &sim{t: t, r: rand.New(rand.NewPCG(seed, 1)), s: s, m: model{}, now: 1_000_000, dbs: 3}
+	return &sim{t: t, r: rand.New(rand.NewPCG(seed, 1)), s: s, m: model{}, shadow: model{}, now: 1_000_000, dbs: 3}
 }
 
 // key is one of many in one slot, or one of a few anywhere.
@@ -351,6 +353,15 @@ func (z *sim) step() {
 	case op < 92:
 		all()
 		x.Reclaim(z.r.IntN(300))
+	case op < 93:
+		begin(key)
+		x.SetView(store.ViewStream)
+		x.SelectShadow(db)
+		v, at := z.val(), z.now-5+int64(z.r.IntN(1000))
+		x.SetString(key, v, at)
+		it = text(v)
+		it.expire = at
+		z.shadow[dbKey{db, string(key)}] = it
 	case op < 96:
 		z.watch(begin, db, key)
 	default:
@@ -410,6 +421,21 @@ func (z *sim) rare(all func(), db int, key []byte) {
 				delete(z.m, id)
 			}
 		}
+	case 6:
+		all()
+		require.Equal(z.t, int64(len(z.shadow)), x.FlushShadow())
+		z.shadow = model{}
+	case 7:
+		all()
+		for _, m := range []model{z.m, z.shadow} {
+			for id, it := range m {
+				if !z.dead(it) {
+					z.touch(id.db, []byte(id.key))
+				}
+			}
+		}
+		x.InstallShadow()
+		z.m, z.shadow = z.shadow, model{}
 	case 3, 4, 5:
 		if z.snap != nil {
 			return
@@ -533,6 +559,7 @@ func TestStoreIsTheModel(t *testing.T) {
 			// Nothing is left when everything is gone.
 			z.x.BeginAll(z.s, z.now)
 			z.x.FlushAll()
+			require.Equal(t, int64(len(z.shadow)), z.x.FlushShadow())
 			require.Zero(t, z.x.Reclaim(1<<40))
 			m := z.x.MemStats()
 			require.Zero(t, m.Entries.Blocks+m.Values.Blocks+m.Tables.Blocks+m.Objects+m.Garbage)

@@ -51,7 +51,7 @@ type Snapshot struct {
 	// Immutable after Cut.
 	s             *Store
 	sink          Sink
-	db            []int // by space: its database number at the cut
+	db            []int // by space: its database number at the cut, or unsaved
 	keys, expires []int64
 	now           int64
 
@@ -62,6 +62,10 @@ type Snapshot struct {
 	done slot.Set
 }
 
+// unsaved is the database number, at the cut, of a space of the shadow. Its entries are marked
+// like all others, so that all marks agree in the end, but come out by neither way.
+const unsaved = -1
+
 // Cut begins a snapshot at this instant. The caller takes its replication offset in the
 // same Txn. REQUIRES: BeginAll; no snapshot exists.
 func (t *Txn) Cut(sink Sink) *Snapshot {
@@ -70,8 +74,11 @@ func (t *Txn) Cut(sink Sink) *Snapshot {
 	if s.snap != nil {
 		panic("store: Cut while a snapshot exists")
 	}
-	sn := &Snapshot{s: s, sink: sink, now: t.now, db: make([]int, s.databases),
+	sn := &Snapshot{s: s, sink: sink, now: t.now, db: make([]int, len(s.spaces)),
 		keys: make([]int64, s.databases), expires: make([]int64, s.databases)}
+	for i := range sn.db {
+		sn.db[i] = unsaved
+	}
 	for db := range s.databases {
 		sn.db[s.spaces[db].Load()] = db
 		sn.keys[db], sn.expires[db] = s.DBSize(db), s.Expires(db)
@@ -107,7 +114,7 @@ func (sn *Snapshot) image(img *Image, st *stripe, b block, sl slot.Slot, space i
 // about to be removed or overwritten, so its object can be given away.
 func (t *Txn) preImage(p *place, gone bool) {
 	sn := t.s.snap
-	if !sn.aborted.Load() {
+	if !sn.aborted.Load() && sn.db[p.space] != unsaved {
 		var img Image
 		sn.image(&img, p.st, p.b, p.slot, p.space)
 		if o := (Entry{p.b, t, p.st}).Object(); o != nil {
@@ -125,7 +132,7 @@ func (sn *Snapshot) setMark(b block) { *at8(b, 1) = entryFlags(b)&^flagMark | sn
 
 // WalkPos is where a walk stands within one slot. The zero value is its beginning.
 type WalkPos struct {
-	space    int    // the live table being walked; databases: the detached ones
+	space    int    // the live table being walked; behind the last: the detached ones
 	pos      uint64 // in its order of hashes
 	detached *table // the detached table being walked
 }
@@ -142,7 +149,7 @@ func (sn *Snapshot) Walk(sl slot.Slot, pos *WalkPos, maxEntries, maxBytes int, e
 	defer t.End()
 	st := &sn.s.stripes[sl&sn.s.stripeMask]
 	w := walker{sn: sn, st: st, slot: sl, entries: maxEntries, bytes: maxBytes, emit: emit}
-	for ; pos.space < sn.s.databases; pos.space++ {
+	for ; pos.space < len(sn.s.spaces); pos.space++ {
 		p := st.parts[pos.space].Load()
 		if p == nil || p.tables[sl>>sn.s.stripeBits] == nil {
 			pos.pos = 0
@@ -199,7 +206,7 @@ func (w *walker) visit(tab *table, b block) {
 		return
 	}
 	sn.setMark(b)
-	if w.emit == nil {
+	if w.emit == nil || sn.db[tab.space] == unsaved {
 		return
 	}
 	sn.image(&w.img, w.st, b, w.slot, int(tab.space))

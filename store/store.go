@@ -28,6 +28,7 @@ const (
 // Options are fixed for the life of a Store.
 type Options struct {
 	Databases int       // how many databases, default 16
+	Shadow    bool      // a hidden second set of them, to load a full sync into: see shadow.go
 	Stripes   int       // locks; a power of two, at most MaxStripes, default 32
 	HashSeed  [2]uint64 // secret key of the tables' hash; random in production
 	RandSeed  uint64    // seed of RANDOMKEY, sampling and LFU increments
@@ -48,8 +49,9 @@ type Store struct {
 	snap *Snapshot // the running snapshot, or nil
 	mark uint8     // flagMark's value in entries that a snapshot need not save; flips at each Cut
 
-	// spaces[db] is the space that database number db means. Written with all stripes held
-	// (SwapDB), read from anywhere.
+	// spaces[db] is the space that database number db means; with a shadow, databases+db is
+	// the number of db's. Written with all stripes held (SwapDB, InstallShadow), read from
+	// anywhere.
 	spaces []atomic.Int32
 
 	eviction atomic.Uint64 // packed Policy, lfu-log-factor, lfu-decay-time: see SetEviction
@@ -114,8 +116,12 @@ func New(o Options) (*Store, error) {
 		seed:       o.HashSeed,
 		arena:      arena.NewArena(),
 		stripes:    make([]stripe, o.Stripes),
-		spaces:     make([]atomic.Int32, o.Databases),
 	}
+	numbers := o.Databases
+	if o.Shadow {
+		numbers *= 2
+	}
+	s.spaces = make([]atomic.Int32, numbers)
 	for n := o.Stripes; n > 1; n >>= 1 {
 		s.stripeBits++
 	}
@@ -125,7 +131,7 @@ func New(o Options) (*Store, error) {
 	for i := range s.stripes {
 		st := &s.stripes[i]
 		st.entries, st.values, st.tables = *s.arena.NewHeap(), *s.arena.NewHeap(), *s.arena.NewHeap()
-		st.parts = make([]atomic.Pointer[part], o.Databases)
+		st.parts = make([]atomic.Pointer[part], numbers)
 		st.rand = mix(o.RandSeed+uint64(i)+1, 0x9e3779b97f4a7c15) | 1
 		st.nextExpire.Store(never)
 	}
@@ -136,7 +142,7 @@ func New(o Options) (*Store, error) {
 // Close gives all memory back to the system. REQUIRES: no Txn open, none begun later.
 func (s *Store) Close() { s.arena.Close() }
 
-// Databases is the number of databases.
+// Databases is the number of databases, those of the shadow left out.
 func (s *Store) Databases() int { return s.databases }
 
 // Stripes is the number of locks; stripe numbers for BeginStripe run from 0.

@@ -205,6 +205,9 @@ func (t *Txn) DB() int { return t.db }
 // SelectDB makes n the current database. REQUIRES: 0 <= n < Databases().
 func (t *Txn) SelectDB(n int) { t.db, t.space = n, int(t.s.spaces[n].Load()) }
 
+// View is whose eyes expired keys are seen with.
+func (t *Txn) View() View { return t.view }
+
 // SetView changes how expired keys are seen; SetView(ViewReplica) for clients of a replica.
 func (t *Txn) SetView(v View) { t.view = v }
 
@@ -259,7 +262,7 @@ func (t *Txn) noteTouched(db int, key []byte) {
 }
 
 func (t *Txn) noteDatabase(db int) {
-	if t.touch {
+	if t.touch && db < t.s.databases {
 		t.touched = append(t.touched, note{db: db, n: -1})
 	}
 }

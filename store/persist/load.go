@@ -55,6 +55,7 @@ type LoadOptions struct {
 	// Progress, when set, is called every progressBytes on the loading goroutine (a replica
 	// keeps its link alive there).
 	Progress func(LoadProgress)
+	Pace     Pace
 }
 
 // Loaded is what came out of a load.
@@ -236,6 +237,9 @@ func (l *load) run(ctx context.Context) error {
 		switch rec.Kind {
 		case rdb.KindKey:
 			if err := l.key(&t, &rec); err != nil {
+				return err
+			}
+			if err := l.o.Pace.Wait(ctx); err != nil {
 				return err
 			}
 		case rdb.KindAux:

@@ -24,6 +24,7 @@ type Settings struct {
 	IncrementalSync bool // rdb-save-incremental-fsync
 	SavePoints      []SavePoint
 	Policy          store.Policy // decides whether LRU or LFU clocks are saved
+	KeyDelayMicros  int64        // rdb-key-save-delay: see Pace
 	// MaxPreImageBytes bounds the memory a snapshot may take; 0: snapshot's default.
 	MaxPreImageBytes int64
 }
@@ -205,6 +206,19 @@ func (p *Saver) Cancel() bool {
 	return true
 }
 
+// Abandon stops a running background save as Cancel does, but does not wait for its end; a SAVE
+// goes on. It may be called with a Txn open.
+func (p *Saver) Abandon() bool {
+	p.mu.Lock()
+	j := p.job
+	p.mu.Unlock()
+	if j == nil || !j.background {
+		return false
+	}
+	j.cancel(errCancelled)
+	return true
+}
+
 // Wait returns when the save that is running has ended. REQUIRES: as Cancel.
 func (p *Saver) Wait() {
 	p.mu.Lock()
@@ -273,6 +287,7 @@ func (p *Saver) start(ctx context.Context, background bool) error {
 	run := func() error {
 		err := p.save(ctx, st, snap, StreamOptions{
 			Info: info, Libraries: libraries, Compress: st.Compress, Checksum: st.Checksum, Policy: st.Policy,
+			Pace: FixedPace(st.KeyDelayMicros),
 		})
 		p.finish(ctx, j, changes, err)
 		return err
@@ -389,6 +404,7 @@ type StreamOptions struct {
 	Libraries          [][]byte
 	Compress, Checksum bool
 	Policy             store.Policy
+	Pace               Pace
 }
 
 // WriteStream writes everything in as one RDB file to dst and returns its length. A full sync
@@ -426,6 +442,9 @@ func WriteStream(ctx context.Context, dst io.Writer, snap *snapshot.Snapshot, in
 			}
 			v := rdb.Value{Type: img.Type, Encoding: img.Encoding, Payload: img.Payload, Object: img.Object}
 			w.Entry(a, img.Key, &v)
+			if err := o.Pace.Wait(ctx); err != nil {
+				return w.Bytes(), err
+			}
 		}
 		if err := w.Err(); err != nil {
 			return w.Bytes(), err
