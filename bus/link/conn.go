@@ -278,14 +278,14 @@ func newOutbox(budget *[numChannels]int) *outbox {
 	return &outbox{wake: make(chan struct{}, 1), budget: budget}
 }
 
-// add queues a frame if it fits into its channel's budget.
-func (b *outbox) add(ch Channel, frame []byte) bool {
+// add queues a frame if it fits into its channel's budget; open is false when the connection has ended.
+func (b *outbox) add(ch Channel, frame []byte) (fits, open bool) {
 	b.mu.Lock()
 	q := &b.queues[ch]
-	if b.closed || q.bytes+len(frame) > b.budget[ch] {
+	if open = !b.closed; !open || q.bytes+len(frame) > b.budget[ch] {
 		b.lost++
 		b.mu.Unlock()
-		return false
+		return false, open
 	}
 	if q.head > 0 && q.head == len(q.frames) {
 		q.frames, q.head = q.frames[:0], 0
@@ -297,7 +297,7 @@ func (b *outbox) add(ch Channel, frame []byte) bool {
 	case b.wake <- struct{}{}:
 	default:
 	}
-	return true
+	return true, true
 }
 
 // take returns the frame with the right of way, or nil.

@@ -220,8 +220,9 @@ type Stats struct {
 	DialFails    stat.Counter
 	Accepts      stat.Counter
 	Rejects      [numReasons]stat.Counter // by Reason
-	Dropped      [numChannels]stat.Counter
+	Dropped      [numChannels]stat.Counter // for whatever reason
 	DroppedBytes stat.Counter
+	OverBudget   [numChannels]stat.Counter // of them, those whose connection had no room
 	Links        stat.Level // authenticated connections
 }
 
@@ -395,11 +396,19 @@ func (n *Net) Send(to bus.NodeID, ch Channel, frame []byte) bool {
 		}
 	}
 	n.mu.Unlock()
-	if box == nil || !box.add(ch, frame) {
+	if box == nil {
 		n.dropped(ch, 1, len(frame))
 		return false
 	}
-	return true
+	fits, open := box.add(ch, frame)
+	if fits {
+		return true
+	}
+	if open {
+		n.Stats.OverBudget[ch].Inc()
+	}
+	n.dropped(ch, 1, len(frame))
+	return false
 }
 
 // SendAddr is Send to whoever answered at an address that was a Target without an id.
@@ -475,11 +484,12 @@ func (n *Net) Links() []Info {
 	return infos
 }
 
-// OverLimit returns how many frames did not fit into a connection's budget or had no connection.
+// OverLimit returns how many frames did not fit into the budget of a connection that stood. Frames that had no connection
+// at all are not among them; Stats.Dropped counts both.
 func (n *Net) OverLimit() uint64 {
 	total := int64(0)
-	for i := range n.Stats.Dropped {
-		total += n.Stats.Dropped[i].Load()
+	for i := range n.Stats.OverBudget {
+		total += n.Stats.OverBudget[i].Load()
 	}
 	return uint64(total)
 }

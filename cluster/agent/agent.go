@@ -317,6 +317,7 @@ func (a *Agent) loop() {
 		case in := <-a.inbox:
 			a.feed(in)
 		case call := <-a.admin:
+			a.hear()
 			a.feedAdmin(call)
 		case <-a.poke:
 			sample = true
@@ -347,11 +348,24 @@ func (a *Agent) loop() {
 // drain takes what else is waiting, so that a burst shares one fsync.
 func (a *Agent) drain() {
 	for len(a.batch) < maxBatch {
+		a.hear()
+		select {
+		case call := <-a.admin:
+			a.feedAdmin(call)
+		default:
+			return
+		}
+	}
+}
+
+// hear takes the waiting messages. They go before operators' commands: redis-cli tells every
+// primary of a slot's new owner right behind the first, and one that has the news in its inbox
+// already must not ask the voters for what is decided.
+func (a *Agent) hear() {
+	for len(a.batch) < maxBatch {
 		select {
 		case in := <-a.inbox:
 			a.feed(in)
-		case call := <-a.admin:
-			a.feedAdmin(call)
 		default:
 			return
 		}
