@@ -63,6 +63,8 @@ func (m *Machine) publish() {
 		}
 	}
 	v.Serving, v.NotServing = m.serving()
+	v.Incarnation = m.inc
+	v.Leading = !m.isReplica() && (!m.formed() || m.leads(m.rec(m.me.row.Shard)))
 	m.view, m.out.View = v, v
 }
 

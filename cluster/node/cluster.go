@@ -1,12 +1,15 @@
 package node
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/sextantdb/sextant/bus"
 	"github.com/sextantdb/sextant/cluster/agent"
 	"github.com/sextantdb/sextant/cluster/core"
+	"github.com/sextantdb/sextant/cluster/repl"
 	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/resp/dispatch"
 )
 
 // busPort is where the bus listens: cluster-port, else port + 10000.
@@ -98,6 +101,7 @@ func (n *Node) clusterRole(r core.RoleChange) {
 		}
 		if r.Role == topology.RoleReplica {
 			if r.IP != "" {
+				n.repl.Expect(memberOf(r))
 				n.repl.Follow(r.IP, int(r.Port), false)
 			}
 		} else {
@@ -107,18 +111,49 @@ func (n *Node) clusterRole(r core.RoleChange) {
 	})
 }
 
+// memberOf is whose data may be copied: nobody in particular while the machine has not heard
+// which life of the primary it is.
+func memberOf(r core.RoleChange) repl.Member {
+	if r.PrimaryInc == 0 {
+		return repl.Member{}
+	}
+	return repl.Member{Node: r.Primary.String(), Incarnation: r.PrimaryInc}
+}
+
+// leads answers a replica that asks whether this node is the member it must follow.
+func (n *Node) leads(m repl.Member) string {
+	v := n.agent.View()
+	switch self := v.Self.String(); {
+	case m.Node != self:
+		return "I am node " + self
+	case m.Incarnation != v.Incarnation:
+		return fmt.Sprintf("I am in incarnation %d, not %d", v.Incarnation, m.Incarnation)
+	case !v.Leading:
+		return "I do not lead my shard"
+	}
+	return ""
+}
+
 // clusterPause holds client writes back for a manual failover, or lets them go.
 func (n *Node) clusterPause(p core.Pause) {
 	n.inOrder(func() {
 		if p.Tok == 0 {
 			n.paused.Store(0)
 			n.repl.PauseFeed(false)
-			n.disp.HoldWrites(false, nowMs())
+			n.disp.HoldWrites(dispatch.HoldHandover, false, nowMs())
 			return
 		}
 		n.repl.PauseFeed(true)
-		n.disp.HoldWrites(true, nowMs())
+		n.disp.HoldWrites(dispatch.HoldHandover, true, nowMs())
 		n.paused.Store(p.Tok)
 		n.agent.Poke()
 	})
+}
+
+// leadsHook is leads in cluster mode; the agent does not exist yet when replication is built.
+func (n *Node) leadsHook() func(repl.Member) string {
+	if !n.cfg.Now().ClusterEnabled {
+		return nil
+	}
+	return n.leads
 }

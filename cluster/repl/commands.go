@@ -251,6 +251,12 @@ func (e *Engine) replconf(c *command.Ctx) {
 				l.askAck()
 			}
 			return
+		case equalFold(option, memberOption):
+			if err := e.vouch(string(value)); err != "" {
+				c.Fail(err)
+				return
+			}
+			continue
 		}
 		e.mu.Lock()
 		err := e.shakeOf(c.Sess.ID).set(option, value)

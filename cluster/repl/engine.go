@@ -42,6 +42,9 @@ type Deps struct {
 	Apply Applier
 	// Dial opens the connection to our primary; nil: TCP from Options.BindSource.
 	Dial func(ctx context.Context, addr, bindSource string) (net.Conn, error)
+	// Leads says whether this node leads its shard as the given member, "" when it does or why
+	// not; see Engine.Expect. nil: this node is in no cluster.
+	Leads func(Member) string
 	// Fsynced is the offset up to which the append-only file is on disk; nil or false: it is off.
 	Fsynced func() (int64, bool)
 }
@@ -88,9 +91,10 @@ type Engine struct {
 	deps Deps
 	opts atomic.Pointer[Options]
 
-	replica      atomic.Bool // we follow a primary; written under roleMu and all stripes
-	paused       atomic.Bool // PauseFeed
-	getackWanted atomic.Bool // for the pump: somebody waits
+	member       atomic.Pointer[Member] // whom our primary must be; nil: anybody
+	replica      atomic.Bool            // we follow a primary; written under roleMu and all stripes
+	paused       atomic.Bool            // PauseFeed
+	getackWanted atomic.Bool            // for the pump: somebody waits
 	good         atomic.Int32
 
 	quit    chan struct{} // closed by Close

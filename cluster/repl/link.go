@@ -234,6 +234,14 @@ func (l *link) handshake(in *bufio.Reader, o *Options) error {
 			return fmt.Errorf("Unable to AUTH to MASTER: %s", reply)
 		}
 	}
+	if m := e.member.Load(); m != nil {
+		if reply, err = l.ask(in, "REPLCONF", memberOption, m.String()); err != nil {
+			return err
+		}
+		if reply[0] == '-' {
+			return fmt.Errorf("MASTER is not the member of the cluster whose data may be copied: %s", reply)
+		}
+	}
 	tell := [][]string{{"REPLCONF", "listening-port", strconv.Itoa(o.announcedPort())}}
 	if o.AnnounceIP != "" {
 		tell = append(tell, []string{"REPLCONF", "ip-address", o.AnnounceIP})

@@ -112,6 +112,11 @@ type View struct {
 	// Effects.Lease. NotServing says why not.
 	Serving    bool
 	NotServing string
+	// Incarnation is this node's own. Leading says that its data is the shard's: it is a primary,
+	// and the one of record in this incarnation once there are records. Lease and handover do
+	// not matter here.
+	Incarnation uint64
+	Leading     bool
 	// FullCoverage and ReadsWhenDown repeat the two switches, so that routing needs one load.
 	FullCoverage  bool
 	ReadsWhenDown bool
