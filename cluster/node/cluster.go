@@ -30,6 +30,9 @@ func coreConfig(v *Values, seed uint64) core.Config {
 	if v.ClusterAnnouncePort != 0 {
 		c.Port = uint16(v.ClusterAnnouncePort)
 	}
+	if v.ClusterAnnounceTLSPort != 0 {
+		c.TLSPort = uint16(v.ClusterAnnounceTLSPort)
+	}
 	if v.ClusterAnnounceBusPort != 0 {
 		c.CPort = uint16(v.ClusterAnnounceBusPort)
 	}

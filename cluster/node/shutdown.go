@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,10 +10,13 @@ import (
 
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/command/admin"
+	"github.com/sextantdb/sextant/resp/dispatch"
 )
 
 // shutdown is the end of the node as the server family sees it.
 type shutdown struct{ n *Node }
+
+var errShutdownAborted = errors.New("Shutdown manually aborted.")
 
 func (s shutdown) Begin(o admin.ShutdownOptions, failed func(resp.Error)) {
 	s.n.beginShutdown("User requested shutdown...", o, failed)
@@ -51,7 +55,7 @@ func (n *Node) beginShutdown(why string, o admin.ShutdownOptions, failed func(re
 		if err != nil {
 			n.log.Warning("%v", err)
 			n.stopping.Store(false)
-			n.disp.HoldWrites(false, nowMs())
+			n.disp.HoldWrites(dispatch.HoldShutdown, false, nowMs())
 			failed(resp.ErrShutdown)
 			return
 		}
@@ -62,11 +66,18 @@ func (n *Node) beginShutdown(why string, o admin.ShutdownOptions, failed func(re
 // shutDown waits for the replicas and saves. While it works no write is accepted, so that
 // what is on disk and at the replicas at the end is everything.
 func (n *Node) shutDown(ctx context.Context, o admin.ShutdownOptions) error {
+	for n.cronPaused.Load() { // DEBUG PAUSE-CRON: a shutdown is periodic work too
+		select {
+		case <-ctx.Done():
+			return errShutdownAborted
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
 	n.stopping.Store(true)
-	n.disp.HoldWrites(true, nowMs())
+	n.disp.HoldWrites(dispatch.HoldShutdown, true, nowMs())
 	if limit := time.Duration(n.cfg.Now().ShutdownTimeout) * time.Second; !o.Now && limit > 0 {
 		if !n.awaitReplicas(ctx, limit) && ctx.Err() != nil {
-			return fmt.Errorf("Shutdown manually aborted.")
+			return errShutdownAborted
 		}
 	}
 	if err := n.saveAtEnd(o); err != nil {

@@ -90,7 +90,7 @@ func (w *worker) admit(c *client, cmd *command.Command, flags command.Flags, g G
 		return ""
 	}
 	write := flags&(command.Write|command.MayReplicate) != 0
-	if g&GateMemory != 0 && !w.makeRoom() && flags&command.DenyOOM != 0 {
+	if g&GateMemory != 0 && g&GatePause == 0 && !w.makeRoom() && flags&command.DenyOOM != 0 {
 		return resp.ErrOOM
 	}
 	if g&GateDisk != 0 && write && g&GateReadOnly == 0 {

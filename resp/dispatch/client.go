@@ -31,12 +31,17 @@ type client struct {
 	postponed [][]byte // the call that CLIENT PAUSE holds back
 }
 
-// view is how the client sees expired keys.
-func (c *client) view(d *Dispatcher) store.View {
+// view is how the client sees expired keys. While clients are paused nothing may change, so
+// keys whose time has come are hidden as on a replica and stay.
+func (c *client) view(d *Dispatcher, gates Gate) store.View {
 	if c.trusted {
 		return store.ViewStream
 	}
-	return store.View(d.view.Load())
+	v := store.View(d.view.Load())
+	if v == store.ViewPrimary && gates&GatePause != 0 {
+		return store.ViewReplica
+	}
+	return v
 }
 
 // face adapts a connection for handlers.
@@ -94,7 +99,9 @@ func (d *Dispatcher) Closed(sc *server.Conn, why error) {
 	if c.ticket != nil {
 		c.ticket.abandon()
 	}
+	d.unhold(c)
 	c.w.discard(c)
+	d.EndMonitor(&c.sess)
 	c.sess.Set(session.Closing)
 }
 

@@ -5,6 +5,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,15 +72,26 @@ type rig struct {
 	acl  *acl.List
 	srv  *server.Server
 	tape *tape
+
+	gone  atomic.Int64     // tickets whose Gone was called
+	stall chan chan func() // one per STALL: what is received ends it
 }
 
 // extra are commands that only these tests need.
-func extra(d **dispatch.Dispatcher, tickets chan command.Ticket) []command.Command {
+func extra(r *rig, tickets chan command.Ticket) []command.Command {
 	doc := command.Doc{Summary: "test", Complexity: "O(1)"}
 	return []command.Command{
 		{Name: "PARK", Since: "1", Group: command.Generic, Arity: 2, Args: "ms:int", Reply: "simple", Doc: doc, Run: func(c *command.Ctx) {
 			ms, _ := c.Int(1)
-			tickets <- c.Park(command.Park{Data: true, TimeoutMs: ms, TimedOut: func(w *resp.Writer) { w.Simple("TIMEOUT") }})
+			tickets <- c.Park(command.Park{
+				Data: true, TimeoutMs: ms, TimedOut: func(w *resp.Writer) { w.Simple("TIMEOUT") }, Gone: func() { r.gone.Add(1) },
+			})
+		}},
+		{Name: "STALL", Since: "1", Group: command.Generic, Arity: 1, Reply: "OK", Doc: doc, Run: func(c *command.Ctx) {
+			end := make(chan func())
+			r.stall <- end
+			(<-end)()
+			c.Out.OK()
 		}},
 		{Name: "ASKING", Since: "1", Group: command.Cluster, Arity: 1, Reply: "OK", Doc: doc, Run: func(c *command.Ctx) {
 			c.Sess.Set(session.AskingOnce)
@@ -100,13 +112,13 @@ func extra(d **dispatch.Dispatcher, tickets chan command.Ticket) []command.Comma
 }
 
 func newRig(t *testing.T, router dispatch.Router, tickets chan command.Ticket) *rig {
-	r := &rig{t: t, acl: acl.NewList(), tape: new(tape)}
+	r := &rig{t: t, acl: acl.NewList(), tape: new(tape), stall: make(chan chan func(), 4)}
 	var err error
 	r.s, err = store.New(store.Options{Databases: 16, RandSeed: 1})
 	require.NoError(t, err)
 	no := func() bool { return false }
 	table, err := command.New(nil, str.Commands(str.Options{MaxBulk: func() int64 { return 512 << 20 }, LazyExpire: no}),
-		generic.Commands(generic.Options{LFU: no, Compress: no, LazyExpire: no, LazyServerDel: no}), txn.Commands(), extra(&r.d, tickets))
+		generic.Commands(generic.Options{LFU: no, Compress: no, LazyExpire: no, LazyServerDel: no}), txn.Commands(), extra(r, tickets))
 	require.NoError(t, err)
 	r.d = dispatch.New(dispatch.Options{Table: table, Store: r.s, ACL: r.acl, Sink: r.tape, Router: router, Loops: 2})
 	r.srv, err = server.New(server.Options{Bind: []string{"127.0.0.1"}, Port: -1, Loops: 2, Settings: server.DefaultSettings()}, r.d)
@@ -296,11 +308,11 @@ func TestParkedClient(t *testing.T) {
 func TestPauseHoldsWritesAndLetsThemGo(t *testing.T) {
 	r := newRig(t, nil, nil)
 	a, b := r.dial(), r.dial()
-	r.d.HoldWrites(true, time.Now().UnixMilli())
+	r.d.HoldWrites(dispatch.HoldHandover, true, time.Now().UnixMilli())
 	a.send("SET k v", "GET k")
 	b.send("GET k").want("$-1")
 	require.Eventually(t, func() bool { return r.d.Stats.Blocked.Load() == 1 }, 5*time.Second, time.Millisecond)
-	r.d.HoldWrites(false, time.Now().UnixMilli())
+	r.d.HoldWrites(dispatch.HoldHandover, false, time.Now().UnixMilli())
 	a.want("+OK", "$1", "v")
 	r.d.Pause(dispatch.PauseAll, 30)
 	b.send("GET k").want("$1", "v") // answered when the pause ends by itself
@@ -330,11 +342,11 @@ func TestHoldWritesIsAFence(t *testing.T) {
 		}()
 	}
 	for range 50 {
-		r.d.HoldWrites(true, time.Now().UnixMilli())
+		r.d.HoldWrites(dispatch.HoldHandover, true, time.Now().UnixMilli())
 		before := r.s.Stats().Changes
 		time.Sleep(time.Millisecond) // gives a write that slipped through the time to show
 		assert.Equal(t, before, r.s.Stats().Changes)
-		r.d.HoldWrites(false, time.Now().UnixMilli())
+		r.d.HoldWrites(dispatch.HoldHandover, false, time.Now().UnixMilli())
 		time.Sleep(time.Millisecond)
 	}
 	close(stop)
@@ -442,4 +454,141 @@ func TestApplierObeysWithoutPropagating(t *testing.T) {
 	r.dial().send("GET a", "GET old").want("$1", "3", "$-1")
 	assert.Empty(t, r.tape.take())
 	assert.EqualValues(t, 2, r.s.DBSize(0))
+}
+
+// A replica in a cluster obeys transactions of its primary although clients are sent there.
+func TestApplierIsNotRouted(t *testing.T) {
+	sb := &switchboard{}
+	sb.set(command.Verdict{Kind: command.Refuse, Err: resp.ErrMoved(7, "h", 1)})
+	r := newRig(t, sb, nil)
+	a := r.d.NewApplier(session.Primary)
+	for _, line := range []string{"MULTI", "SET {a}1 x", "SET {a}2 y", "EXEC"} {
+		var argv [][]byte
+		for _, w := range strings.Fields(line) {
+			argv = append(argv, []byte(w))
+		}
+		require.NoError(t, a.Apply(argv), line)
+	}
+	assert.EqualValues(t, 2, r.s.DBSize(0))
+}
+
+// Where a call belongs comes before why it is refused here: a cluster's replica redirects.
+func TestRedirectionBeforeRefusal(t *testing.T) {
+	sb := &switchboard{}
+	r := newRig(t, sb, nil)
+	sb.set(command.Verdict{Kind: command.Refuse, Err: resp.ErrMoved(7, "h", 1)})
+	c := r.dial()
+	for _, g := range []dispatch.Gate{dispatch.GateReadOnly, dispatch.GateLoading, dispatch.GateReplicas, dispatch.GateStale} {
+		r.d.SetGate(g, true)
+		c.send("SET k v").want("-MOVED 7 h:1")
+		r.d.SetGate(g, false)
+	}
+	r.d.SetGate(dispatch.GateReadOnly, true)
+	c.send("MSET a 1 b 2", "MULTI", "SET k v", "EXEC").want("-"+string(resp.ErrCrossSlot), "+OK", "-MOVED 7 h:1",
+		"-EXECABORT Transaction discarded because of previous errors.")
+}
+
+func TestReplicaIgnoresMaxmemory(t *testing.T) {
+	r := newRig(t, nil, nil)
+	c := r.dial()
+	c.send("SET a " + strings.Repeat("x", 3000)).want("+OK")
+	r.d.SetMemory(dispatch.Memory{MaxBytes: 1, Policy: store.AllKeysLRU, Samples: 5})
+	r.d.SetView(store.ViewReplica)
+	r.d.SetGate(dispatch.GateReadOnly, true)
+	c.send("SET b 1", "STRLEN a").want("-"+string(resp.ErrReadOnly), ":3000")
+	assert.Zero(t, r.d.Stats.Evicted.Load())
+}
+
+// While writes are held nothing changes, not even by eviction or expiry.
+func TestNothingIsEvictedOrExpiredWhileWritesAreHeld(t *testing.T) {
+	r := newRig(t, nil, nil)
+	c := r.dial()
+	c.send("SET a "+strings.Repeat("x", 3000), "SET e v PX 1").want("+OK", "+OK")
+	r.tape.take()
+	r.d.HoldWrites(dispatch.HoldHandover, true, time.Now().UnixMilli())
+	r.d.SetMemory(dispatch.Memory{MaxBytes: 1, Policy: store.AllKeysLRU, Samples: 5})
+	c.send("STRLEN a").want(":3000")
+	time.Sleep(150 * time.Millisecond) // its time has come, and so has a round of housekeeping
+	c.send("GET e").want("$-1")
+	assert.Empty(t, r.tape.take())
+}
+
+func TestHoldersOfWritesDoNotReleaseEachOther(t *testing.T) {
+	r := newRig(t, nil, nil)
+	a := r.dial()
+	now := time.Now().UnixMilli()
+	r.d.HoldWrites(dispatch.HoldHandover, true, now)
+	r.d.HoldWrites(dispatch.HoldShutdown, true, now)
+	a.send("SET k v")
+	require.Eventually(t, func() bool { return r.d.Stats.Blocked.Load() == 1 }, 5*time.Second, time.Millisecond)
+	r.d.HoldWrites(dispatch.HoldHandover, false, now)
+	b := r.dial()
+	b.send("GET k").want("$-1")
+	mode, _ := r.d.Paused()
+	assert.Equal(t, dispatch.PauseWrites, mode)
+	r.d.HoldWrites(dispatch.HoldShutdown, false, now)
+	a.want("+OK")
+}
+
+func TestHeldClientThatLeavesIsForgotten(t *testing.T) {
+	r := newRig(t, nil, nil)
+	a := r.dial()
+	r.d.HoldWrites(dispatch.HoldHandover, true, time.Now().UnixMilli())
+	a.send("SET k v")
+	require.Eventually(t, func() bool { return r.d.Stats.Blocked.Load() == 1 }, 5*time.Second, time.Millisecond)
+	require.NoError(t, a.Close())
+	require.Eventually(t, func() bool { return r.d.Stats.Blocked.Load() == 0 }, 5*time.Second, time.Millisecond)
+	r.d.HoldWrites(dispatch.HoldHandover, false, time.Now().UnixMilli())
+	b := r.dial()
+	b.send("GET k").want("$-1")
+}
+
+// A time-out goes off while the connection is being closed: nobody is there to be answered, but
+// the holder of the ticket is told all the same.
+func TestTicketOfAClosedConnectionIsGivenBack(t *testing.T) {
+	tickets := make(chan command.Ticket, 4)
+	r := newRig(t, nil, tickets)
+	a := r.dial()
+	a.send("GET k").want("$-1") // is adopted by the first loop
+	r.dial().send("GET k").want("$-1")
+	b := r.dial() // by the first again
+	b.send("GET k").want("$-1")
+	a.send("PARK 300")
+	<-tickets
+	b.send("STALL")
+	first := <-r.stall
+	require.NoError(t, a.Close())
+	b.send("STALL")
+	time.Sleep(20 * time.Millisecond) // both have arrived at the socket
+	first <- func() {}
+	second := <-r.stall // in the round that also sees the end of a
+	second <- func() { time.Sleep(400 * time.Millisecond) }
+	b.want("+OK", "+OK")
+	require.Eventually(t, func() bool { return r.gone.Load() == 1 }, 5*time.Second, time.Millisecond)
+	assert.Zero(t, r.d.Stats.Blocked.Load())
+}
+
+func TestLongestTimeoutDoesNotWrap(t *testing.T) {
+	tickets := make(chan command.Ticket, 4)
+	r := newRig(t, nil, tickets)
+	c := r.dial()
+	c.send("PARK 9223372036854775807")
+	ticket := <-tickets
+	time.Sleep(20 * time.Millisecond)
+	assert.True(t, ticket.Finish(func(w *resp.Writer) { w.Simple("WOKEN") }))
+	c.want("+WOKEN")
+}
+
+// A later, longer pause is not ended by the earlier one's timer.
+func TestLongerPauseStays(t *testing.T) {
+	r := newRig(t, nil, nil)
+	for range 100 {
+		r.d.Pause(dispatch.PauseWrites, 1)
+		time.Sleep(time.Millisecond)
+		r.d.Pause(dispatch.PauseWrites, 60_000)
+		time.Sleep(500 * time.Microsecond)
+		mode, _ := r.d.Paused()
+		require.Equal(t, dispatch.PauseWrites, mode)
+		r.d.Unpause()
+	}
 }

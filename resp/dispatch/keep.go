@@ -49,6 +49,10 @@ func (w *worker) expire() {
 	for stripe := w.index; stripe < d.store.Stripes(); stripe += len(d.workers) {
 		for more := d.store.NextExpire(stripe) <= w.nowMs; more; {
 			w.txn.BeginStripe(d.store, w.nowMs, stripe)
+			if Gate(d.gates.Load())&(GateLoading|GatePause) != 0 {
+				w.txn.End() // closed since: whoever fenced after that counts on nothing going on
+				return
+			}
 			_, more = w.txn.ActiveExpire(expireStep)
 			w.publishExpired()
 			w.txn.End()
@@ -103,17 +107,21 @@ func (w *worker) tidy() {
 }
 
 // makeRoom evicts keys until the node is within maxmemory. It reports false when that cannot
-// be done.
+// be done. A replica ignores maxmemory (replica-ignore-maxmemory): it has what its primary has.
 func (w *worker) makeRoom() bool {
 	d := w.d
 	limit := d.limits.maxMemory.Load()
 	for tries := 0; limit > 0 && d.store.UsedBytes()+d.other() > limit; {
-		policy := store.Policy(d.limits.policy.Load())
-		if policy == store.NoEviction || store.View(d.view.Load()) != store.ViewPrimary {
+		if store.View(d.view.Load()) != store.ViewPrimary {
+			return true
+		}
+		if store.Policy(d.limits.policy.Load()) == store.NoEviction {
 			return false
 		}
 		if db, key, ok := w.keeper.evictor.Best(); ok {
-			w.evict(db, key)
+			if !w.evict(db, key) {
+				return true
+			}
 			continue
 		}
 		if tries++; tries > 2*d.store.Stripes() {
@@ -127,9 +135,15 @@ func (w *worker) makeRoom() bool {
 	return true
 }
 
-func (w *worker) evict(db int, key []byte) {
+// evict deletes one key. It reports false when writes were paused, or the node became a
+// replica, in the meantime.
+func (w *worker) evict(db int, key []byte) bool {
 	e := &w.ctx.Effects
 	w.txn.Begin(w.d.store, w.nowMs, slot.Of(key))
+	if Gate(w.d.gates.Load())&GatePause != 0 || store.View(w.d.view.Load()) != store.ViewPrimary {
+		w.txn.End()
+		return false
+	}
 	w.txn.SelectDB(db)
 	e.Clear()
 	e.Off = !w.d.sink.Active()
@@ -143,4 +157,5 @@ func (w *worker) evict(db int, key []byte) {
 	}
 	w.txn.End()
 	w.fireEvents()
+	return true
 }

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"bytes"
+	"math"
 	"slices"
 	"sync/atomic"
 	"time"
@@ -11,14 +12,24 @@ import (
 	"github.com/sextantdb/sextant/resp/session"
 )
 
-// ticket is one parked client. Whoever wins ended decides how it is woken.
+// ticket is one parked client. Whoever moves state away from parked decides how it is woken.
 type ticket struct {
 	w     *worker
 	c     *client
 	p     command.Park
-	ended atomic.Bool
-	timer *time.Timer // set by start; on the loop
+	state atomic.Int32
+
+	// Owned by the client's loop.
+	timer *time.Timer // set by start
+	told  bool        // Park.Gone was called
 }
+
+// States of a ticket.
+const (
+	parked   int32 = iota
+	finished       // by its holder
+	left           // in any other way: the holder must be told
+)
 
 // Park implements command.Host.
 func (w *worker) Park(c *command.Ctx, p command.Park) command.Ticket {
@@ -34,23 +45,21 @@ func (w *worker) Park(c *command.Ctx, p command.Park) command.Ticket {
 
 // start begins the time-out, once the stripes are unlocked.
 func (t *ticket) start() {
-	if t.p.TimeoutMs > 0 && !t.ended.Load() {
-		t.timer = time.AfterFunc(time.Duration(t.p.TimeoutMs)*time.Millisecond, func() { t.end(t.p.TimedOut, true) })
+	if t.p.TimeoutMs > 0 && t.state.Load() == parked {
+		limit := min(t.p.TimeoutMs, math.MaxInt64/int64(time.Millisecond))
+		t.timer = time.AfterFunc(time.Duration(limit)*time.Millisecond, func() { t.end(t.p.TimedOut, left) })
 	}
 }
 
 // Finish implements command.Ticket.
-func (t *ticket) Finish(reply func(w *resp.Writer)) bool { return t.end(reply, false) }
+func (t *ticket) Finish(reply func(w *resp.Writer)) bool { return t.end(reply, finished) }
 
-// end wakes the client with a reply. gone: the holder of the ticket is told.
-func (t *ticket) end(reply func(w *resp.Writer), gone bool) bool {
-	if !t.ended.CompareAndSwap(false, true) {
+// end wakes the client with a reply. how is finished or left.
+func (t *ticket) end(reply func(w *resp.Writer), how int32) bool {
+	if !t.state.CompareAndSwap(parked, how) {
 		return false
 	}
-	t.c.conn.Do(func() {
-		if gone && t.p.Gone != nil {
-			t.p.Gone()
-		}
+	t.c.conn.Do(func() { // dropped when the connection has been closed: then abandon does the rest
 		t.leave()
 		t.c.out.Proto = t.c.sess.Proto()
 		reply(t.c.out)
@@ -61,15 +70,17 @@ func (t *ticket) end(reply func(w *resp.Writer), gone bool) bool {
 
 // abandon ends the ticket of a connection that was closed. On the loop.
 func (t *ticket) abandon() {
-	if t.ended.CompareAndSwap(false, true) && t.p.Gone != nil {
-		t.p.Gone()
-	}
+	t.state.CompareAndSwap(parked, left)
 	t.leave()
 }
 
 func (t *ticket) leave() {
 	if t.c.ticket != t {
 		return
+	}
+	if t.state.Load() == left && t.p.Gone != nil && !t.told {
+		t.told = true
+		t.p.Gone()
 	}
 	if t.timer != nil {
 		t.timer.Stop()
@@ -94,7 +105,7 @@ func (d *Dispatcher) Unblock(id int64, err resp.Error) bool {
 			if err != "" {
 				reply = func(w *resp.Writer) { w.Error(err) }
 			}
-			t.end(reply, true)
+			t.end(reply, left)
 		}
 	})
 	return true
@@ -120,9 +131,17 @@ type pause struct {
 	user  PauseMode // CLIENT PAUSE
 	until time.Time
 	timer *time.Timer
-	node  bool // a manual failover holds writes
+	node  Holder // who in the node holds writes
 	held  []*client
 }
+
+// Holder is one who may hold writes back independently of the others.
+type Holder uint8
+
+const (
+	HoldHandover Holder = 1 << iota // the shard is being handed over to a replica
+	HoldShutdown                    // the node is about to end
+)
 
 // Pause holds clients back for ms milliseconds (CLIENT PAUSE). A longer pause in force stays,
 // and so does a stricter mode.
@@ -137,31 +156,45 @@ func (d *Dispatcher) Pause(mode PauseMode, ms int64) {
 	if p.timer != nil {
 		p.timer.Stop()
 	}
-	p.timer = time.AfterFunc(time.Until(p.until), d.Unpause)
-	d.mu.Unlock()
+	p.timer = time.AfterFunc(time.Until(p.until), d.unpauseDue)
 	d.SetGate(GatePause, true)
+	d.mu.Unlock()
+}
+
+// unpauseDue is Unpause by a timer, which another Pause may have put off after it went off.
+func (d *Dispatcher) unpauseDue() {
+	d.mu.Lock()
+	if p := &d.mu.pause; p.user != 0 && !time.Now().Before(p.until) {
+		d.unpauseLocked()
+	}
+	d.mu.Unlock()
 }
 
 // Unpause ends what Pause began.
 func (d *Dispatcher) Unpause() {
 	d.mu.Lock()
+	d.unpauseLocked()
+	d.mu.Unlock()
+}
+
+func (d *Dispatcher) unpauseLocked() {
 	p := &d.mu.pause
 	p.user, p.until = 0, time.Time{}
 	if p.timer != nil {
 		p.timer.Stop()
 	}
 	d.release()
-	d.mu.Unlock()
 }
 
-// HoldWrites holds all writes back, or lets them go on: the node hands its shard over. When it
-// has returned, with on, no write is under way.
-func (d *Dispatcher) HoldWrites(on bool, nowMs int64) {
+// HoldWrites holds all writes back on behalf of who, or lets them go on as far as nobody else
+// holds them. When it has returned, with on, no write is under way.
+func (d *Dispatcher) HoldWrites(who Holder, on bool, nowMs int64) {
 	d.mu.Lock()
-	d.mu.pause.node = on
 	if on {
+		d.mu.pause.node |= who
 		d.SetGate(GatePause, true)
 	} else {
+		d.mu.pause.node &^= who
 		d.release()
 	}
 	d.mu.Unlock()
@@ -176,7 +209,7 @@ func (d *Dispatcher) Paused() (PauseMode, int64) {
 	defer d.mu.Unlock()
 	p := &d.mu.pause
 	if p.user == 0 {
-		if p.node {
+		if p.node != 0 {
 			return PauseWrites, 0
 		}
 		return 0, 0
@@ -187,7 +220,7 @@ func (d *Dispatcher) Paused() (PauseMode, int64) {
 // release lets held clients go on as far as the pause in force allows. REQUIRES: d.mu.
 func (d *Dispatcher) release() {
 	p := &d.mu.pause
-	if p.user == 0 && !p.node {
+	if p.user == 0 && p.node == 0 {
 		d.SetGate(GatePause, false)
 	}
 	for _, c := range p.held {
@@ -208,7 +241,7 @@ func (w *worker) postpone(c *client, cmd *command.Command, flags command.Flags, 
 	defer d.mu.Unlock()
 	p := &d.mu.pause
 	mode := p.user
-	if p.node {
+	if p.node != 0 {
 		mode = max(mode, PauseWrites)
 	}
 	write := flags&(command.Write|command.MayReplicate) != 0
@@ -225,6 +258,20 @@ func (w *worker) postpone(c *client, cmd *command.Command, flags command.Flags, 
 	d.Stats.Blocked.Add(1)
 	p.held = append(p.held, c)
 	return true
+}
+
+// unhold forgets the postponed call of a connection that was closed. On the client's loop.
+func (d *Dispatcher) unhold(c *client) {
+	if c.postponed == nil {
+		return
+	}
+	c.postponed = nil
+	d.Stats.Blocked.Add(-1)
+	d.mu.Lock()
+	if i := slices.Index(d.mu.pause.held, c); i >= 0 {
+		d.mu.pause.held = slices.Delete(d.mu.pause.held, i, i+1)
+	}
+	d.mu.Unlock()
 }
 
 // retry runs a postponed call. On the client's loop.

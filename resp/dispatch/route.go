@@ -37,7 +37,7 @@ func (w *worker) routeAndLock(c *client, cmd *command.Command, flags command.Fla
 			return true
 		}
 		w.txn.SelectDB(c.sess.DB())
-		w.txn.SetView(c.view(w.d))
+		w.txn.SetView(c.view(w.d, Gate(w.d.gates.Load())))
 		if err := w.openSlot(c, cmd, v); err != "" {
 			w.txn.End()
 			w.redirect(c, cmd, err)
@@ -45,6 +45,24 @@ func (w *worker) routeAndLock(c *client, cmd *command.Command, flags command.Fla
 		}
 		return true
 	}
+}
+
+// refuse answers what admission said, unless the call belongs to another node: then where to
+// go says more to a client of a cluster than why it cannot be done here (a replica's READONLY).
+func (w *worker) refuse(c *client, cmd *command.Command, argv [][]byte, flags command.Flags, why resp.Error) {
+	if w.d.router != nil && why != resp.ErrNoAuth && why != resp.ErrNotInMulti {
+		if err := w.collect(c, cmd, argv); err != "" {
+			w.reject(c, cmd, err)
+			return
+		}
+		if len(w.slots) > 0 {
+			if v := w.d.router.Route(w.query(c, cmd.Flags, flags)); v.Kind == command.Refuse {
+				w.redirect(c, cmd, v.Err)
+				return
+			}
+		}
+	}
+	w.reject(c, cmd, why)
 }
 
 // redirect answers MOVED, ASK and their like. Unlike other refusals they end a transaction at

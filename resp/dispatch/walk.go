@@ -55,12 +55,13 @@ func newWorker(d *Dispatcher, index int) *worker {
 func (w *worker) serve(c *client, argv [][]byte) {
 	s := &c.sess
 	mark := c.out.Len()
-	skip := s.Any(session.ReplySkip)
-	w.walk(c, argv)
-	if skip {
+	if s.Any(session.ReplySkip) {
 		s.Clear(session.ReplySkip)
+		s.Set(session.ReplySkipping)
 	}
-	if skip || s.Any(session.ReplyOff) {
+	w.walk(c, argv)
+	if s.Any(session.ReplySkipping | session.ReplyOff) {
+		s.Clear(session.ReplySkipping)
 		c.out.Truncate(mark)
 	}
 }
@@ -81,7 +82,7 @@ func (w *worker) walk(c *client, argv [][]byte) {
 	for {
 		gates := Gate(w.d.gates.Load())
 		if refusal = w.admit(c, cmd, flags, gates); refusal != "" {
-			w.reject(c, cmd, refusal)
+			w.refuse(c, cmd, argv, flags, refusal)
 			return
 		}
 		if gates&GatePause != 0 && w.postpone(c, cmd, flags, argv) {
@@ -153,7 +154,7 @@ func watchedSlots(slots []slot.Slot, s *session.Session) []slot.Slot {
 // queue takes a command into the transaction. In a cluster it is routed first, so that the
 // client is redirected before EXEC.
 func (w *worker) queue(c *client, cmd *command.Command, argv [][]byte) {
-	if w.d.router != nil {
+	if w.d.router != nil && !c.trusted {
 		if err := w.collect(c, cmd, argv); err == "" && len(w.slots) > 0 {
 			v := w.d.router.Route(w.query(c, cmd.Flags, cmd.Flags))
 			if v.Kind == command.Refuse {
@@ -191,8 +192,11 @@ func (w *worker) execute(c *client, cmd *command.Command, argv [][]byte, flags c
 		return false
 	}
 	w.txn.SelectDB(c.sess.DB())
-	w.txn.SetView(c.view(d))
+	w.txn.SetView(c.view(d, gates))
 	ctx.Sess, ctx.Out, ctx.Conn, ctx.Nested = &c.sess, c.out, c.face, 0
+	if c.conn == nil {
+		ctx.Nested = 1 // whoever has no connection cannot be parked
+	}
 	ctx.Effects.Clear()
 	ctx.Effects.Off = c.trusted || !d.sink.Active()
 	w.call(cmd, argv)
@@ -276,6 +280,9 @@ func (w *worker) call(cmd *command.Command, argv [][]byte) {
 		w.d.Stats.ErrorReplies.Inc()
 	}
 	w.d.observer.Called(w.index, ctx, ns)
+	if w.d.feed.Active() {
+		w.tellMonitors(cmd)
+	}
 	w.settle(dirty, base, events)
 }
 
