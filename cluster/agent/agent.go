@@ -112,6 +112,7 @@ type Agent struct {
 	// are those that the machine has come to know after their connection came.
 	up       map[bus.NodeID]string
 	late     []bus.NodeID
+	applied  []chan struct{} // reconfigurations of the batch
 	repaired string
 }
 
@@ -126,7 +127,9 @@ type adminCall struct {
 	forget bool // give up the command whose token is tok
 	config *core.Config
 	end    *Endpoint
-	tok    *atomic.Uint64 // told the token
+	// applied is closed once the new configuration has taken effect.
+	applied chan struct{}
+	tok     *atomic.Uint64 // told the token
 }
 
 type counters struct {
@@ -221,10 +224,20 @@ func (a *Agent) Poke() {
 	}
 }
 
-// Reconfigure replaces the changeable parts of the configuration.
+// Reconfigure replaces the changeable parts of the configuration and waits until the View shows
+// it: whoever sets an announced port and then asks for CLUSTER NODES sees the new one.
 func (a *Agent) Reconfigure(c core.Config, e Endpoint) {
+	applied := make(chan struct{})
 	select {
-	case a.admin <- adminCall{config: &c, end: &e}:
+	case a.admin <- adminCall{config: &c, end: &e, applied: applied}:
+	case <-a.done:
+		return
+	}
+	if !a.begun.Load() {
+		return // takes effect when the loop starts
+	}
+	select {
+	case <-applied:
 	case <-a.done:
 	}
 }
@@ -423,6 +436,7 @@ func (a *Agent) feedAdmin(call adminCall) {
 			a.publish(a.View())
 		}
 		a.step(core.Input{Kind: core.InReconfig, Config: call.config})
+		a.applied = append(a.applied, call.applied)
 	case len(a.pending) >= maxPending:
 		a.stats.adminRefused.Inc()
 		call.done(core.AdminReply{Err: string(errBusy)})
@@ -474,6 +488,10 @@ func (a *Agent) perform() error {
 		a.batch[i] = core.Effects{}
 	}
 	a.batch = a.batch[:0]
+	for _, done := range a.applied {
+		close(done)
+	}
+	a.applied = a.applied[:0]
 	return nil
 }
 

@@ -501,3 +501,19 @@ func BenchmarkIdleCluster(b *testing.B) {
 		time.Sleep(time.Second)
 	}
 }
+
+// CONFIG SET cluster-announce-port and then CLUSTER NODES: the answer must have the new port.
+// (Found by the Tcl suite's announced-endpoints.)
+func TestReconfigurationShowsAtOnce(t *testing.T) {
+	g := newGrid(t, 1)
+	m := g.nodes[0]
+	for port := range uint16(20) {
+		c := gridConfig(0)
+		c.Port = 9000 + port
+		m.Reconfigure(c, EndpointIP)
+		v := m.View()
+		require.Equal(t, c.Port, v.Nodes[v.Me].Port)
+	}
+	m.Close()
+	m.Reconfigure(gridConfig(0), EndpointIP) // returns
+}
