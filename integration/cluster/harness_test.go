@@ -45,7 +45,9 @@ func TestMain(m *testing.M) {
 // process is one node.
 type process struct {
 	t    testing.TB
+	host string // "" is 127.0.0.1
 	port int
+	pass string // AUTH before every command
 	dir  string
 	args []string
 	cmd  *exec.Cmd
@@ -127,7 +129,13 @@ func (p *process) launch() {
 	})
 }
 
-func (p *process) addr() string { return "127.0.0.1:" + strconv.Itoa(p.port) }
+func (p *process) addr() string {
+	host := p.host
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, strconv.Itoa(p.port))
+}
 
 func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
 
@@ -141,8 +149,7 @@ func (p *process) kill() {
 // try runs one command on a connection of its own and returns its reply as text, "" when
 // anything went wrong; errors come back as "-ERR ...".
 func (p *process) try(args ...any) string {
-	c := redis.NewClient(&redis.Options{Addr: p.addr(), Protocol: 2, MaxRetries: -1, DialTimeout: time.Second,
-		ReadTimeout: 5 * time.Second, DisableIdentity: true, PoolSize: 1})
+	c := p.dial()
 	defer c.Close()
 	v, err := c.Do(context.Background(), args...).Result()
 	if err == redis.Nil {
@@ -155,6 +162,28 @@ func (p *process) try(args ...any) string {
 		return ""
 	}
 	return fmt.Sprint(v)
+}
+
+// dial opens one connection (a pool of one, made at its first use).
+func (p *process) dial() *redis.Client {
+	return redis.NewClient(&redis.Options{Addr: p.addr(), Password: p.pass, Protocol: 2, MaxRetries: -1, DialTimeout: time.Second,
+		ReadTimeout: 5 * time.Second, DisableIdentity: true, PoolSize: 1})
+}
+
+// id is the node's id.
+func (p *process) id() string { return p.try("CLUSTER", "MYID") }
+
+// state is cluster_state as the node tells it.
+func (p *process) state() string { return p.cluster("cluster_state") }
+
+// cluster returns one field of CLUSTER INFO.
+func (p *process) cluster(field string) string {
+	for _, line := range strings.Split(p.try("CLUSTER", "INFO"), "\r\n") {
+		if v, ok := strings.CutPrefix(line, field+":"); ok {
+			return v
+		}
+	}
+	return ""
 }
 
 // info returns one field of INFO.
@@ -241,6 +270,15 @@ func (g *grid) settled() {
 	for _, n := range g.nodes {
 		n.eventually(30*time.Second, "replica in sync", func() bool {
 			return n.info("role") == "master" || n.info("master_link_status") == "up"
+		})
+	}
+	// A replica may lead only once its primary has had it entered in the shard's record, a moment
+	// after the first synchronization.
+	for _, n := range g.nodes {
+		n.eventually(30*time.Second, "every replica in its shard's record", func() bool {
+			seq, _ := strconv.Atoi(n.cluster("shard_seq"))
+			slaves, _ := strconv.Atoi(n.info("connected_slaves"))
+			return n.info("role") == "slave" || seq >= slaves
 		})
 	}
 }
