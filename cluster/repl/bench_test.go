@@ -37,7 +37,7 @@ func (a *storeApplier) Apply(argv [][]byte) error {
 func BenchmarkApply(b *testing.B) {
 	for _, kind := range []string{"nothing", "store"} {
 		b.Run(kind, func(b *testing.B) {
-			e, err := New(Deps{Listen: func(Event) {}, Rand: zero{}, Now: wallMs, Apply: &storeApplier{s: newStore(b, 16), now: wallMs()}}, DefaultOptions())
+			e, err := New(Deps{Listen: func(Event) {}, Rand: zero{}, Now: wallMs, Apply: &storeApplier{s: newStore(b, false), now: wallMs()}}, DefaultOptions())
 			require.NoError(b, err)
 			if kind == "nothing" {
 				e.deps.Apply = nothing{}
@@ -85,7 +85,7 @@ func BenchmarkReplica(b *testing.B) {
 				rc, _ = realRedis(b, "--replicaof", "127.0.0.1 "+strconv.Itoa(p.port))
 			} else {
 				r := benchNode(b)
-				r.e.deps.Apply = &storeApplier{s: newStore(b, 16), now: wallMs()}
+				r.e.deps.Apply = &storeApplier{s: newStore(b, false), now: wallMs()}
 				r.e.Follow("127.0.0.1", p.port, false)
 			}
 			acked := func() int64 {

@@ -66,34 +66,40 @@ func SaveFrom(src *snapshot.Source, o snapshot.Options, now func() int64, write 
 	}
 }
 
-// StoreTarget makes Deps.Target of a store. Its shadow is the upper half of the store's
-// databases: a store that was made with twice the databases clients may select can load a full
-// sync beside the old data, and exchange the halves at the end in one critical section. Keys in
-// the upper half are invisible to clients; a store without one loads via a file.
+// StoreTarget makes Deps.Target of a store: a store with a shadow can take a full sync beside
+// the old data and exchange the two at the end in one critical section. Functions may be nil
+// where that is said.
 type StoreTarget struct {
 	Store *store.Store
-	// Visible is the number of databases clients may select.
-	Visible int
-	Now     func() int64
-	// Policy says which access clocks of the file are used.
+	Now   func() int64
+	// Room reports whether there is memory for that many bytes more. nil: there always is.
+	Room func(bytes int64) bool
+	// Policy says which access clocks of the file are used. nil: none.
 	Policy func() store.Policy
-	// Libraries replaces the function libraries; called by Install. nil: a full sync that has
-	// some is refused.
+	// Libraries replaces the function libraries; called with every stripe held, and may not fail
+	// for code it took before. nil: a full sync that has some is refused.
 	Libraries func(code [][]byte) error
+	// InPlace is told before the old data goes because a load takes its place, and when that load
+	// has ended: clients must be kept away in between. nil: nobody keeps them away.
+	InPlace func(loading bool)
+	// Pace makes the function that is called after every key of one load, with no stripe held. nil: none.
+	Pace func() func()
 }
 
 // reclaimBudget bounds one step of freeing the replaced data.
 const reclaimBudget = 1 << 12
 
 // Databases implements Target.
-func (t StoreTarget) Databases() int { return t.Visible }
+func (t StoreTarget) Databases() int { return t.Store.Databases() }
 
 // CanShadow implements Target.
-func (t StoreTarget) CanShadow() bool { return t.Store.Databases() >= 2*t.Visible }
+func (t StoreTarget) CanShadow(bytes int64) bool {
+	return t.Store.HasShadow() && (t.Room == nil || t.Room(bytes))
+}
 
 // Empty implements Target.
 func (t StoreTarget) Empty() bool {
-	for db := range t.Visible {
+	for db := range t.Store.Databases() {
 		if t.Store.DBSize(db) > 0 {
 			return false
 		}
@@ -103,33 +109,46 @@ func (t StoreTarget) Empty() bool {
 
 // Begin implements Target.
 func (t StoreTarget) Begin(inPlace bool) (Dataset, error) {
-	if !inPlace && !t.CanShadow() {
-		return nil, errors.New("the store has no second half of databases")
+	if !inPlace && !t.Store.HasShadow() {
+		return nil, errors.New("the store has no shadow")
 	}
-	d := &storeDataset{t: t}
-	if !inPlace {
-		d.base = t.Visible
+	d := &storeDataset{t: t, inPlace: inPlace}
+	if t.Pace != nil {
+		d.pace = t.Pace()
 	}
-	d.flush(d.base)
+	if inPlace && t.InPlace != nil {
+		t.InPlace(true)
+	}
+	d.flush()
 	return d, nil
 }
 
-// storeDataset loads into databases base and up.
+// storeDataset is a data set being loaded, in the shadow or in place.
 type storeDataset struct {
-	t    StoreTarget
-	base int
-	txn  store.Txn
-	libs [][]byte
+	t       StoreTarget
+	inPlace bool
+	pace    func() // nil: none
+	txn     store.Txn
+	libs    [][]byte
 }
 
-// flush empties the databases from base on, and frees what was in them.
-func (d *storeDataset) flush(base int) {
+// flush empties where the data goes, and frees what was there.
+func (d *storeDataset) flush() {
 	d.txn.BeginAll(d.t.Store, d.t.Now())
-	for db := range d.t.Visible {
-		d.txn.FlushDB(base + db)
+	if d.inPlace {
+		d.txn.FlushAll()
+	} else {
+		d.txn.FlushShadow()
 	}
 	d.txn.End()
 	d.reclaim()
+}
+
+// ended lets clients back in.
+func (d *storeDataset) ended() {
+	if d.inPlace && d.t.InPlace != nil {
+		d.t.InPlace(false)
+	}
 }
 
 // reclaim frees detached tables a stripe at a time, so that clients get in between.
@@ -160,11 +179,18 @@ func (d *storeDataset) Put(rec *rdb.Record) error {
 	if rec.ExpireAt != 0 {
 		at = rec.ExpireAt
 	}
+	if d.pace != nil {
+		defer d.pace()
+	}
 	t := &d.txn
 	t.Begin(d.t.Store, d.t.Now(), slot.Of(rec.Key))
 	defer t.End()
 	t.SetView(store.ViewStream) // keys whose time has come stay until the primary deletes them
-	t.SelectDB(d.base + rec.DB)
+	if d.inPlace {
+		t.SelectDB(rec.DB)
+	} else {
+		t.SelectShadow(rec.DB)
+	}
 	var existed bool
 	switch v := &rec.Value; {
 	case v.Object != nil:
@@ -189,23 +215,25 @@ func (d *storeDataset) Put(rec *rdb.Record) error {
 
 // Install implements Dataset.
 func (d *storeDataset) Install(at func()) error {
+	d.txn.BeginAll(d.t.Store, d.t.Now())
 	if d.t.Libraries != nil {
 		if err := d.t.Libraries(d.libs); err != nil {
+			d.txn.End()
 			return fmt.Errorf("loading function libraries: %w", err)
 		}
 	}
-	d.txn.BeginAll(d.t.Store, d.t.Now())
-	if d.base != 0 {
-		for db := range d.t.Visible {
-			d.txn.SwapDB(db, d.base+db)
-			d.txn.FlushDB(d.base + db)
-		}
+	if !d.inPlace {
+		d.txn.InstallShadow()
 	}
 	at()
 	d.txn.End()
+	d.ended()
 	d.reclaim()
 	return nil
 }
 
 // Discard implements Dataset.
-func (d *storeDataset) Discard() { d.flush(d.base) }
+func (d *storeDataset) Discard() {
+	d.flush()
+	d.ended()
+}

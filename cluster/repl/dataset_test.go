@@ -20,9 +20,9 @@ import (
 	"github.com/sextantdb/sextant/store/value"
 )
 
-func newStore(t testing.TB, databases int) *store.Store {
+func newStore(t testing.TB, shadow bool) *store.Store {
 	t.Helper()
-	s, err := store.New(store.Options{Databases: databases, Stripes: 8, HashSeed: [2]uint64{1, 2}, RandSeed: 3})
+	s, err := store.New(store.Options{Databases: databases, Shadow: shadow, Stripes: 8, HashSeed: [2]uint64{1, 2}, RandSeed: 3})
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	return s
@@ -87,18 +87,25 @@ func writeImages(ctx context.Context, w io.Writer, snap *snapshot.Snapshot, in *
 func useStore(n *testNode, s *store.Store) {
 	n.e.deps.Exclusive = Exclusive(s, wallMs)
 	n.e.deps.Save = SaveFrom(snapshot.NewSource(s), snapshot.Options{}, wallMs, writeImages)
-	n.e.deps.Target = StoreTarget{Store: s, Visible: databases, Now: wallMs}
+	n.e.deps.Target = StoreTarget{Store: s, Now: wallMs}
 }
 
 func TestFullSyncBetweenStores(t *testing.T) {
-	for _, shadow := range []bool{true, false} {
-		t.Run(fmt.Sprint("shadow=", shadow), func(t *testing.T) {
-			from := newStore(t, databases)
-			dbs := databases
-			if shadow {
-				dbs *= 2
-			}
-			to := newStore(t, dbs)
+	for _, how := range []struct {
+		name         string
+		shadow, room bool
+		mode         LoadMode
+		log          string
+		inPlace      []bool // what StoreTarget.InPlace is told
+	}{
+		{"from the socket into the shadow", true, true, LoadShadow, "to parser", nil},
+		{"through a file into the shadow", true, true, LoadFile, "to disk", nil},
+		{"no memory for both", true, false, LoadFile, "to disk", []bool{true, false}},
+		{"no memory for both, but wanted", true, false, LoadShadow, "to disk", []bool{true, false}},
+		{"no shadow", false, true, LoadShadow, "to disk", []bool{true, false}},
+	} {
+		t.Run(how.name, func(t *testing.T) {
+			from, to := newStore(t, false), newStore(t, how.shadow)
 			for i := range 5000 {
 				put(from, i%3, fmt.Sprint("k", i), fmt.Sprint("value", i), store.NoExpire)
 			}
@@ -109,15 +116,23 @@ func TestFullSyncBetweenStores(t *testing.T) {
 			p, r := freshNode(t), freshNode(t)
 			useStore(p, from)
 			useStore(r, to)
+			var told []bool
+			target := r.e.deps.Target.(StoreTarget)
+			target.Room = func(bytes int64) bool { return how.room }
+			target.InPlace = func(on bool) { told = append(told, on) }
+			r.e.deps.Target = target
+			o := r.e.Options()
+			o.DisklessLoad = how.mode
+			require.NoError(t, r.e.Configure(o))
 			p.start()
 			r.start()
 			follow(t, r, p.port)
 			up(t, r)
-			require.Equal(t, storeDump(from, databases), storeDump(to, dbs))
-			if shadow {
-				r.logged("to parser")
-			} else {
-				r.logged("to disk")
+			require.Equal(t, storeDump(from, databases), storeDump(to, databases))
+			r.logged(how.log)
+			require.Equal(t, how.inPlace, told)
+			if how.inPlace == nil {
+				r.logged("Swapping active DB")
 			}
 			var txn store.Txn
 			txn.Begin(to, wallMs(), slot.OfString("number"))
@@ -132,7 +147,7 @@ func TestFullSyncBetweenStores(t *testing.T) {
 
 // A save goes on while clients write; what it holds is the cut, whatever they do.
 func TestSaveFromIsACut(t *testing.T) {
-	s := newStore(t, databases)
+	s := newStore(t, false)
 	n := freshNode(t)
 	useStore(n, s)
 	for i := range 20000 {
@@ -153,7 +168,7 @@ func TestSaveFromIsACut(t *testing.T) {
 		}
 	}()
 	n.start()
-	target := newStore(t, databases)
+	target := newStore(t, false)
 	read, write := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
@@ -166,10 +181,10 @@ func TestSaveFromIsACut(t *testing.T) {
 		write.CloseWithError(err)
 		done <- err
 	}()
-	ds, err := StoreTarget{Store: target, Visible: databases, Now: wallMs}.Begin(true)
+	ds, err := StoreTarget{Store: target, Now: wallMs}.Begin(true)
 	require.NoError(t, err)
 	l := newLink(n.e, "", 0)
-	db, err := l.parse(read, func([]byte) error { return nil }, ds.Put)
+	db, _, err := l.parse(read, func([]byte) error { return nil }, ds.Put)
 	require.NoError(t, err)
 	require.NoError(t, <-done)
 	require.Equal(t, 3, db)
@@ -192,7 +207,7 @@ func TestSaveFromIsACut(t *testing.T) {
 }
 
 func TestSaveWaitsForAnotherSnapshot(t *testing.T) {
-	s := newStore(t, databases)
+	s := newStore(t, false)
 	n := freshNode(t)
 	src := snapshot.NewSource(s)
 	save := SaveFrom(src, snapshot.Options{}, wallMs, writeImages)
@@ -210,9 +225,9 @@ func TestSaveWaitsForAnotherSnapshot(t *testing.T) {
 }
 
 func TestDiscardedShadowLeavesNothing(t *testing.T) {
-	s := newStore(t, 2*databases)
+	s := newStore(t, true)
 	put(s, 1, "old", "data", store.NoExpire)
-	target := StoreTarget{Store: s, Visible: databases, Now: wallMs}
+	target := StoreTarget{Store: s, Now: wallMs}
 	ds, err := target.Begin(false)
 	require.NoError(t, err)
 	for i := range 1000 {
@@ -224,6 +239,10 @@ func TestDiscardedShadowLeavesNothing(t *testing.T) {
 	}
 	require.Error(t, ds.Put(&rdb.Record{Kind: rdb.KindFunction}))
 	ds.Discard()
-	require.Equal(t, map[string]string{"1/old": "data@-1"}, storeDump(s, 2*databases))
+	require.Equal(t, map[string]string{"1/old": "data@-1"}, storeDump(s, databases))
+	var x store.Txn
+	x.BeginAll(s, wallMs())
+	require.Zero(t, x.FlushShadow())
+	x.End()
 	require.False(t, target.Empty())
 }

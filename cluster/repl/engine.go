@@ -238,8 +238,9 @@ type Status struct {
 	// LinkUp: the link to the primary streams. Synced: a whole copy of that primary's data is
 	// held: its first full sync is done, or a partial one was accepted.
 	LinkUp, Synced bool
-	// Syncing: a full sync is being received; Loading: and our data is gone until it is done.
-	Syncing, Loading bool
+	// Syncing: a full sync is being received; Loading: and our data is gone until it is done;
+	// Beside: it is being loaded while our data is still there.
+	Syncing, Loading, Beside bool
 	History
 	Offset int64
 	Paused bool
@@ -256,6 +257,7 @@ func (e *Engine) Status() Status {
 		st.LinkUp = state == linkConnected
 		st.Syncing = state == linkTransfer
 		st.Loading = l.loading.Load()
+		st.Beside = l.beside.Load()
 		st.Synced = l.synced.Load()
 	}
 	return st

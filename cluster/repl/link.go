@@ -61,6 +61,7 @@ type link struct {
 	state   atomic.Int32
 	synced  atomic.Bool
 	loading atomic.Bool  // our data is incomplete
+	beside  atomic.Bool  // a full sync is being loaded, and our data is still there
 	lastIO  atomic.Int64 // Unix ms of the last byte
 	size    atomic.Int64 // of the RDB being received; 0 when it ends with a mark
 	read    atomic.Int64

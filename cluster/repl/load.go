@@ -2,7 +2,6 @@ package repl
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -21,8 +20,8 @@ type Target interface {
 	Databases() int
 	// Empty reports whether clients see no key at all.
 	Empty() bool
-	// CanShadow reports whether Begin(false) works.
-	CanShadow() bool
+	// CanShadow reports whether Begin(false) works, for data of about that many bytes (0: unknown).
+	CanShadow(bytes int64) bool
 }
 
 // Dataset is a data set being loaded by one goroutine. One successful Install or
@@ -66,7 +65,7 @@ func (l *link) fullSync(in *bufio.Reader, id string, offset int64) (rest []byte,
 	t := e.deps.Target
 	mode := e.opts.Load().DisklessLoad
 	inPlace := mode == LoadOnEmpty && t.Empty()
-	viaFile := !inPlace && (mode != LoadShadow || !t.CanShadow())
+	viaFile := !inPlace && (mode != LoadShadow || !t.CanShadow(size))
 	how := "to parser"
 	if viaFile {
 		how = "to disk"
@@ -148,18 +147,23 @@ func (l *link) load(src io.Reader, finish func(rest []byte) error, inPlace bool,
 		l.loading.Store(true)
 		defer l.loading.Store(false)
 	}
+	l.beside.Store(!inPlace)
+	defer l.beside.Store(false)
 	ds, err := e.deps.Target.Begin(inPlace)
 	if err != nil {
 		return fmt.Errorf("preparing for the data of MASTER: %w", err)
 	}
 	e.emit(EvLoad, "MASTER <-> REPLICA sync: Loading DB in memory")
-	db, err := l.parse(src, finish, ds.Put)
+	db, _, err := l.parse(src, finish, ds.Put)
 	if err != nil || l.stopped.Load() {
 		ds.Discard()
 		if err == nil {
 			err = l.ctx.Err()
 		}
 		return fmt.Errorf("Failed trying to load the MASTER synchronization DB: %w", err)
+	}
+	if !inPlace {
+		e.emit(EvLoad, "MASTER <-> REPLICA sync: Swapping active DB with loaded DB")
 	}
 	release := e.Quiesce()
 	err = ds.Install(func() {
@@ -185,7 +189,12 @@ func (e *Engine) abandonHistory() {
 	e.mu.Unlock()
 }
 
-// loadFile receives src into a file, proves it whole, and only then gives up the old data.
+// expansion is how many times larger than its RDB a data set is taken to be when the file does
+// not say.
+const expansion = 4
+
+// loadFile receives src into a file and proves it whole. Then it is loaded: beside the old
+// data when there is some and memory allows, else in its place.
 func (l *link) loadFile(src *bulk, id string, offset int64) error {
 	f, err := os.CreateTemp(l.e.opts.Load().TempDir, "temp-repl-*.rdb")
 	if err == nil {
@@ -197,7 +206,8 @@ func (l *link) loadFile(src *bulk, id string, offset int64) error {
 	}
 	out := bufio.NewWriterSize(f, 256<<10)
 	nothing := func(*rdb.Record) error { return nil }
-	if _, err := l.parse(io.TeeReader(src, out), src.finish, nothing); err != nil {
+	_, bytes, err := l.parse(io.TeeReader(src, out), src.finish, nothing)
+	if err != nil {
 		return fmt.Errorf("receiving the RDB from MASTER: %w", err)
 	}
 	if err := out.Flush(); err != nil {
@@ -206,32 +216,43 @@ func (l *link) loadFile(src *bulk, id string, offset int64) error {
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
-	return l.load(f, func([]byte) error { return nil }, true, id, offset)
+	if bytes == 0 {
+		bytes = expansion * l.read.Load()
+	}
+	t := l.e.deps.Target
+	inPlace := t.Empty() || !t.CanShadow(bytes)
+	return l.load(f, func([]byte) error { return nil }, inPlace, id, offset)
 }
 
-// parse reads one RDB, passes its records to put, and returns the database selected in the
-// stream that follows.
-func (l *link) parse(src io.Reader, finish func(rest []byte) error, put func(*rdb.Record) error) (db int, err error) {
+// parse reads one RDB and passes its records to put. db is the database selected in the stream
+// that follows, used what the primary's data took there, 0 if it does not say.
+func (l *link) parse(src io.Reader, finish func(rest []byte) error, put func(*rdb.Record) error) (db int, used int64, err error) {
 	keys := 0
 	r := rdb.NewReader(src, rdb.ReaderOptions{Databases: l.e.deps.Target.Databases()})
 	var rec rdb.Record
 	for {
 		if err := r.Next(&rec); err != nil {
-			return 0, err
+			return 0, 0, err
+		}
+		if l.stopped.Load() {
+			return 0, 0, l.ctx.Err() // a file would not fail as the connection does
 		}
 		switch rec.Kind {
 		case rdb.KindEnd:
 			l.e.emit(EvLoad, "Done loading RDB, keys loaded: %d, keys expired: 0.", keys)
-			return db, finish(r.Rest())
+			return db, used, finish(r.Rest())
 		case rdb.KindAux:
-			if bytes.Equal(rec.Key, []byte("repl-stream-db")) {
-				if n, err := strconv.Atoi(string(rec.Text)); err == nil && n >= 0 {
-					db = n
-				}
+			n, err := strconv.ParseInt(string(rec.Text), 10, 64)
+			switch {
+			case err != nil || n < 0:
+			case string(rec.Key) == "repl-stream-db" && n < int64(l.e.deps.Target.Databases()):
+				db = int(n)
+			case string(rec.Key) == "used-mem":
+				used = n
 			}
 		case rdb.KindKey, rdb.KindSize, rdb.KindFunction:
 			if err := put(&rec); err != nil {
-				return 0, err
+				return 0, 0, err
 			}
 			if rec.Kind == rdb.KindKey {
 				keys++

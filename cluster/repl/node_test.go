@@ -463,8 +463,8 @@ func (n *testNode) save(ctx context.Context, w io.Writer, req SaveRequest) error
 
 type testTarget struct{ n *testNode }
 
-func (t testTarget) Databases() int  { return databases }
-func (t testTarget) CanShadow() bool { return true }
+func (t testTarget) Databases() int       { return databases }
+func (t testTarget) CanShadow(int64) bool { return true }
 func (t testTarget) Empty() bool {
 	t.n.mu.Lock()
 	defer t.n.mu.Unlock()
