@@ -1,6 +1,7 @@
 package node
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"strconv"
@@ -16,15 +17,39 @@ func (n *Node) bindConfig() {
 	sockets := func(_, v *Values) error { return n.srv.Apply(serverSettings(v, n.agent != nil)) }
 	c.OnChange(sockets, "maxclients", "timeout", "tcp-keepalive", "proto-max-bulk-len", "client-query-buffer-limit",
 		"client-output-buffer-limit", "hz")
-	replication := func(_, v *Values) error { return n.repl.Configure(replOptions(v)) }
+	replication := func(_, v *Values) error {
+		if err := n.repl.Configure(replOptions(v)); err != nil {
+			return err
+		}
+		n.refreshGates() // the next command must see it
+		return nil
+	}
 	c.OnChange(replication, "repl-backlog-size", "repl-backlog-ttl", "repl-ping-replica-period", "repl-timeout",
 		"repl-diskless-sync", "repl-diskless-sync-delay", "repl-diskless-sync-max-replicas", "repl-disable-tcp-nodelay",
 		"masteruser", "masterauth", "bind-source-addr", "replica-announce-ip", "replica-announce-port", "replica-announced",
 		"replica-priority", "replica-serve-stale-data", "min-replicas-to-write", "min-replicas-max-lag",
 		"client-output-buffer-limit", "repl-diskless-load")
-	memory := func(_, v *Values) error { n.disp.SetMemory(memoryLimits(v)); return nil }
+	memory := func(_, v *Values) error {
+		n.weighBesides()
+		n.disp.SetMemory(memoryLimits(v))
+		return nil
+	}
 	c.OnChange(memory, "maxmemory", "maxmemory-policy", "maxmemory-samples", "lfu-log-factor", "lfu-decay-time")
-	c.OnChange(func(_, v *Values) error { return n.srv.Rebind(v.Bind, int(v.Port)) }, "bind", "port")
+	rebind := func(refusal string) func(_, v *Values) error {
+		return func(_, v *Values) error {
+			err := n.srv.Rebind(v.Bind, tcpPort(v))
+			if err == nil {
+				return nil
+			}
+			n.log.Warning("Failed listening on port %d: %v", v.Port, err)
+			return errors.New(refusal)
+		}
+	}
+	c.OnChange(rebind("Failed to bind to specified addresses."), "bind")
+	c.OnChange(rebind("Unable to listen on this port. Check server logs."), "port")
+	c.OnChange(func(_, _ *Values) error { n.refreshGates(); return nil }, "stop-writes-on-bgsave-error", "save")
+	adjust := func(_, v *Values) error { return n.oomScore.apply(v, n.repl.IsReplica()) }
+	c.OnChange(adjust, "oom-score-adj", "oom-score-adj-values")
 	protect := func(_, v *Values) error {
 		n.disp.SetGate(dispatch.GateProtected, v.ProtectedMode && v.RequirePass == "")
 		return nil
@@ -80,6 +105,7 @@ func (n *Node) registerInfo() {
 		n.infoBus(n.stats.Section("cluster_links", "Cluster_links", stat.Everything))
 	}
 	n.infoKeyspace(s.keyspace)
+	n.infoDebug(s.debug)
 }
 
 func (n *Node) infoBus(s *stat.Section) {
@@ -98,11 +124,10 @@ func (n *Node) infoBus(s *stat.Section) {
 func (n *Node) infoPersistence(s *stat.Section) {
 	gauge := func(name, help string, f func() int64) { s.Int(name, help, stat.Gauge, f) }
 	gauge("loading", "the data set is being loaded", func() int64 {
-		return flagInt(n.loadingNow.Load() || n.repl.Status().Loading)
+		return flagInt(n.loading())
 	})
 	gauge("async_loading", "a full sync is being loaded beside the old data", func() int64 {
-		st := n.repl.Status()
-		return flagInt(st.Syncing && !st.Loading)
+		return flagInt(n.repl.Status().Beside)
 	})
 	gauge("current_cow_peak", "most bytes of old images in the snapshot now running", func() int64 { return n.saver.Info().PreImageBytesPeak })
 	gauge("current_cow_size", "bytes of old images held now", func() int64 { return n.saver.Info().PreImageBytes })

@@ -79,8 +79,8 @@ func (n *Node) localReport() core.Local {
 	st := n.repl.Status()
 	keys := n.store.DBSize(0)
 	l := core.Local{
-		Offset: st.Offset, Second: st.Second, Keys: keys, Empty: keys == 0 && !n.loadingNow.Load(),
-		Loading: n.loadingNow.Load() || st.Loading, LinkUp: st.LinkUp, Synced: st.Synced, Paused: paused,
+		Offset: st.Offset, Second: st.Second, Keys: keys, Empty: keys == 0 && !n.loading(),
+		Loading: n.loading() || st.Loading, LinkUp: st.LinkUp, Synced: st.Synced, Paused: paused,
 	}
 	l.ReplID, _ = bus.ParseNodeID(st.ID)
 	l.ReplID2, _ = bus.ParseNodeID(st.ID2)

@@ -342,11 +342,11 @@ func TestRewriteKeepsTheFileAndAppendsWhatChanged(t *testing.T) {
 	again, err := Load([]string{path}, dir, nil)
 	require.NoError(t, err)
 	require.Equal(t, *c.Now(), *again.Now(), "the file says what was in force")
-	require.Equal(t, string(text), again.rewritten(string(text)), "a second rewrite changes nothing")
+	require.Equal(t, string(text), again.rewritten(string(text), false), "a second rewrite changes nothing")
 
 	require.NoError(t, set(again, "requirepass", "", "appendonly", "no"))
-	require.NotContains(t, again.rewritten(string(text)), "requirepass")
-	require.Contains(t, again.rewritten("port 1\nno such\nport \"2"), "port 7000\n# ??? no such\n# ??? port \"2\n")
+	require.NotContains(t, again.rewritten(string(text), false), "requirepass")
+	require.Contains(t, again.rewritten("port 1\nno such\nport \"2", false), "port 7000\n# ??? no such\n# ??? port \"2\n")
 
 	require.EqualValues(t, "ERR The server is running without a config file", load(t).Rewrite())
 	require.NoError(t, os.Remove(path))
@@ -359,9 +359,9 @@ func TestChangeIsSeenByGetAndRewrite(t *testing.T) {
 	c := load(t)
 	c.Change(func(v *Values) { v.ReplicaOf = HostPort{"h", 1} })
 	require.Equal(t, "h 1", value(t, c, "slaveof"))
-	require.Contains(t, c.rewritten(""), "replicaof h 1\n")
+	require.Contains(t, c.rewritten("", false), "replicaof h 1\n")
 	c.Change(func(v *Values) { v.ReplicaOf = HostPort{} })
-	require.NotContains(t, c.rewritten("slaveof h 1"), "h 1")
+	require.NotContains(t, c.rewritten("slaveof h 1", false), "h 1")
 }
 
 // Every value CONFIG GET shows can be given to CONFIG SET and to a file, and means the same there.
@@ -407,7 +407,7 @@ func FuzzParse(f *testing.F) {
 		c.now.Store(&v)
 		again := newConfig(dir)
 		w := *again.Now()
-		require.NoError(t, again.parse(&w, c.rewritten(text), setting{cwd: dir, reading: &fileState{}}))
+		require.NoError(t, again.parse(&w, c.rewritten(text, false), setting{cwd: dir, reading: &fileState{}}))
 		for _, d := range c.table {
 			require.Equal(t, d.get(&v), d.get(&w), d.name)
 		}

@@ -67,8 +67,10 @@ func (n *Node) adminDeps() admin.Deps {
 	return admin.Deps{
 		Table: func() *command.Table { return n.table }, Stats: &n.stats, Config: n.cfg, Saver: saver{n},
 		Shutdown: shutdown{n}, Debug: debugger{n}, Memory: memories{n}, Slowlog: n.slowlog, Latency: n.latency,
+		Monitor:    func(c *command.Ctx) error { return n.disp.Monitor(c) },
 		Commands:   func() *observe.Commands { return n.commands },
 		NowMicros:  func() int64 { return time.Now().UnixMicro() },
+		Loading:    n.loading,
 		AllowDebug: v.EnableDebugCommand, AllowModule: v.EnableModuleCommand, ClusterMode: v.ClusterEnabled,
 		Version:   redisVersion,
 		LazyFlush: func() bool { return n.cfg.Now().LazyfreeLazyUserFlush },
@@ -134,8 +136,12 @@ func (k clients) Pause(untilMs int64, writesOnly bool) {
 	k.n.disp.Pause(mode, untilMs-nowMs())
 }
 
-func (k clients) Unpause()                        { k.n.disp.Unpause() }
-func (k clients) Reset(c *command.Ctx)            { c.DropWatches() }
+func (k clients) Unpause() { k.n.disp.Unpause() }
+func (k clients) Reset(c *command.Ctx) {
+	c.DropWatches()
+	k.n.disp.EndMonitor(c.Sess)
+}
+
 func (k clients) AuthFailed(*command.Ctx, []byte) { k.n.authDenied.Inc() }
 
 // largestBuffers are the greatest input and output buffers of now.
@@ -247,21 +253,24 @@ func (s saver) BGSave(schedule bool) (bool, resp.Error) {
 	}
 	n.goes(func() {
 		defer n.saving.Add(-1)
-		release := n.repl.Quiesce()
-		defer release()
 		_, _ = n.saver.Background(true) // a failure is told by its event and by INFO
 	})
 	return false, ""
 }
 
-func (s saver) Flushed() {
+func (s saver) Flushed() bool {
+	s.n.saver.Abandon()
+	return len(s.n.cfg.Now().Save) > 0
+}
+
+func (s saver) SaveEmpty(done func(resp.Error)) {
 	n := s.n
 	n.goes(func() {
-		if n.saver.Cancel() || len(n.cfg.Now().Save) > 0 {
-			if len(n.cfg.Now().Save) > 0 {
-				n.saver.Schedule()
-			}
+		n.saver.Wait()
+		if err := n.saver.Save(context.Background()); err != nil {
+			n.saver.Schedule() // another save came first, or it failed and has said why
 		}
+		done("")
 	})
 }
 
@@ -278,24 +287,23 @@ func (n *Node) reload(o admin.ReloadOptions) resp.Error {
 			return saveError(err)
 		}
 	}
-	n.loadingNow.Store(true)
-	n.disp.SetGate(dispatch.GateLoading, true)
-	defer func() {
-		n.loadingNow.Store(false)
-		n.disp.SetGate(dispatch.GateLoading, false)
-	}()
+	n.setLoading(&n.loadingNow, true)
+	defer n.setLoading(&n.loadingNow, false)
 	if o.NoFlush {
 		n.disp.Fence(nowMs())
 	} else {
 		n.empty()
 	}
+	var libs collector
 	_, err := n.loader.File(context.Background(), v.Path(v.DBFilename), persist.LoadOptions{
-		KeepExpired: true, SkipChecksum: !v.RDBChecksum || n.noChecksum.Load(), Policy: v.MaxMemoryPolicy, Merge: o.NoFlush,
+		Library: libs.add, KeepExpired: true, SkipChecksum: !v.RDBChecksum || n.noChecksum.Load(), Policy: v.MaxMemoryPolicy, Merge: o.NoFlush,
+		Pace: n.loadPace(),
 	})
 	if err != nil {
 		return resp.Errorf("ERR Error trying to load the RDB dump, check server logs: %v", err)
 	}
 	n.saver.MarkClean()
+	_ = n.libraries.replace(libs.code) // never fails
 	return ""
 }
 
@@ -407,8 +415,9 @@ func (n *Node) replDeps() repl.Deps {
 			}
 			return d.Conn, d.Unread, d.Unsent, nil
 		},
+		Leads:     n.leadsHook(),
 		Exclusive: n.exclusive,
-		Save:      repl.SaveFrom(n.source, snapshot.Options{}, nowMs, n.writeRDB),
+		Save:      n.saveForReplicas,
 		Target:    n.replTarget(),
 		Apply:     &lateApplier{n: n},
 	}
@@ -431,11 +440,22 @@ func (l *lateApplier) Apply(argv [][]byte) error { return l.get().Apply(argv) }
 func (l *lateApplier) Reset()                    { l.get().Reset() }
 func (l *lateApplier) Select(db int)             { l.get().Select(db) }
 
+// saveForReplicas is a full sync's snapshot, with the bounds in force when it begins.
+func (n *Node) saveForReplicas(ctx context.Context, w io.Writer, req repl.SaveRequest) error {
+	o := snapshot.Options{MaxPreImageBytes: preImageBound(n.cfg.Now()), Lockstep: persist.Lockstep()}
+	return repl.SaveFrom(n.source, o, nowMs, n.writeRDB)(ctx, w, req)
+}
+
 // writeRDB writes what replicas get.
-func (n *Node) writeRDB(ctx context.Context, w io.Writer, snap *snapshot.Snapshot, in *snapshot.Stream, at rdb.Replication, _ repl.SaveRequest) error {
+func (n *Node) writeRDB(ctx context.Context, w io.Writer, snap *snapshot.Snapshot, in *snapshot.Stream, at rdb.Replication, req repl.SaveRequest) error {
 	v := n.cfg.Now()
+	var libs [][]byte
+	if !req.SkipFunctions {
+		libs = n.libraries.all()
+	}
 	_, err := persist.WriteStream(ctx, w, snap, in, persist.StreamOptions{
-		Compress: v.RDBCompression, Checksum: v.RDBChecksum, Policy: v.MaxMemoryPolicy,
+		Libraries: libs, SkipData: req.SkipData,
+		Compress: v.RDBCompression, Checksum: v.RDBChecksum, Policy: v.MaxMemoryPolicy, Pace: persist.FixedPace(v.RDBKeySaveDelay),
 		Info: rdb.Info{CreatedUnix: time.Now().Unix(), UsedMemory: n.memoryNow().used, Replication: &at},
 	})
 	return err
@@ -454,6 +474,7 @@ func replOptions(v *Values) repl.Options {
 		o.DisklessSyncDelay = 0
 	}
 	o.DisklessSyncMaxReplicas = int(v.ReplDisklessSyncMaxReplicas)
+	o.DisklessLoad = loadModes()[v.ReplDisklessLoad]
 	o.DisableTCPNoDelay = v.ReplDisableTCPNodelay
 	o.MasterUser, o.MasterAuth = v.MasterUser, v.MasterAuth
 	o.BindSource = v.BindSourceAddr

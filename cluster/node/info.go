@@ -24,7 +24,7 @@ const (
 // sections are INFO's, in the order in which they are printed.
 type sections struct {
 	server, clients, memory, persistence, stats, replication, cpu, modules *stat.Section
-	commandstats, errorstats, latencystats, cluster, keyspace              *stat.Section
+	commandstats, errorstats, latencystats, cluster, keyspace, debug       *stat.Section
 }
 
 func newSections(r *stat.Registry) (s sections) {
@@ -41,6 +41,7 @@ func newSections(r *stat.Registry) (s sections) {
 	s.latencystats = r.Section("latencystats", "Latencystats", stat.All)
 	s.cluster = r.Section("cluster", "Cluster", stat.Default)
 	s.keyspace = r.Section("keyspace", "Keyspace", stat.Default)
+	s.debug = r.Section("debug", "Debug", stat.Asked)
 	return s
 }
 
@@ -327,6 +328,10 @@ func (n *Node) infoStats(s *stat.Section) {
 	s.Int("reply_buffer_shrinks", "", stat.Count, zero)
 	s.Int("reply_buffer_expands", "", stat.Count, zero)
 	s.Counted("eventloop_cycles", "rounds of the event loops", &net.Rounds)
+	s.Int("eventloop_duration_sum", "microseconds between the polls of the event loops", stat.Count, micros(net.RoundNs.Load))
+	s.Int("eventloop_duration_cmd_sum", "microseconds of them spent in commands", stat.Count, n.commands.Micros)
+	s.Int("instantaneous_eventloop_cycles_per_sec", "rounds in the last second or so", stat.Gauge, n.rates.rounds.Load)
+	s.Int("instantaneous_eventloop_duration_usec", "microseconds a round took lately", stat.Gauge, n.rates.roundMicros.Load)
 	for _, name := range []string{"acl_access_denied_auth", "acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"} {
 		if name == "acl_access_denied_auth" {
 			s.Counted(name, "refused AUTH", &n.authDenied)
@@ -334,7 +339,26 @@ func (n *Node) infoStats(s *stat.Section) {
 		}
 		s.Int(name, "", stat.Count, zero)
 	}
-	s.OnReset(func() { n.store.ResetStats(); n.peak.n.Store(0) })
+	s.OnReset(func() {
+		n.store.ResetStats()
+		n.peak.n.Store(0)
+		for _, c := range []*stat.Counter{&net.RoundNs, &net.TickNs} {
+			c.Reset()
+		}
+		net.LongestRoundNs.Set(0)
+		net.MostCommands.Set(0)
+	})
+}
+
+func micros(nanos func() int64) func() int64 { return func() int64 { return nanos() / 1000 } }
+
+// infoDebug is INFO's section for those who look into the server itself.
+func (n *Node) infoDebug(s *stat.Section) {
+	net := &n.srv.Stats
+	s.Int("eventloop_duration_aof_sum", "microseconds spent flushing the append only file", stat.Count, zero)
+	s.Int("eventloop_duration_cron_sum", "microseconds spent in periodic work", stat.Count, micros(net.TickNs.Load))
+	s.Int("eventloop_duration_max", "microseconds of the longest round", stat.Gauge, micros(net.LongestRoundNs.Load))
+	s.Int("eventloop_cmd_per_cycle_max", "most requests of one round", stat.Gauge, net.MostCommands.Load)
 }
 
 func (n *Node) infoCPU(s *stat.Section) {
@@ -375,4 +399,5 @@ func (n *Node) infoKeyspace(s *stat.Section) {
 // rates are sampled once a second.
 type rates struct {
 	ops, in, out, replIn, replOut atomic.Int64
+	rounds, roundMicros           atomic.Int64
 }

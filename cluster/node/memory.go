@@ -49,3 +49,15 @@ func (n *Node) sampleMemory() {
 	}
 	n.sample.p.Store(sum)
 }
+
+// weighBesides notes what counts towards maxmemory beside the keyspace: what used_memory says
+// the process itself, its clients and the backlog take. It goes through all clients, so it is
+// done some times a second, and only while there is a bound.
+func (n *Node) weighBesides() {
+	v := n.cfg.Now()
+	if v.MaxMemory == 0 {
+		return
+	}
+	clients, _ := n.clientBytes()
+	n.besides.Store(n.startupBytes + clients + min(n.backlogBytes(), v.ReplBacklogSize))
+}

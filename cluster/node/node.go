@@ -69,10 +69,15 @@ type Node struct {
 	peak       memoryPeak
 	rates      rates
 	saving     atomic.Int32 // saves asked for whose cut is not made yet
+	oomScore   oomScore
 	paused     atomic.Uint64
+	besides    atomic.Int64 // see weighBesides
 	cronPaused atomic.Bool
 	noChecksum atomic.Bool
-	loadingNow atomic.Bool
+	gateMu     sync.Mutex  // orders changes of GateLoading; see setLoading
+	loadingNow atomic.Bool // a file is being loaded
+	syncing    atomic.Bool // a full sync is being loaded in place of the old data
+	libraries  libraries
 	stopping   atomic.Bool
 	shutdownMu sync.Mutex
 	abort      context.CancelFunc // of the orderly end in progress; guarded by shutdownMu
@@ -86,8 +91,6 @@ func (n *Node) mode() string {
 	}
 	return "standalone"
 }
-
-func (n *Node) clustered() bool { return n.agent != nil }
 
 func randomHex(bytes int) string {
 	b := make([]byte, bytes)
@@ -120,7 +123,7 @@ func New(cfg *Config, log *Log) (*Node, error) {
 
 	var err error
 	n.store, err = store.New(store.Options{
-		Databases: int(v.Databases), Stripes: 64, HashSeed: [2]uint64{randomUint64(), randomUint64()}, RandSeed: randomUint64(),
+		Databases: int(v.Databases), Shadow: true, Stripes: 64, HashSeed: [2]uint64{randomUint64(), randomUint64()}, RandSeed: randomUint64(),
 	})
 	if err != nil {
 		return nil, err
@@ -206,7 +209,10 @@ func (n *Node) buildTable() error {
 
 func (n *Node) buildDispatch(v *Values) {
 	o := dispatch.Options{
-		Table: n.table, Store: n.store, ACL: n.acl, Sink: n.repl.Stream, Observer: observer{n}, Loops: n.loops,
+		Table: n.table, Store: n.store, ACL: n.acl, Sink: n.repl.Stream, Observer: observer{n}, Loops: n.loops, Feed: n.feed,
+		LazyExpire: func() bool { return n.cfg.Now().LazyfreeLazyExpire },
+		LazyEvict:  func() bool { return n.cfg.Now().LazyfreeLazyEviction },
+		OtherBytes: n.besides.Load,
 	}
 	if n.agent != nil {
 		o.Router = n.agent
@@ -230,6 +236,8 @@ func (n *Node) buildPersistence() {
 		Settings:    func() persist.Settings { return saveSettings(n.cfg.Now()) },
 		Replication: func() *rdb.Replication { return n.repl.Position() },
 		UsedMemory:  func() int64 { return n.memoryNow().used },
+		Quiesce:     func() func() { return n.repl.Quiesce() },
+		Libraries:   n.libraries.all,
 	})
 	n.loader = persist.NewLoader(persist.LoaderOptions{Store: n.store, Now: time.Now, Listener: n.persistEvent})
 }
@@ -237,7 +245,8 @@ func (n *Node) buildPersistence() {
 func saveSettings(v *Values) persist.Settings {
 	s := persist.Settings{
 		Dir: v.Dir, Filename: v.DBFilename, Compress: v.RDBCompression, Checksum: v.RDBChecksum,
-		IncrementalSync: v.RDBSaveIncrementalFsync, Policy: v.MaxMemoryPolicy,
+		IncrementalSync: v.RDBSaveIncrementalFsync, Policy: v.MaxMemoryPolicy, KeyDelayMicros: v.RDBKeySaveDelay,
+		MaxPreImageBytes: preImageBound(v),
 	}
 	for _, p := range v.Save {
 		s.SavePoints = append(s.SavePoints, persist.SavePoint{Seconds: p.Seconds, Changes: p.Changes})
@@ -245,11 +254,25 @@ func saveSettings(v *Values) persist.Settings {
 	return s
 }
 
+// leastPreImages is how many bytes of old images a snapshot may hold at least.
+const leastPreImages = 256 << 20
+
+// preImageBound is what a snapshot may hold of them: a tenth of maxmemory, but not little.
+func preImageBound(v *Values) int64 { return max(leastPreImages, v.MaxMemory/10) }
+
 func (n *Node) serverOptions(v *Values) server.Options {
 	return server.Options{
-		Bind: v.Bind, Port: int(v.Port), UnixSocket: v.UnixSocket, UnixPerm: fs.FileMode(v.UnixSocketPerm),
+		Bind: v.Bind, Port: tcpPort(v), UnixSocket: v.UnixSocket, UnixPerm: fs.FileMode(v.UnixSocketPerm),
 		Loops: n.loops, Events: n.serverEvent, Settings: serverSettings(v, n.agent != nil),
 	}
+}
+
+// tcpPort is the port to listen on, 0 for none: bind "" leaves only the unix socket.
+func tcpPort(v *Values) int {
+	if len(v.Bind) == 0 {
+		return 0
+	}
+	return int(v.Port)
 }
 
 func serverSettings(v *Values, clustered bool) server.Settings {
@@ -277,18 +300,17 @@ func serverSettings(v *Values, clustered bool) server.Settings {
 // then replication and the cluster begin. An error means the node cannot run.
 func (n *Node) Start() error {
 	n.log.Notice("Server initialized")
-	n.loadingNow.Store(true)
+	n.setLoading(&n.loadingNow, true)
 	n.srv.Start()
 	if err := n.load(); err != nil {
 		return err
 	}
-	n.loadingNow.Store(false)
-	n.disp.SetGate(dispatch.GateLoading, false)
+	n.setLoading(&n.loadingNow, false)
 	v := n.cfg.Now()
 	if v.ReplicaOf.Host != "" {
 		n.repl.Follow(v.ReplicaOf.Host, v.ReplicaOf.Port, false)
-		n.roleChanged()
 	}
+	n.roleChanged()
 	n.repl.Start()
 	n.goes(n.runRoles)
 	n.goes(n.runCron)
@@ -311,9 +333,11 @@ func (n *Node) goes(f func()) {
 // load reads the RDB file when there is one.
 func (n *Node) load() error {
 	v := n.cfg.Now()
-	replica := v.ReplicaOf.Host != ""
+	replica := v.ReplicaOf.Host != "" || n.agent != nil && n.isReplicaInView()
+	var libs collector
 	got, err := n.loader.File(context.Background(), v.Path(v.DBFilename), persist.LoadOptions{
 		KeepExpired: replica, SkipChecksum: !v.RDBChecksum || n.noChecksum.Load(), Policy: v.MaxMemoryPolicy, AtStart: true,
+		Pace: n.loadPace(), Library: libs.add,
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -322,15 +346,21 @@ func (n *Node) load() error {
 		return fmt.Errorf("Fatal error loading the DB: %w. Exiting.", err)
 	}
 	n.saver.MarkClean()
+	_ = n.libraries.replace(libs.code) // never fails
 	if got.Replication != nil {
-		if err := n.repl.Resume(*got.Replication, replica || n.agent != nil && n.isReplicaInView()); err != nil {
+		if err := n.repl.Resume(*got.Replication, replica); err != nil {
 			n.log.Warning("Replication cannot go on from the RDB file: %v", err)
 		}
 	}
 	return nil
 }
 
-// foreignSlots is which slots another node serves; used when files are loaded later.
+// loadPace is key-load-delay, as it stands at each key.
+func (n *Node) loadPace() persist.Pace {
+	return persist.Pace{Micros: func() int64 { return n.cfg.Now().KeyLoadDelay }}
+}
+
+// isReplicaInView reports whether the cluster sees this node as a replica.
 func (n *Node) isReplicaInView() bool {
 	view := n.agent.View()
 	return view.Primary >= 0 && view.Primary != view.Me
@@ -361,7 +391,7 @@ func (n *Node) runRoles() {
 func (n *Node) runCron() {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
-	var last struct{ ops, in, out int64 }
+	var last struct{ ops, in, out, replIn, replOut, rounds, roundNs int64 }
 	for round := 0; ; round++ {
 		select {
 		case <-n.quit:
@@ -372,6 +402,7 @@ func (n *Node) runCron() {
 			continue
 		}
 		n.refreshGates()
+		n.weighBesides()
 		if !n.stopping.Load() {
 			n.saver.Cron()
 		}
@@ -382,6 +413,14 @@ func (n *Node) runCron() {
 			n.rates.in.Store(max(0, in-last.in))
 			n.rates.out.Store(max(0, out-last.out))
 			last.ops, last.in, last.out = ops, in, out
+			replIn, replOut := n.repl.Counters.InputBytes.Load(), n.repl.Counters.OutputBytes.Load()
+			n.rates.replIn.Store(max(0, replIn-last.replIn))
+			n.rates.replOut.Store(max(0, replOut-last.replOut))
+			last.replIn, last.replOut = replIn, replOut
+			rounds, roundNs := n.srv.Stats.Rounds.Load(), n.srv.Stats.RoundNs.Load()
+			n.rates.rounds.Store(max(0, rounds-last.rounds))
+			n.rates.roundMicros.Store(max(0, roundNs-last.roundNs) / max(1, rounds-last.rounds) / 1000)
+			last.rounds, last.roundNs = rounds, roundNs
 		}
 	}
 }
@@ -391,9 +430,6 @@ func (n *Node) refreshGates() {
 	v := n.cfg.Now()
 	n.disp.SetGate(dispatch.GateReplicas, !n.repl.EnoughReplicas())
 	n.disp.SetGate(dispatch.GateStale, n.repl.Stale())
-	if !n.loadingNow.Load() {
-		n.disp.SetGate(dispatch.GateLoading, n.repl.Status().Loading)
-	}
 	var misconf resp.Error
 	if v.StopWritesOnBgsaveError && len(v.Save) > 0 && n.saver.Failed() {
 		misconf = resp.ErrMisconfRDB
@@ -412,6 +448,9 @@ func (n *Node) roleChanged() {
 	}
 	n.disp.SetView(view)
 	n.disp.SetGate(dispatch.GateReadOnly, replica && n.cfg.Now().ReplicaReadOnly)
+	if err := n.oomScore.apply(n.cfg.Now(), replica); err != nil {
+		n.log.Warning("%v", err)
+	}
 }
 
 // exclusive runs f with every stripe held.

@@ -122,8 +122,8 @@ func (n *Node) saveAtEnd(o admin.ShutdownOptions) error {
 	if o.Save == admin.SaveNever || o.Save == admin.SaveIfConfigured && len(v.Save) == 0 {
 		return nil
 	}
-	if n.loadingNow.Load() {
-		return nil // what is on disk is newer than what is in memory
+	if n.loading() {
+		return nil // what is on disk is more than what is in memory
 	}
 	n.log.Notice("Saving the final RDB snapshot before exiting.")
 	n.saver.Cancel()

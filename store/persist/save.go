@@ -63,6 +63,9 @@ var (
 // snapshot.Options.Lockstep.
 const manyCores = 4
 
+// Lockstep reports whether snapshots in the background should keep to one core here.
+func Lockstep() bool { return runtime.GOMAXPROCS(0) < manyCores }
+
 // errCancelled is the reason of a save that was stopped on purpose.
 var errCancelled = errors.New("cancelled")
 
@@ -254,7 +257,7 @@ func (p *Saver) start(ctx context.Context, background bool) error {
 		release = p.o.Quiesce()
 	}
 	snap, err := p.o.Source.Begin(snapshot.ForSave, j.started.UnixMilli(),
-		snapshot.Options{MaxPreImageBytes: st.MaxPreImageBytes, Lockstep: background && runtime.GOMAXPROCS(0) < manyCores}, func(*store.Txn) {
+		snapshot.Options{MaxPreImageBytes: st.MaxPreImageBytes, Lockstep: background && Lockstep()}, func(*store.Txn) {
 			changes = p.o.Store.Stats().Changes
 			if p.o.Replication != nil {
 				info.Replication = p.o.Replication()
@@ -405,6 +408,7 @@ type StreamOptions struct {
 	Compress, Checksum bool
 	Policy             store.Policy
 	Pace               Pace
+	SkipData           bool // write no keys
 }
 
 // WriteStream writes everything in as one RDB file to dst and returns its length. A full sync
@@ -433,6 +437,9 @@ func WriteStream(ctx context.Context, dst io.Writer, snap *snapshot.Snapshot, in
 				return w.Bytes(), context.Cause(ctx)
 			}
 			return w.Bytes(), &SnapshotError{err}
+		}
+		if o.SkipData {
+			continue // the batches are taken so that the walk comes to its end
 		}
 		for img := range batch.All() {
 			w.Select(img.DB, uint64(snap.Keys(img.DB)), uint64(snap.Expires(img.DB)))
