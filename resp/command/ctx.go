@@ -38,6 +38,9 @@ type Ctx struct {
 	Effects Effects
 	// Err is the error the call answered, "" when it did not fail; for the statistics.
 	Err resp.Error
+	// Scratch is memory for handlers to build things in: a compact value on its way back into
+	// the store. It is nobody's between calls, and empty when one begins; a handler that grew it puts it back.
+	Scratch []byte
 
 	quiet bool // the handler decided itself what is propagated, perhaps nothing
 }
@@ -92,7 +95,13 @@ func (c *Ctx) Reset(cmd *Command, argv [][]byte) {
 	c.Cmd, c.Argv = cmd, argv
 	c.quiet = false
 	c.Err = ""
+	if c.Scratch = c.Scratch[:0]; cap(c.Scratch) > scratchKept {
+		c.Scratch = nil
+	}
 }
+
+// scratchKept is how much of Scratch stays from one call to the next.
+const scratchKept = 64 << 10
 
 // Quiet reports whether the handler decided itself what is propagated.
 func (c *Ctx) Quiet() bool { return c.quiet }
