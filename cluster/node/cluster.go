@@ -87,31 +87,24 @@ func (n *Node) localReport() core.Local {
 	return l
 }
 
-// inOrder hands f to the goroutine of role changes. The agent must not wait, so a queue that is
-// full (which takes dozens of changes within one switch) loses nothing: a goroutine waits.
-func (n *Node) inOrder(f func()) {
-	select {
-	case n.roles <- f:
-	case <-n.quit:
-	}
-}
+// clusterRole takes a decision of the cluster machine about the data side's role.
+func (n *Node) clusterRole(r core.RoleChange) { n.roles.putRole(r) }
 
-// clusterRole makes the data side what the machine says.
-func (n *Node) clusterRole(r core.RoleChange) {
-	n.inOrder(func() {
-		if r.Flush {
-			n.empty()
-		}
-		if r.Role == topology.RoleReplica {
-			if r.IP != "" {
-				n.repl.Expect(memberOf(r))
-				n.repl.Follow(r.IP, int(r.Port), false)
-			}
-		} else {
-			n.repl.Promote(false)
-		}
-		n.agent.Poke()
-	})
+// assume makes the data side what the machine says.
+func (n *Node) assume(r core.RoleChange) {
+	if r.Flush {
+		// First nothing may come in any more. Afterwards the data is nobody's history.
+		n.repl.Promote(false)
+		n.empty()
+		n.repl.ChangeID()
+	}
+	switch {
+	case r.Role != topology.RoleReplica:
+		n.repl.Promote(false)
+	case r.IP != "":
+		n.repl.Expect(memberOf(r))
+		n.repl.Follow(r.IP, int(r.Port), false)
+	}
 }
 
 // memberOf is whose data may be copied: nobody in particular while the machine has not heard
@@ -137,20 +130,21 @@ func (n *Node) leads(m repl.Member) string {
 	return ""
 }
 
-// clusterPause holds client writes back for a manual failover, or lets them go.
-func (n *Node) clusterPause(p core.Pause) {
-	n.inOrder(func() {
-		if p.Tok == 0 {
-			n.paused.Store(0)
-			n.repl.PauseFeed(false)
-			n.disp.HoldWrites(dispatch.HoldHandover, false, nowMs())
-			return
-		}
-		n.repl.PauseFeed(true)
-		n.disp.HoldWrites(dispatch.HoldHandover, true, nowMs())
-		n.paused.Store(p.Tok)
-		n.agent.Poke()
-	})
+// clusterPause takes a decision to hold client writes back for a manual failover, or to let
+// them go.
+func (n *Node) clusterPause(p core.Pause) { n.roles.putPause(p) }
+
+// hold holds writes back; tok tells the machine which of its pauses is in force.
+func (n *Node) hold(tok uint64) {
+	n.repl.PauseFeed(true)
+	n.disp.HoldWrites(dispatch.HoldHandover, true, nowMs())
+	n.paused.Store(tok)
+}
+
+func (n *Node) letGo() {
+	n.paused.Store(0)
+	n.repl.PauseFeed(false)
+	n.disp.HoldWrites(dispatch.HoldHandover, false, nowMs())
 }
 
 // leadsHook is leads in cluster mode; the agent does not exist yet when replication is built.

@@ -55,7 +55,7 @@ type Node struct {
 	repl     *repl.Engine
 	agent    *agent.Agent  // nil outside cluster mode
 	wire     *wire         // nil outside cluster mode
-	roles    chan func()   // role changes and pauses asked for by the agent, in order
+	roles    *roleQueue    // what the agent decided and is not carried out yet
 	quit     chan struct{} // closed when the node stops
 	over     chan int      // takes the exit code once
 
@@ -115,7 +115,7 @@ func New(cfg *Config, log *Log) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: log, runID: randomHex(20), started: time.Now(), acl: acl.NewList(),
-		roles: make(chan func(), 64), quit: make(chan struct{}), over: make(chan int, 1), feed: new(observe.Feed),
+		roles: newRoleQueue(), quit: make(chan struct{}), over: make(chan int, 1), feed: new(observe.Feed),
 	}
 	n.sections = newSections(&n.stats)
 	n.acl.RequirePass(v.RequirePass)
@@ -372,18 +372,6 @@ func (n *Node) ready(v *Values) {
 	}
 	if v.UnixSocket != "" {
 		n.log.Notice("Ready to accept connections unix")
-	}
-}
-
-// runRoles carries out, one after the other, what the cluster machine decided about roles.
-func (n *Node) runRoles() {
-	for {
-		select {
-		case f := <-n.roles:
-			f()
-		case <-n.quit:
-			return
-		}
 	}
 }
 
