@@ -7,6 +7,7 @@ import (
 	"github.com/sextantdb/sextant/bus"
 	"github.com/sextantdb/sextant/cluster/core"
 	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/store/slot"
 )
 
 // checker watches the whole world from outside. Numbers in comments are those of PROTOCOL 4.4.
@@ -416,6 +417,16 @@ func (c *checker) slots(p *proc, text string, v *bus.SlotMap) {
 	}
 }
 
+// ownerOf is the shard that the newest map gives s to, as far as a key of the run lies in it.
+func (c *checker) ownerOf(v *topology.View, s slot.Slot) bus.ShardID {
+	for k, o := range c.owner {
+		if c.w.slotOf(k) >= s && v.Owner[c.w.slotOf(k)] == topology.NoOwner {
+			return o
+		}
+	}
+	return bus.ShardID{}
+}
+
 func (c *checker) movedKey(key int) { c.floor[key] = 0 }
 
 // performed: the durable state and the lease of a step are in force. 2, 6, and what a majority
@@ -635,7 +646,10 @@ func (c *checker) won(p *proc, ev core.Event) {
 }
 
 // reset: a node forgets its promises by an operator's order; core keeps it out of old sets.
-func (c *checker) reset(p *proc) { delete(c.regs, p.id) }
+func (c *checker) reset(p *proc) {
+	delete(c.regs, p.id)
+	c.installed[p.id] = 0
+}
 
 // forget: id was forgotten by an operator.
 func (c *checker) forget(id bus.NodeID) { c.forgotten[id] = c.w.now }
@@ -655,7 +669,10 @@ func (c *checker) viewed(p *proc, v *topology.View) {
 			c.w.violated("forgotten node came back", "%s knows %s again", p, id.Short())
 		}
 	}
-	for id := range c.forgotten { // each entry is set alone: order does not matter
+	for id, t := range c.forgotten { // each entry is set alone: order does not matter
+		if p.started >= t {
+			continue // bans do not outlive a process, as in Redis
+		}
 		if _, ok := v.Find(id); !ok && id != p.id {
 			if p.missed == nil {
 				p.missed = map[bus.NodeID]core.Mono{}

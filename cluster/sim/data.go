@@ -95,7 +95,9 @@ func (d *dataset) die(keep keepData) {
 	if keep == keepAll {
 		return
 	}
-	d.p.dataLife++
+	if !d.p.up {
+		d.p.dataLife++ // a flush within a life is an order, not a loss
+	}
 	switch keep {
 	case keepStale:
 		d.replid2, d.replid, d.second = bus.ReplID{}, d.newReplID(), 0

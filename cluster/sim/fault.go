@@ -113,13 +113,13 @@ func (w *World) strike(f Fault) {
 		}
 	case faultCrashLost:
 		touch(a)
-		if a.up {
+		if a.up && w.spared(a) {
 			a.crash(keepNoFile, 0, r.pct(30))
 			a.revive(f.Dur, false)
 		}
 	case faultFlip:
 		touch(a)
-		if a.up {
+		if a.up && w.spared(a) {
 			a.crash(keepNone, f.X, false)
 			if n := len(a.disk.file); n > 400 { // not in the last record: that looks like a torn write
 				a.disk.file = append([]byte(nil), a.disk.file...)
@@ -234,7 +234,7 @@ func (w *World) strike(f Fault) {
 		}
 	case faultSoftReset:
 		touch(w.procs...)
-		if a.up && a.view != nil && a.view.Role == topology.RoleReplica && !a.foreign() {
+		if a.up && a.view != nil && a.view.Role == topology.RoleReplica && !a.foreign() && w.spared(a) {
 			w.check.reset(a)
 			a.admin(core.Admin{Kind: core.AdminReset})
 			if k := w.foreigner(); k != nil && r.pct(50) { // moved to the other cluster, without a FORGET in ours
@@ -262,7 +262,7 @@ func (w *World) strike(f Fault) {
 		}
 	case faultForget:
 		touch(w.procs...)
-		if b.up && !b.foreign() && a != b {
+		if b.up && !b.foreign() && a != b && w.spared(b) {
 			w.check.forget(b.id)
 			a.admin(core.Admin{Kind: core.AdminForget, Node: b.id.String()})
 		}
@@ -294,6 +294,40 @@ func (w *World) idIn(ids []bus.NodeID, id bus.NodeID) bool {
 		}
 	}
 	return false
+}
+
+// spared: the cluster can do without p's name and promises. A majority of the voters, or every
+// holder of a shard's data, gone for good is more than anything can heal by itself.
+func (w *World) spared(p *proc) bool {
+	c := &w.check
+	for _, back := range []uint64{0, 1} { // a change of the set may be under way
+		ver := c.topSet[p.insp.Cluster]
+		if ver <= back {
+			continue
+		}
+		set := c.sets[verKey{p.insp.Cluster, ver - back}]
+		gone := 0
+		for _, id := range set {
+			if q := w.byID(id); id == p.id || q == nil || q.lost {
+				gone++
+			}
+		}
+		if w.idIn(set, p.id) && gone > (len(set)-1)/2 {
+			return false
+		}
+	}
+	r := c.newest[p.insp.Shard]
+	left := 0
+	for _, x := range r.ISR {
+		if q := c.holder(x); q != nil && q != p && !q.lost && q.insp.Shard == r.Shard {
+			left++
+		}
+	}
+	if r.Has(bus.NewMember(p.id, p.insp.Inc)) && left == 0 {
+		return false
+	}
+	p.lost = true // until it is healed
+	return true
 }
 
 // moveSlot is a classic resharding of one key's slot, as redis-cli does it: open both ends,
@@ -350,7 +384,7 @@ func (p *proc) serves() bool {
 
 // replace takes a replica out of the cluster and joins it anew under another name.
 func (w *World) replace(a *proc, step core.Mono, again bool) {
-	if !a.up || a.foreign() || a.view == nil || a.view.Role != topology.RoleReplica {
+	if !a.up || a.foreign() || a.view == nil || a.view.Role != topology.RoleReplica || !w.spared(a) {
 		return
 	}
 	old := a.id

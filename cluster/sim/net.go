@@ -72,7 +72,7 @@ func (n *network) reach(x, y *proc) bool {
 func (n *network) delay(x, y *proc) core.Mono {
 	d := n.lat[x.i][y.i]
 	d += n.r.in(0, n.w.p.Jitter)
-	if n.r.pct(n.w.p.SlowPct) {
+	if n.w.phase == faulty && n.r.pct(n.w.p.SlowPct) {
 		d += n.r.in(0, n.w.p.SlowMax)
 	}
 	if n.slow[x.i][y.i] > n.w.now {
@@ -192,7 +192,7 @@ func (n *network) send(x *proc, e *core.Envelope) {
 	if n.lossy > w.now {
 		loss += 30
 	}
-	if n.r.pct(loss) && w.phase != healed {
+	if w.phase == faulty && n.r.pct(loss) {
 		return
 	}
 	copies := 1

@@ -75,8 +75,11 @@ func drawParams(seed uint64) Params {
 		p.SlowPct, p.SlowMax = pick(r, 1, 3, 10), pick(r, p.T/20, p.T/5, 2*p.T)
 	}
 	p.Reorder, p.Stall = r.pct(30), r.pct(50)
+	if !p.Reorder { // a slow message holds up the whole stream behind it
+		p.SlowPct, p.SlowMax = min(p.SlowPct, 1), min(p.SlowMax, p.T/2)
+	}
 	if r.pct(15) {
-		p.Bandwidth = pick(r, 50_000, 200_000, 1_000_000)
+		p.Bandwidth = int(core.Mono(pick(r, 100_000, 500_000)) * core.Second / p.T) // a few pings' worth in the worst case
 	}
 	p.Encode = r.pct(5)
 	p.FsyncMax = pick(r, 0, ms, p.T/100, p.T/20)

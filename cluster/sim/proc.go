@@ -44,9 +44,11 @@ type proc struct {
 	data dataset
 
 	up      bool
-	life    int    // processes so far
-	retired bool   // an operator took the machine away
-	refused string // the state file was refused at the last start
+	life    int       // processes so far
+	started core.Mono // true time of this life
+	retired bool      // an operator took the machine away
+	lost    bool      // its promises are gone, or nobody listens to them
+	refused string    // the state file was refused at the last start
 	id      bus.NodeID
 	cfg     core.Config
 	m       *core.Machine
@@ -138,6 +140,7 @@ func (p *proc) start(complete bool) {
 	}
 	p.refused = ""
 	p.life++
+	p.started = p.w.now
 	p.up, p.paused, p.busy, p.inbox, p.looped = true, 0, 0, nil, false
 	p.armed = nil
 	p.peers = nil
@@ -386,6 +389,9 @@ func (p *proc) effects(batch []core.Effects) {
 		}
 		for _, r := range e.Replies {
 			p.replies[r.Tok] = r
+			if r.Err != "" {
+				w.log("%s replies: %s", p, r.Err)
+			}
 		}
 	}
 	p.plan()

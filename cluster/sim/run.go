@@ -120,7 +120,7 @@ func (w *World) form() bool {
 	if !w.p.AutoVoters {
 		w.run(w.p.T)
 		a := core.Admin{Kind: core.AdminVoters}
-		for _, p := range ps[:max(3, w.plan.Primaries)] {
+		for _, p := range ps[:min(len(ps), max(3, w.plan.Primaries))] {
 			a.Voters = append(a.Voters, p.id)
 		}
 		ps[0].admin(a)
@@ -250,15 +250,18 @@ func (w *World) heal() {
 			p.loop()
 		}
 	}
-	began, last := w.now, w.now
+	began, last, acted := w.now, w.now, -w.p.T
 	limit := w.p.healLimit()
 	for w.bad == nil {
 		if w.unwell() == "" {
 			w.counts.ConvergedIn = w.now - last
 			break
 		}
-		if w.repair() {
-			last = w.now
+		if w.now-acted >= 2*w.p.T {
+			acted = w.now
+			if w.repair() {
+				last = w.now
+			}
 		}
 		if w.now-last > limit+w.coldLimit() {
 			w.violated("not converged", "%s; %d ms after the operator's last act, %d ms after the last fault\n%s", w.unwell(), (w.now-last)/ms, (w.now-began)/ms, w.dump())
@@ -329,27 +332,45 @@ func (w *World) repair() (acted bool) {
 		return acted
 	}
 	for _, p := range w.members() {
-		if p.up && p != anchor && p.view != nil && len(p.view.Nodes) == 1 {
-			do(p, core.Admin{Kind: core.AdminMeet, IP: anchor.ip, Port: 7000, CPort: 17000})
+		if !p.up || p.view == nil {
+			continue
+		}
+		if len(p.view.Nodes) == 1 {
+			if p != anchor {
+				do(p, core.Admin{Kind: core.AdminMeet, IP: anchor.ip, Port: 7000, CPort: 17000})
+			}
+			continue
+		}
+		for _, q := range w.joined() { // forgotten by some: a FORGET is lifted by a MEET, at the two who meet
+			if q.view == nil || q == p || len(q.view.Nodes) == 1 {
+				continue
+			}
+			if _, ok := q.view.Find(p.id); !ok {
+				do(q, core.Admin{Kind: core.AdminMeet, IP: p.ip, Port: 7000, CPort: 17000})
+			}
 		}
 	}
 	for _, p := range w.joined() { // names without a machine
-		if p.view == nil {
+		if p.view == nil || !p.up {
 			continue
 		}
-		for i := range p.view.Nodes {
-			n := &p.view.Nodes[i]
+		v := p.view
+		for i := range v.Nodes {
+			n := &v.Nodes[i]
 			q := w.byID(n.ID)
 			if n.Handshake || q != nil && !q.foreign() && !q.retired {
 				continue
 			}
 			do(p, core.Admin{Kind: core.AdminForget, Node: n.ID.String()})
 		}
-		for _, o := range p.view.OpenSlots {
+		for _, o := range v.OpenSlots {
 			do(p, core.Admin{Kind: core.AdminSetSlotStable, Slot: o.Slot})
 		}
 	}
 	v := anchor.view
+	if len(v.Nodes) == 0 {
+		return acted
+	}
 	if v.Assigned < slot.Count && v.Nodes[v.Me].Slots != nil && v.Role == topology.RolePrimary {
 		var free []slot.Slot
 		for s := range v.Owner {
@@ -358,7 +379,11 @@ func (w *World) repair() (acted bool) {
 			}
 		}
 		if w.allLed(v) { // not merely a shard between two leaders
-			do(anchor, core.Admin{Kind: core.AdminAddSlots, Slots: free})
+			kind := core.AdminDelSlots // of a shard without nodes
+			if w.check.ownerOf(v, free[0]).IsZero() {
+				kind = core.AdminAddSlots
+			}
+			do(anchor, core.Admin{Kind: kind, Slots: free})
 		}
 	}
 	for _, p := range w.joined() {
