@@ -15,6 +15,7 @@ import (
 func (n *Node) bindConfig() {
 	c := n.cfg
 	sockets := func(_, v *Values) error { return n.srv.Apply(serverSettings(v, n.agent != nil)) }
+	c.OnChange(func(_, v *Values) error { raiseFileLimit(int(v.MaxClients), n.log); return nil }, "maxclients")
 	c.OnChange(sockets, "maxclients", "timeout", "tcp-keepalive", "proto-max-bulk-len", "client-query-buffer-limit",
 		"client-output-buffer-limit", "hz")
 	replication := func(_, v *Values) error {

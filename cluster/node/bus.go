@@ -30,6 +30,9 @@ type wire struct {
 // openBus listens on the bus port and makes the connections' owner. Nothing is dialed or
 // accepted before the agent starts.
 func (n *Node) openBus(v *Values) error {
+	if busPort(v) > 65535 {
+		return fmt.Errorf("Port number too high for cluster mode: the cluster bus would be on port %d. Use a port below 55536, or set cluster-port.", busPort(v))
+	}
 	w := &wire{n: n}
 	w.codecs.New = func() any { return bus.NewCodec() }
 	view := n.agent.View()

@@ -352,8 +352,14 @@ func (d debugger) Restart(graceful bool, delay time.Duration) resp.Error {
 		return resp.Errorf("ERR %v", err)
 	}
 	n.goes(func() {
-		time.Sleep(delay)
+		select {
+		case <-time.After(delay):
+		case <-n.quit:
+			return
+		}
 		if graceful {
+			n.disp.HoldWrites(dispatch.HoldShutdown, true, nowMs()) // what is saved is everything
+			defer n.disp.HoldWrites(dispatch.HoldShutdown, false, nowMs())
 			if err := n.saveAtEnd(admin.ShutdownOptions{}); err != nil {
 				n.log.Warning("Restart: %v", err)
 				return
@@ -491,23 +497,25 @@ func replOptions(v *Values) repl.Options {
 	return o
 }
 
-// supervised is process_supervised.
-func (n *Node) supervised() string {
+// supervisor is who the directive and the environment say watches over this process
+// (process_supervised).
+func supervisor(v *Values) string {
+	auto := v.Supervised == SupervisedAuto
 	switch {
-	case os.Getenv("NOTIFY_SOCKET") != "":
-		return "systemd"
-	case os.Getenv("UPSTART_JOB") != "":
+	case os.Getenv("UPSTART_JOB") != "" && (auto || v.Supervised == SupervisedUpstart):
 		return "upstart"
+	case os.Getenv("NOTIFY_SOCKET") != "" && (auto || v.Supervised == SupervisedSystemd):
+		return "systemd"
 	}
 	return "no"
 }
 
-// notifySystemd tells a supervisor that the node is ready.
-func notifySystemd(state string) {
-	name := os.Getenv("NOTIFY_SOCKET")
-	if name == "" {
+// notifySystemd tells systemd, if it supervises us, what we are about.
+func notifySystemd(v *Values, state string) {
+	if supervisor(v) != "systemd" {
 		return
 	}
+	name := os.Getenv("NOTIFY_SOCKET")
 	if c, err := net.Dial("unixgram", name); err == nil {
 		_, _ = c.Write([]byte(state)) // a supervisor that went away needs no answer
 		_ = c.Close()

@@ -86,7 +86,7 @@ func (n *Node) infoServer(s *stat.Section) {
 	s.Text("multiplexing_api", "", says("epoll"))
 	s.Text("go_version", "", says(runtime.Version()))
 	s.Int("process_id", "pid of the node", stat.Gauge, func() int64 { return int64(os.Getpid()) })
-	s.Text("process_supervised", "", func() string { return n.supervised() })
+	s.Text("process_supervised", "", func() string { return supervisor(n.cfg.Now()) })
 	s.Text("run_id", "", says(n.runID))
 	s.Int("tcp_port", "", stat.Gauge, func() int64 { return n.cfg.Now().Port })
 	s.Int("server_time_usec", "Unix time in microseconds", stat.Gauge, func() int64 { return time.Now().UnixMicro() })

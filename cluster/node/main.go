@@ -93,10 +93,10 @@ func run(cfg *Config, log *Log, stderr io.Writer) int {
 		removePIDFile(v, log)
 		return 1
 	}
-	notifySystemd("READY=1")
+	notifySystemd(v, "STATUS=Ready to accept connections\nREADY=1\n")
 
 	code := <-n.Over()
-	notifySystemd("STOPPING=1")
+	notifySystemd(v, "STOPPING=1\n")
 	removePIDFile(v, log)
 	n.Stop()
 	log.Notice("Sextant is now ready to exit, bye bye...")
@@ -130,10 +130,7 @@ func (n *Node) obey(signals <-chan os.Signal) {
 		if s == syscall.SIGINT {
 			name, flags = "SIGINT", v.ShutdownOnSigint
 		}
-		n.shutdownMu.Lock()
-		ending := n.abort != nil
-		n.shutdownMu.Unlock()
-		if ending {
+		if n.ending.underWay() {
 			n.log.Warning("You insist... exiting now.")
 			n.finish(1)
 			continue

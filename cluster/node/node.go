@@ -79,9 +79,11 @@ type Node struct {
 	syncing    atomic.Bool // a full sync is being loaded in place of the old data
 	libraries  libraries
 	stopping   atomic.Bool
-	shutdownMu sync.Mutex
-	abort      context.CancelFunc // of the orderly end in progress; guarded by shutdownMu
+	ending     ending
+	loadCtx    context.Context // of the load at the start; ended by endLoad
+	endLoad    context.CancelCauseFunc
 	background sync.WaitGroup
+	stopped    sync.Once
 }
 
 // mode is redis_mode.
@@ -108,7 +110,7 @@ func nowMs() int64 { return time.Now().UnixMilli() }
 
 // New builds a node from the bottom up and opens what can be refused: the cluster state and
 // the sockets. Nothing is served before Start.
-func New(cfg *Config, log *Log) (*Node, error) {
+func New(cfg *Config, log *Log) (_ *Node, err error) {
 	v := cfg.Now()
 	if err := notYet(v, log); err != nil {
 		return nil, err
@@ -117,11 +119,15 @@ func New(cfg *Config, log *Log) (*Node, error) {
 		cfg: cfg, log: log, runID: randomHex(20), started: time.Now(), acl: acl.NewList(),
 		roles: newRoleQueue(), quit: make(chan struct{}), over: make(chan int, 1), feed: new(observe.Feed),
 	}
+	defer func() {
+		if err != nil {
+			n.release()
+		}
+	}()
 	n.sections = newSections(&n.stats)
 	n.acl.RequirePass(v.RequirePass)
 	n.loops = loopCount(int(v.IOThreads))
 
-	var err error
 	n.store, err = store.New(store.Options{
 		Databases: int(v.Databases), Shadow: true, Stripes: 64, HashSeed: [2]uint64{randomUint64(), randomUint64()}, RandSeed: randomUint64(),
 	})
@@ -129,7 +135,8 @@ func New(cfg *Config, log *Log) (*Node, error) {
 		return nil, err
 	}
 	n.source = snapshot.NewSource(n.store)
-	n.cleanStart = takeCleanMark(v)
+	n.cleanStart = hasCleanMark(v)
+	n.loadCtx, n.endLoad = context.WithCancelCause(context.Background())
 
 	n.repl, err = repl.New(n.replDeps(), replOptions(v))
 	if err != nil {
@@ -302,7 +309,14 @@ func (n *Node) Start() error {
 	n.log.Notice("Server initialized")
 	n.setLoading(&n.loadingNow, true)
 	n.srv.Start()
-	if err := n.load(); err != nil {
+	err := n.load()
+	if context.Cause(n.loadCtx) != nil {
+		return nil // asked to end meanwhile: Over tells
+	}
+	if err == nil {
+		err = dropCleanMark(n.cfg.Now())
+	}
+	if err != nil {
 		return err
 	}
 	n.setLoading(&n.loadingNow, false)
@@ -335,7 +349,7 @@ func (n *Node) load() error {
 	v := n.cfg.Now()
 	replica := v.ReplicaOf.Host != "" || n.agent != nil && n.isReplicaInView()
 	var libs collector
-	got, err := n.loader.File(context.Background(), v.Path(v.DBFilename), persist.LoadOptions{
+	got, err := n.loader.File(n.loadCtx, v.Path(v.DBFilename), persist.LoadOptions{
 		KeepExpired: replica, SkipChecksum: !v.RDBChecksum || n.noChecksum.Load(), Policy: v.MaxMemoryPolicy, AtStart: true,
 		Pace: n.loadPace(), Library: libs.add,
 	})
@@ -455,17 +469,31 @@ func (n *Node) exclusive(f func()) {
 }
 
 // Stop ends everything in the reverse order of Start. It does not save.
-func (n *Node) Stop() {
+func (n *Node) Stop() { n.stopped.Do(n.release) }
+
+// release gives up whatever New and Start have made, in an order in which nobody calls what is
+// gone already: first the clients, who begin everything else.
+func (n *Node) release() {
 	close(n.quit)
+	if n.srv != nil {
+		n.stopServer()
+	}
 	if n.agent != nil {
 		n.agent.Close()
+	}
+	if n.wire != nil {
 		n.wire.net.Close()
 	}
-	n.repl.Close()
-	n.saver.Cancel()
-	n.stopServer()
+	if n.repl != nil {
+		n.repl.Close()
+	}
+	if n.saver != nil {
+		n.saver.Cancel()
+	}
 	n.background.Wait()
-	n.store.Close()
+	if n.store != nil {
+		n.store.Close()
+	}
 }
 
 // Over returns the channel that takes the exit code when the node has ended.

@@ -4,62 +4,95 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/command/admin"
 	"github.com/sextantdb/sextant/resp/dispatch"
+	"github.com/sextantdb/sextant/store/persist"
 )
 
 // shutdown is the end of the node as the server family sees it.
 type shutdown struct{ n *Node }
 
-var errShutdownAborted = errors.New("Shutdown manually aborted.")
+var (
+	errShutdownAborted = errors.New("Shutdown manually aborted.")
+	errEnding          = errors.New("the node is ending")
+)
+
+// ending is an orderly end under way.
+type ending struct {
+	mu      sync.Mutex
+	abort   context.CancelFunc // guarded by mu, like all here; nil: none is under way
+	waiting bool               // it waits for replicas, so it can still be aborted
+	failed  []func(resp.Error) // told when it does not come to the end
+}
 
 func (s shutdown) Begin(o admin.ShutdownOptions, failed func(resp.Error)) {
 	s.n.beginShutdown("User requested shutdown...", o, failed)
 }
 
 func (s shutdown) Abort() bool {
-	n := s.n
-	n.shutdownMu.Lock()
-	defer n.shutdownMu.Unlock()
-	if n.abort == nil {
+	e := &s.n.ending
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.abort == nil || !e.waiting {
 		return false
 	}
-	n.abort()
+	e.abort()
 	return true
 }
 
+// underWay reports whether an orderly end has begun.
+func (e *ending) underWay() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.abort != nil
+}
+
+// decided says that the end is not waited with any more. It reports false when it was aborted.
+func (e *ending) decided(ctx context.Context) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.waiting = false
+	return ctx.Err() == nil
+}
+
 // beginShutdown starts the orderly end on a goroutine of its own. failed is told when it did not
-// come to that.
+// come to that. Who asks while one is under way waits for the same.
 func (n *Node) beginShutdown(why string, o admin.ShutdownOptions, failed func(resp.Error)) {
-	n.shutdownMu.Lock()
-	if n.abort != nil {
-		n.shutdownMu.Unlock()
-		failed(resp.ErrShutdown)
+	e := &n.ending
+	e.mu.Lock()
+	e.failed = append(e.failed, failed)
+	if e.abort != nil {
+		e.mu.Unlock()
 		return
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	n.abort = cancel
-	n.shutdownMu.Unlock()
+	e.abort, e.waiting = cancel, true
+	e.mu.Unlock()
 	n.log.Notice("%s", why)
 	go func() {
+		defer cancel()
 		err := n.shutDown(ctx, o)
-		n.shutdownMu.Lock()
-		n.abort = nil
-		n.shutdownMu.Unlock()
-		cancel()
-		if err != nil {
-			n.log.Warning("%v", err)
-			n.stopping.Store(false)
-			n.disp.HoldWrites(dispatch.HoldShutdown, false, nowMs())
-			failed(resp.ErrShutdown)
+		if err == nil {
+			n.finish(0)
 			return
 		}
-		n.finish(0)
+		n.log.Warning("%v", err)
+		n.stopping.Store(false)
+		n.disp.HoldWrites(dispatch.HoldShutdown, false, nowMs())
+		e.mu.Lock()
+		told := e.failed
+		e.abort, e.failed = nil, nil
+		e.mu.Unlock()
+		for _, failed := range told {
+			failed(resp.ErrShutdown)
+		}
 	}()
 }
 
@@ -76,9 +109,10 @@ func (n *Node) shutDown(ctx context.Context, o admin.ShutdownOptions) error {
 	n.stopping.Store(true)
 	n.disp.HoldWrites(dispatch.HoldShutdown, true, nowMs())
 	if limit := time.Duration(n.cfg.Now().ShutdownTimeout) * time.Second; !o.Now && limit > 0 {
-		if !n.awaitReplicas(ctx, limit) && ctx.Err() != nil {
-			return errShutdownAborted
-		}
+		n.awaitReplicas(ctx, limit)
+	}
+	if !n.ending.decided(ctx) {
+		return errShutdownAborted
 	}
 	if err := n.saveAtEnd(o); err != nil {
 		if !o.Force {
@@ -89,11 +123,11 @@ func (n *Node) shutDown(ctx context.Context, o admin.ShutdownOptions) error {
 	return nil
 }
 
-// awaitReplicas waits until every replica has acknowledged the whole stream. false: not in time.
-func (n *Node) awaitReplicas(ctx context.Context, limit time.Duration) bool {
+// awaitReplicas waits until every replica has acknowledged the whole stream, at most for limit.
+func (n *Node) awaitReplicas(ctx context.Context, limit time.Duration) {
 	behind := n.repl.Behind()
 	if behind == 0 || n.repl.IsReplica() {
-		return true
+		return
 	}
 	n.log.Notice("%d replica(s) are not in sync; waiting up to %v for them.", behind, limit)
 	deadline := time.NewTimer(limit)
@@ -103,14 +137,14 @@ func (n *Node) awaitReplicas(ctx context.Context, limit time.Duration) bool {
 	for {
 		select {
 		case <-ctx.Done():
-			return false
+			return
 		case <-deadline.C:
 			n.log.Warning("%d of the replicas are still behind. Exiting all the same.", n.repl.Behind())
-			return false
+			return
 		case <-tick.C:
 			if n.repl.Behind() == 0 {
 				n.log.Notice("All replicas are in sync.")
-				return true
+				return
 			}
 		}
 	}
@@ -126,15 +160,36 @@ func (n *Node) saveAtEnd(o admin.ShutdownOptions) error {
 		return nil // what is on disk is more than what is in memory
 	}
 	n.log.Notice("Saving the final RDB snapshot before exiting.")
-	n.saver.Cancel()
-	if err := n.saver.Save(context.Background()); err != nil {
-		return err
+	// A replica applies and acknowledges nothing behind what it saves.
+	thaw := n.repl.Freeze()
+	err := n.lastSave()
+	if err == nil {
+		err = leaveCleanMark(v)
 	}
-	return leaveCleanMark(v)
+	if err != nil {
+		thaw()
+	}
+	return err
 }
 
-// finish ends the node with an exit code; the first one counts.
+// lastSave saves whatever other snapshot is being read: that one is in vain now.
+func (n *Node) lastSave() error {
+	for {
+		n.saver.Cancel()
+		err := n.saver.Save(context.Background())
+		if !errors.Is(err, persist.ErrInProgress) {
+			return err
+		}
+		if other := n.source.Current(); other != nil {
+			other.Abort(errEnding)
+		}
+		<-n.source.Idle()
+	}
+}
+
+// finish ends the node with an exit code; the first one counts. A load under way is given up.
 func (n *Node) finish(code int) {
+	n.endLoad(errEnding)
 	select {
 	case n.over <- code:
 	default:
@@ -165,17 +220,30 @@ func leaveCleanMark(v *Values) error {
 	return syncDir(v.Dir)
 }
 
-// takeCleanMark reports whether the last end was orderly, and takes the mark away.
-func takeCleanMark(v *Values) bool {
+// hasCleanMark reports whether the last end was orderly.
+func hasCleanMark(v *Values) bool {
 	mark, err := os.ReadFile(cleanMark(v))
 	if err != nil {
 		return false
 	}
 	stamp, err := fileStamp(v)
-	if os.Remove(cleanMark(v)) != nil || syncDir(v.Dir) != nil {
-		return false // it could be found again after a crash, when it is no longer true
-	}
 	return err == nil && stamp == string(mark)
+}
+
+// dropCleanMark takes the mark away before anything is acknowledged that the file does not
+// hold. An attempt to start that fails before leaves it.
+func dropCleanMark(v *Values) error {
+	err := os.Remove(cleanMark(v))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = syncDir(v.Dir)
+	}
+	if err != nil {
+		return fmt.Errorf("taking away the mark of an orderly end, which would be found again after a crash: %w", err)
+	}
+	return nil
 }
 
 func syncDir(dir string) error {

@@ -23,3 +23,31 @@ func (e *Engine) ChangeID() {
 	})
 	e.dropAll("the replication id was changed on request")
 }
+
+// Freeze stops our link to a primary: nothing of it is applied or acknowledged from here on,
+// because what there is is being saved for good. thaw takes the link up again. A change of role
+// in between ends the matter.
+func (e *Engine) Freeze() (thaw func()) {
+	e.roleMu.Lock()
+	defer e.roleMu.Unlock()
+	e.mu.Lock()
+	l, started := e.link, e.started
+	e.mu.Unlock()
+	if l == nil || !started {
+		return func() {}
+	}
+	l.stop()
+	<-l.done
+	return func() {
+		e.roleMu.Lock()
+		defer e.roleMu.Unlock()
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.link != l || e.closed {
+			return
+		}
+		next := newLink(e, l.host, l.port)
+		e.link = next
+		e.goes(func() { next.run(nil) })
+	}
+}
