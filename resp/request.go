@@ -138,6 +138,47 @@ func (p *Parser) arguments(buf []byte, lim Limits) (done bool, err Error) {
 	return true, ""
 }
 
+// peekArgs is how many arguments of a request PeekArg looks at.
+const peekArgs = 64
+
+// PeekArg looks at the request that buf begins with, without judging it: its first argument (behind the name; nil when it
+// has none) and its length. n is 0 when the request is incomplete, inline, long or malformed. Next decides what it really is.
+func PeekArg(buf []byte) (arg []byte, n int) {
+	at, args := peekNumber(buf, 0, '*')
+	if at == 0 || args > peekArgs {
+		return nil, 0
+	}
+	for i := range args {
+		begin, size := peekNumber(buf, at, '$')
+		if begin == 0 || size > len(buf)-begin-2 {
+			return nil, 0
+		}
+		if i == 1 {
+			arg = buf[begin : begin+size : begin+size]
+		}
+		at = begin + size + 2
+	}
+	return arg, min(at, len(buf))
+}
+
+// peekNumber reads a header line of up to nine digits. end is where it ends; 0 if there is none.
+func peekNumber(buf []byte, at int, first byte) (end, n int) {
+	if at >= len(buf) || buf[at] != first {
+		return 0, 0
+	}
+	for i := at + 1; i < len(buf) && i < at+11; i++ {
+		c := buf[i]
+		if c == '\r' {
+			return i + 2, n
+		}
+		if c < '0' || c > '9' {
+			break
+		}
+		n = n*10 + int(c-'0')
+	}
+	return 0, 0
+}
+
 // headerState is what header found.
 type headerState uint8
 

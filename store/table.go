@@ -32,14 +32,14 @@ type table struct {
 	// dir[i] is the segment of the hashes that begin with i in bits bits. A segment of
 	// less depth stands in several places in a row.
 	dir []arena.Ref
+	// What dir is while there is one segment, so that a slot's first key costs one allocation; here, so that a lookup
+	// finds it in the cache line of what is above.
+	dir0 [1]arena.Ref
 	// next is a tournament tree over the directory: next[len(dir)+i] is a lower bound of
 	// the expiry times in the segment whose first place is i (never elsewhere), next[j] the
 	// lesser of next[2j] and next[2j+1]. nil while no key has an expiry.
 	next []int64
-
-	// What dir and next are while there is one segment, so that a slot's first key costs
-	// one allocation.
-	dir0  [1]arena.Ref
+	// What next is while there is one segment.
 	next0 [2]int64
 
 	// Of detached tables only:

@@ -23,6 +23,7 @@ type keeper struct {
 	stripe  int // next stripe for tidying
 	evictor store.Evictor
 	sampled int // next stripe to sample for eviction
+	large   bool // the data set is larger than warmFrom
 }
 
 // Housekeeping implements server.Handler: each loop looks after its share of the stripes.
@@ -32,6 +33,7 @@ func (d *Dispatcher) Housekeeping(l *server.Loop, tick bool) {
 	}
 	w := d.workers[l.Index()]
 	w.nowMs, w.mono = l.NowMs, l.Mono
+	w.keeper.large = d.store.UsedBytes() > warmFrom
 	w.expire()
 	w.tidy()
 	if w.index == 0 {

@@ -33,6 +33,7 @@ type worker struct {
 
 	commands atomic.Int64 // calls run; written by the owner, read by anyone
 	keeper   keeper
+	warmer   store.Warmer
 }
 
 type keyEvent struct {

@@ -26,6 +26,20 @@ type Handler interface {
 	Closed(c *Conn, why error)
 }
 
+// Foreseer is a Handler that wants to know what lies ahead, to bring the data into the processor's cache for many requests at
+// a time.
+type Foreseer interface {
+	// Foresee tells which requests will probably be executed next, in this order. It is a hint: some may never be, others may
+	// come between. It must have no effect that anybody could see. next and what it refers to are valid until it returns.
+	Foresee(l *Loop, next []Next)
+}
+
+// Next is a request that was read and not yet executed.
+type Next struct {
+	Conn *Conn
+	Arg  []byte // its first argument
+}
+
 // Class is a connection's class for client-output-buffer-limit.
 type Class uint8
 

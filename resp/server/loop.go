@@ -11,7 +11,8 @@ import (
 
 // Bounds of one turn and of the buffers that outlive it.
 const (
-	readRoom     = 64 << 10  // the loop's read buffer: the most that is read from a connection in one turn
+	readRoom     = 64 << 10  // the most that is read from a connection in one turn
+	foreseen     = 32        // requests whose data is brought into the cache at a time; of one connection at most so many more
 	carryRoom    = 16 << 10  // an incomplete request up to this size is copied in front of the next read
 	turnCommands = 1024      // requests executed in one turn
 	turnOutput   = 256 << 10 // output after which a turn ends
@@ -47,6 +48,10 @@ type Loop struct {
 	doomed   []*Conn // have closeWhy
 	holding  []*Conn // have holds
 	rbuf     []byte
+	rused    int       // of rbuf, by the connections of group
+	group    []reading // connections that were read from and wait for their turn in this round
+	foreseer Foreseer  // the handler, if it is one, else nil
+	next     []Next    // for Foresee
 	argv     [][]byte
 	outs     [][]byte // output buffers to lend
 	ticked   bool     // the timer went off since the last housekeeping
@@ -68,6 +73,13 @@ type Loop struct {
 	}
 }
 
+// reading is a connection's input, fresh from its socket, in the loop's read buffer: the first carried bytes are in Conn.in too.
+type reading struct {
+	c       *Conn
+	buf     []byte
+	carried int
+}
+
 // mail is what other goroutines leave: functions (bounded by their senders) and connections that have something to look
 // at (each at most twice: once for pushes, once for closing).
 type mail struct {
@@ -76,7 +88,8 @@ type mail struct {
 }
 
 func newLoop(s *Server, index int) (*Loop, error) {
-	l := &Loop{srv: s, index: index, rbuf: make([]byte, readRoom), argv: make([][]byte, 0, 64)}
+	l := &Loop{srv: s, index: index, rbuf: make([]byte, 2*readRoom), argv: make([][]byte, 0, 64)}
+	l.foreseer, _ = s.handler.(Foreseer)
 	p, err := newPoller(l, s.settings.Load().Hz)
 	if err != nil {
 		return nil, err
@@ -212,6 +225,7 @@ func (l *Loop) serveStream(c *Conn, s *streamSocket) {
 		return
 	}
 	l.readable(c)
+	l.executeGroup()
 	if readable, _ = s.state(); readable && c.closeWhy == nil && !c.gone {
 		l.wakeFor(c)
 	}
@@ -249,23 +263,28 @@ func (l *Loop) adopt(c *Conn) {
 	}
 }
 
-// readable reads once and executes what came.
+// readable reads once. What came is executed soon, by executeGroup.
 func (l *Loop) readable(c *Conn) {
 	if c.gone || c.closeWhy != nil || c.ready {
 		return // ready: what was read before comes first; the poll will tell again
 	}
+	if l.rused > readRoom {
+		l.executeGroup()
+	}
+	room := l.rbuf[l.rused : l.rused+readRoom : l.rused+readRoom]
 	if c.afterReply != nil {
 		// Nothing is executed any more; but the end of the stream must be noticed, and the input must not pile up.
-		n, err := c.sock.read(l.rbuf)
+		n, err := c.sock.read(room)
 		l.received(c, n, err)
 		return
 	}
 	carried := len(c.in)
 	if carried <= carryRoom && c.parser.Need() <= readRoom {
-		copy(l.rbuf, c.in)
-		n, err := c.sock.read(l.rbuf[carried:])
+		copy(room, c.in)
+		n, err := c.sock.read(room[carried:])
 		if l.received(c, n, err) {
-			l.turnTaken(c, l.rbuf[:carried+n], carried)
+			l.rused += carried + n
+			l.group = append(l.group, reading{c, room[: carried+n : carried+n], carried})
 		}
 		return
 	}
@@ -274,6 +293,52 @@ func (l *Loop) readable(c *Conn) {
 	if l.received(c, n, err) {
 		c.in = c.in[:carried+n]
 		l.turnTaken(c, c.in, 0)
+	}
+}
+
+// executeGroup gives the connections that were read from their turns. Before, it lets the handler foresee what they will
+// ask, for some of them at a time.
+func (l *Loop) executeGroup() {
+	for at := 0; at < len(l.group); {
+		l.next = l.next[:0]
+		end := at
+		for ; end < len(l.group) && len(l.next) < foreseen; end++ {
+			l.peek(l.group[end].c, l.group[end].buf)
+		}
+		l.foresee()
+		for ; at < end; at++ {
+			r := l.group[at]
+			l.group[at] = reading{}
+			// An earlier turn may have ended the connection.
+			if c := r.c; !c.gone && c.closeWhy == nil && c.afterReply == nil {
+				l.turnTaken(c, r.buf, r.carried)
+			}
+		}
+	}
+	l.group, l.rused = l.group[:0], 0
+}
+
+// peek notes the first arguments of the whole requests that buf begins with.
+func (l *Loop) peek(c *Conn, buf []byte) {
+	if l.foreseer == nil {
+		return
+	}
+	for range foreseen {
+		arg, n := resp.PeekArg(buf)
+		if n == 0 {
+			return
+		}
+		if len(arg) > 0 {
+			l.next = append(l.next, Next{c, arg})
+		}
+		buf = buf[n:]
+	}
+}
+
+// foresee tells the handler what peek noted. One request alone would gain nothing.
+func (l *Loop) foresee() {
+	if len(l.next) > 1 {
+		l.foreseer.Foresee(l, l.next)
 	}
 }
 
@@ -386,6 +451,11 @@ func (l *Loop) turn(c *Conn, buf []byte) (used int) {
 		}
 		if cap(argv) > cap(l.argv) && cap(argv) <= turnCommands {
 			l.argv = argv[:0]
+		}
+		if executed > 0 && executed%foreseen == 0 {
+			l.next = l.next[:0]
+			l.peek(c, buf[used-n:])
+			l.foresee()
 		}
 		c.mark = c.position()
 		c.cur = buf[used:]

@@ -178,6 +178,7 @@ func (p *poller) serve() {
 			p.loop.readable(w.conn)
 		}
 	}
+	p.loop.executeGroup()
 	p.n = 0
 }
 
