@@ -1,0 +1,608 @@
+package value
+
+import (
+	"bytes"
+	"encoding/binary"
+	"hash/maphash"
+	"math/bits"
+	"unsafe"
+)
+
+// table is a large hash or set: fields with values, or members. It is an Object.
+//
+// # Shape
+//
+// The hash of a key chooses, by its highest bits, one place of a directory whose size is a
+// power of two, and through it a chunk. A chunk holds up to chunkItems items (fewer when they
+// are long): the low byte of each hash in one row, which a lookup searches as a whole, the
+// offsets of the items beside it, and the items back to back in one byte string. A chunk that
+// is full is split in two by the next bit of the hash; when it has used all bits of the
+// directory, the directory doubles. So growing never moves more than one chunk and, rarely, a
+// row of pointers (a million members: 128 KiB), and shrinking is the same backwards. There are
+// a handful of pointers for a hundred items, which is what the collector sees.
+//
+// # Copies
+//
+// A chunk belongs to the table whose owner it names; a table that wants to edit any other
+// chunk copies it first. Clone therefore only gives both tables new owners, and they share
+// chunks and directory until one of them is edited. Reading never writes, so a clone may be
+// read on another goroutine while the original is edited.
+//
+// # Order
+//
+// The directory is in the order of hashes, and a hash never changes: a position between two
+// hashes means the same however the table grows and shrinks. Scan's cursors are such
+// positions, which is how every item that stays is seen exactly once.
+type table struct {
+	typ   Type // Hash: items have values; or Set
+	bits  uint8
+	n     int
+	mem   int64    // what the chunks and the directory take
+	deep  int      // how many chunks have depth == bits
+	dir   []*chunk // 1<<bits places; a chunk of depth d has 1<<(bits-d) of them, side by side
+	owner *owner   // of the chunks this table may edit
+
+	dirShared bool // dir belongs to a clone too
+}
+
+// owner is an identity; it has a size so that two of them have two addresses.
+type owner struct{ _ byte }
+
+// chunk is a part of a table: all items whose hash begins with the same depth bits.
+type chunk struct {
+	owner *owner
+	tags  []byte   // by item: low byte of its hash
+	offs  []uint16 // by item: where it begins in data
+	data  []byte
+	// big are strings too long for data; nil entries are free.
+	big      [][]byte
+	bigBytes int
+	depth    uint8
+}
+
+// An item in data is its key and then, in a hash, its value. Each is a head and bytes:
+//
+//	length<<2        the string follows
+//	index<<2 | 1     the string is big[index]
+//
+// as a varint. Bit 1 is free: the time a field expires at has its place there.
+const (
+	chunkItems = 128     // at most so many items
+	chunkBytes = 8 << 10 // and no more added beyond so many bytes,
+	chunkFew   = 16      // unless there are fewer items than this
+	inData     = 256     // strings up to this length stand in data
+
+	mergeItems = chunkItems / 2
+	mergeBytes = chunkBytes / 2
+)
+
+// chunkMost is what data may grow to by values that become longer. Its offsets fit 16 bits.
+const chunkMost = 4 * chunkBytes
+
+const _ = uint16(chunkMost + 2*(inData+3))
+
+// hashSeed makes the order of tables, and what collides, unpredictable from outside.
+var hashSeed = maphash.MakeSeed()
+
+func hashOf(key []byte) uint64 { return maphash.Bytes(hashSeed, key) }
+
+func newTable(typ Type) *table {
+	o := new(owner)
+	c := &chunk{owner: o}
+	t := &table{typ: typ, owner: o, dir: []*chunk{c}, deep: 1}
+	t.mem = c.bytes() + 8
+	return t
+}
+
+func (t *table) Type() Type         { return t.typ }
+func (t *table) Encoding() Encoding { return Hashtable }
+func (t *table) Len() int           { return t.n }
+func (t *table) MemBytes() int64    { return t.mem + int64(unsafe.Sizeof(*t)) }
+
+// Clone shares everything until either is edited.
+func (t *table) Clone() Object {
+	c := *t
+	t.owner, c.owner = new(owner), new(owner)
+	t.dirShared, c.dirShared = true, true
+	return &c
+}
+
+func (t *table) at(h uint64) *chunk { return t.dir[h>>(64-t.bits)] }
+
+func (t *table) hasValues() bool { return t.typ == Hash }
+
+// get is the value of key (empty in a set) and whether it is there.
+func (t *table) get(key []byte) ([]byte, bool) {
+	h := hashOf(key)
+	c := t.at(h)
+	i, end := c.find(h, key)
+	if i < 0 {
+		return nil, false
+	}
+	if !t.hasValues() {
+		return nil, true
+	}
+	v, _ := c.str(end)
+	return v, true
+}
+
+// set makes key have a value and reports whether key is new. In a set val is not used.
+func (t *table) set(key, val []byte) bool {
+	h := hashOf(key)
+	c := t.at(h)
+	if i, from := c.find(h, key); i >= 0 {
+		if t.hasValues() {
+			if old, _ := c.str(from); !bytes.Equal(old, val) {
+				t.replace(h, c, i, val)
+			}
+		}
+		return false
+	}
+	for c.full() {
+		t.split(h)
+		c = t.at(h)
+	}
+	key, val = own(key), own(val)
+	t.edit(h, c, func(c *chunk) { c.add(h, key, val, t.hasValues()) })
+	t.n++
+	return true
+}
+
+func (t *table) replace(h uint64, c *chunk, i int, val []byte) {
+	if c.fullFor(val) {
+		// The item moves: out, and in again after what a new item may need.
+		key, _ := c.str(int(c.offs[i]))
+		key = bytes.Clone(key)
+		t.remove(key)
+		t.set(key, val)
+		return
+	}
+	val = own(val)
+	t.edit(h, c, func(c *chunk) {
+		_, from := c.str(int(c.offs[i]))
+		c.replace(from, val)
+	})
+}
+
+// own is s in memory of its own when it will not be copied into a chunk's data.
+func own(s []byte) []byte {
+	if len(s) > inData {
+		return bytes.Clone(s)
+	}
+	return s
+}
+
+// remove takes key out and reports whether it was there.
+func (t *table) remove(key []byte) bool {
+	h := hashOf(key)
+	c := t.at(h)
+	i, _ := c.find(h, key)
+	if i < 0 {
+		return false
+	}
+	t.removeAt(h, c, i)
+	return true
+}
+
+func (t *table) removeAt(h uint64, c *chunk, i int) {
+	c = t.edit(h, c, func(c *chunk) { c.remove(i, t.hasValues()) })
+	t.n--
+	for len(c.tags) <= mergeItems/2 && c.depth > 0 {
+		if c = t.merge(h, c); c == nil {
+			return
+		}
+	}
+}
+
+// edit lets do change the chunk of h, which is c, after copying it if it is shared, and keeps
+// the count of memory. It returns the chunk changed.
+func (t *table) edit(h uint64, c *chunk, do func(*chunk)) *chunk {
+	before := c.bytes()
+	if c.owner != t.owner {
+		c = c.copy(t.owner)
+		t.place(h, c)
+	}
+	do(c)
+	t.mem += c.bytes() - before
+	return c
+}
+
+// span is the first of the places of chunks of a depth that h has, and how many they are.
+func (t *table) span(h uint64, depth uint8) (from, n int) {
+	n = 1 << (t.bits - depth)
+	return int(h>>(64-t.bits)) &^ (n - 1), n
+}
+
+// place puts c where h leads to.
+func (t *table) place(h uint64, c *chunk) {
+	t.ownDir()
+	from, n := t.span(h, c.depth)
+	for i := range n {
+		t.dir[from+i] = c
+	}
+}
+
+func (t *table) ownDir() {
+	if t.dirShared {
+		t.dir = append([]*chunk(nil), t.dir...)
+		t.dirShared = false
+	}
+}
+
+// split divides the chunk of h in two.
+func (t *table) split(h uint64) {
+	c := t.at(h)
+	if c.depth == t.bits {
+		dir := make([]*chunk, 2*len(t.dir))
+		for i, c := range t.dir {
+			dir[2*i], dir[2*i+1] = c, c
+		}
+		t.mem += 8 * int64(len(t.dir))
+		t.dir, t.dirShared, t.deep = dir, false, 0
+		t.bits++
+	}
+	var halves [2]*chunk
+	for i := range halves {
+		halves[i] = &chunk{owner: t.owner, depth: c.depth + 1}
+		halves[i].reserve(len(c.tags)/2+chunkFew/2, len(c.data)/2+len(c.data)/16)
+	}
+	for _, off := range c.offs {
+		key, val := c.item(int(off), t.hasValues())
+		g := hashOf(key)
+		halves[g>>(63-c.depth)&1].add(g, key, val, t.hasValues())
+	}
+	bit := uint64(1) << (63 - c.depth)
+	t.place(h&^bit, halves[0])
+	t.place(h|bit, halves[1])
+	if c.depth+1 == t.bits {
+		t.deep += 2
+	}
+	t.mem += halves[0].bytes() + halves[1].bytes() - c.bytes()
+}
+
+// merge joins c, the chunk of h, with its neighbour if they make no more than half a chunk,
+// and returns the result or nil.
+func (t *table) merge(h uint64, c *chunk) *chunk {
+	bit := uint64(1) << (64 - c.depth)
+	other := t.at(h ^ bit)
+	if other.depth != c.depth || len(c.tags)+len(other.tags) > mergeItems || len(c.data)+len(other.data) > mergeBytes {
+		return nil
+	}
+	m := &chunk{owner: t.owner, depth: c.depth - 1}
+	m.reserve(len(c.tags)+len(other.tags), len(c.data)+len(other.data))
+	for _, from := range [2]*chunk{c, other} {
+		for i, off := range from.offs {
+			key, val := from.item(int(off), t.hasValues())
+			m.add(uint64(from.tags[i]), key, val, t.hasValues())
+		}
+	}
+	t.place(h, m)
+	t.mem += m.bytes() - c.bytes() - other.bytes()
+	if c.depth == t.bits {
+		for t.deep -= 2; t.deep == 0; {
+			t.halve()
+		}
+	}
+	return m
+}
+
+// halve makes the directory half as large. REQUIRES: no chunk has the depth of the directory.
+func (t *table) halve() {
+	t.bits--
+	dir := make([]*chunk, 1<<t.bits)
+	for i := range dir {
+		dir[i] = t.dir[2*i]
+	}
+	t.mem -= 8 * int64(len(dir))
+	t.dir, t.dirShared = dir, false
+	t.eachChunk(func(c *chunk) bool {
+		if c.depth == t.bits {
+			t.deep++
+		}
+		return true
+	})
+}
+
+func (t *table) eachChunk(fn func(*chunk) bool) bool {
+	for i := 0; i < len(t.dir); {
+		c := t.dir[i]
+		if !fn(c) {
+			return false
+		}
+		i += 1 << (t.bits - c.depth)
+	}
+	return true
+}
+
+// each visits all items, in the order of hashes' beginnings, until fn returns false.
+func (t *table) each(fn func(key, val []byte) bool) bool {
+	for i := 0; i < len(t.dir); {
+		c := t.dir[i]
+		for _, off := range c.offs {
+			if !fn(c.item(int(off), t.hasValues())) {
+				return false
+			}
+		}
+		i += 1 << (t.bits - c.depth)
+	}
+	return true
+}
+
+// random is an item, each with the same chance. rnd gives 64 random bits. REQUIRES: Len() > 0.
+func (t *table) random(rnd func() uint64) (key, val []byte) {
+	// A directory place is one share of the hashes. Items get equal chances when a place is
+	// taken only as often as its chunk is full, and as its share of the chunk's places.
+	if len(t.dir) == 1 {
+		c := t.dir[0]
+		return c.item(int(c.offs[rnd()%uint64(t.n)]), t.hasValues())
+	}
+	for range 256 {
+		r := rnd()
+		c := t.dir[r>>(64-t.bits)]
+		i := int(r & (chunkItems - 1)) // other bits than the directory's, which are fewer than 57
+		if i < len(c.offs) && r>>7&(1<<(t.bits-c.depth)-1) == 0 {
+			return c.item(int(c.offs[i]), t.hasValues())
+		}
+	}
+	// Nearly empty: many long items, or what deletions have left. Count.
+	i := int(rnd() % uint64(t.n))
+	t.eachChunk(func(c *chunk) bool {
+		if i < len(c.offs) {
+			key, val = c.item(int(c.offs[i]), t.hasValues())
+			return false
+		}
+		i -= len(c.offs)
+		return true
+	})
+	return key, val
+}
+
+// scan visits about count items from a cursor on and returns the next cursor, 0 at the end. fn
+// must not change the table.
+func (t *table) scan(cursor uint64, count int, fn func(key, val []byte)) uint64 {
+	pos := bits.Reverse64(cursor)
+	for chunks := 10 * int64(count); ; chunks-- {
+		c := t.at(pos)
+		fine := c.depth // the next position will be a multiple of 2^(64-fine)
+		if n := len(c.offs); n > count+count/2+8 {
+			fine += uint8(bits.Len(uint(n / max(count, 8))))
+		}
+		step := uint64(1) << (64 - fine)
+		next := pos&^(step-1) + step
+		whole := fine == c.depth && pos&(step-1) == 0
+		for _, off := range c.offs {
+			key, end := c.str(int(off))
+			if !whole {
+				if h := hashOf(key); h < pos || h-pos >= next-pos {
+					continue
+				}
+			}
+			count--
+			var val []byte
+			if t.hasValues() {
+				val, _ = c.str(end)
+			}
+			fn(key, val)
+		}
+		if next == 0 || count <= 0 || chunks <= 0 {
+			return bits.Reverse64(next)
+		}
+		pos = next
+	}
+}
+
+// Chunks.
+
+func (c *chunk) bytes() int64 {
+	return int64(unsafe.Sizeof(*c)) + int64(cap(c.tags)+2*cap(c.offs)+cap(c.data)+24*cap(c.big)+c.bigBytes)
+}
+
+func (c *chunk) full() bool {
+	return len(c.tags) >= chunkItems || len(c.data) >= chunkBytes && len(c.tags) >= chunkFew
+}
+
+// fullFor reports whether data might become too long if val took the place of a shorter value.
+func (c *chunk) fullFor(val []byte) bool {
+	return len(val) <= inData && len(c.data)+len(val) > chunkMost
+}
+
+// copy is c for another owner.
+func (c *chunk) copy(o *owner) *chunk {
+	d := *c
+	d.owner = o
+	d.tags = append([]byte(nil), c.tags...)
+	d.offs = append([]uint16(nil), c.offs...)
+	d.data = append([]byte(nil), c.data...)
+	d.big = append([][]byte(nil), c.big...)
+	return &d
+}
+
+func (c *chunk) reserve(items, bytes int) {
+	if items > 0 {
+		c.tags = sized[byte](items)
+		c.offs = sized[uint16](items)
+	}
+	if bytes > 0 {
+		c.data = sized[byte](bytes)
+	}
+}
+
+// sized makes an empty slice with room for n, and for what the allocator gives anyway.
+func sized[T any](n int) []T { return append([]T(nil), make([]T, n)...)[:0] }
+
+// find is the number of the item with key and where its key ends, or -1.
+func (c *chunk) find(h uint64, key []byte) (i, end int) {
+	for from := 0; ; {
+		i = bytes.IndexByte(c.tags[from:], byte(h))
+		if i < 0 {
+			return -1, 0
+		}
+		i += from
+		k, end := c.str(int(c.offs[i]))
+		if string(k) == string(key) {
+			return i, end
+		}
+		from = i + 1
+	}
+}
+
+// str is the string whose head stands at a place of data, and the place behind it.
+func (c *chunk) str(at int) (s []byte, end int) {
+	head := uint(c.data[at])
+	at++
+	if head >= 0x80 {
+		head = head&0x7F | uint(c.data[at])<<7 // heads have at most two bytes
+		at++
+	}
+	n := int(head >> 2)
+	if head&1 != 0 {
+		return c.big[n], at
+	}
+	return c.data[at : at+n : at+n], at + n
+}
+
+// item is the key and, in a hash, the value of the item at a place of data.
+func (c *chunk) item(at int, values bool) (key, val []byte) {
+	key, end := c.str(at)
+	if values {
+		val, _ = c.str(end)
+	}
+	return key, val
+}
+
+// add adds an item. REQUIRES: c is not full and has no such key.
+func (c *chunk) add(h uint64, key, val []byte, values bool) {
+	if len(c.tags) == cap(c.tags) {
+		n := len(c.tags)
+		c.tags = append(sized[byte](n+n/8+1), c.tags...)
+		c.offs = append(sized[uint16](n+n/8+1), c.offs...)
+	}
+	c.tags = append(c.tags, byte(h))
+	c.offs = append(c.offs, uint16(len(c.data)))
+	c.room(c.strBytes(key) + c.strBytes(val))
+	c.appendStr(key)
+	if values {
+		c.appendStr(val)
+	}
+}
+
+// room makes sure that data can grow by n: an eighth more than needed, since there are many chunks.
+func (c *chunk) room(n int) {
+	if need := len(c.data) + n; need > cap(c.data) {
+		c.data = append(sized[byte](need+need/8), c.data...)
+	}
+}
+
+// strBytes is what s will take in data, or a little more.
+func (c *chunk) strBytes(s []byte) int {
+	if len(s) > inData {
+		return 2
+	}
+	return len(s) + 2
+}
+
+func (c *chunk) appendStr(s []byte) {
+	if len(s) > inData {
+		c.data = binary.AppendUvarint(c.data, uint64(c.keep(s))<<2|1)
+		return
+	}
+	c.data = binary.AppendUvarint(c.data, uint64(len(s))<<2)
+	c.data = append(c.data, s...)
+}
+
+// keep puts s, which nobody writes to, among the big strings; chunks share them.
+func (c *chunk) keep(s []byte) int {
+	c.bigBytes += cap(s)
+	for i := range c.big {
+		if c.big[i] == nil {
+			c.big[i] = s
+			return i
+		}
+	}
+	c.big = append(c.big, s)
+	return len(c.big) - 1
+}
+
+// drop frees what the string whose head stands at a place has among the big strings.
+func (c *chunk) drop(at int) {
+	head, _ := binary.Uvarint(c.data[at:])
+	if head&1 != 0 {
+		c.bigBytes -= cap(c.big[head>>2])
+		c.big[head>>2] = nil
+	}
+}
+
+// replace puts val in the place of the string whose head stands at from.
+func (c *chunk) replace(from int, val []byte) {
+	_, end := c.str(from)
+	c.drop(from)
+	if len(val) <= inData {
+		var head [2]byte
+		k := binary.PutUvarint(head[:], uint64(len(val))<<2)
+		c.resize(from, end, k+len(val))
+		copy(c.data[from:], head[:k])
+		copy(c.data[from+k:], val)
+		return
+	}
+	var head [4]byte
+	k := binary.PutUvarint(head[:], uint64(c.keep(val))<<2|1)
+	c.resize(from, end, k)
+	copy(c.data[from:], head[:k])
+}
+
+// resize gives data[from:end] n bytes and moves what stands behind it.
+func (c *chunk) resize(from, end, n int) {
+	d := n - (end - from)
+	if d == 0 {
+		return
+	}
+	size := len(c.data)
+	if d > 0 {
+		c.room(d)
+	}
+	c.data = c.data[:max(size, size+d)]
+	copy(c.data[from+n:], c.data[end:size])
+	c.data = c.data[:size+d]
+	for i, off := range c.offs {
+		if int(off) >= end {
+			c.offs[i] = uint16(int(off) + d)
+		}
+	}
+}
+
+// remove takes the item number i out.
+func (c *chunk) remove(i int, values bool) {
+	from := int(c.offs[i])
+	_, end := c.str(from)
+	c.drop(from)
+	if values {
+		c.drop(end)
+		_, end = c.end(end)
+	}
+	last := len(c.tags) - 1
+	c.tags[i], c.offs[i] = c.tags[last], c.offs[last]
+	c.tags, c.offs = c.tags[:last], c.offs[:last]
+	c.resize(from, end, 0)
+	if cap(c.data) > 64 && len(c.data) < cap(c.data)/2 {
+		c.data = append(sized[byte](len(c.data)+len(c.data)/8), c.data...)
+	}
+	if last < cap(c.tags)/2 {
+		c.tags = append(sized[byte](last), c.tags...)
+		c.offs = append(sized[uint16](last), c.offs...)
+	}
+	for n := len(c.big); n > 0 && c.big[n-1] == nil; n-- {
+		c.big = c.big[:n-1]
+	}
+	if len(c.big) == 0 {
+		c.big = nil
+	}
+}
+
+// end is like str for a string that may have been dropped already.
+func (c *chunk) end(at int) (head uint64, end int) {
+	head, k := binary.Uvarint(c.data[at:])
+	if head&1 != 0 {
+		return head, at + k
+	}
+	return head, at + k + int(head>>2)
+}
