@@ -8,6 +8,7 @@ import (
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/acl"
 	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/observe"
 	"github.com/sextantdb/sextant/store"
 	"github.com/sextantdb/sextant/store/stat"
 )
@@ -28,6 +29,8 @@ type Options struct {
 	// LazyExpire and LazyEvict say that expired and evicted keys leave as UNLINK instead of DEL
 	// (lazyfree-lazy-expire, lazyfree-lazy-eviction). nil: DEL.
 	LazyExpire, LazyEvict func() bool
+	// Feed takes every call for clients in MONITOR mode. nil: there are none.
+	Feed *observe.Feed
 	// OtherBytes is the memory in use outside the keyspace that counts towards maxmemory.
 	OtherBytes func() int64
 }
@@ -44,6 +47,7 @@ type Dispatcher struct {
 	events   Broadcaster
 	clock    func() int64
 	other    func() int64
+	feed     *observe.Feed
 	workers  []*worker // one per loop
 
 	lazyExpire, lazyEvict func() bool
@@ -78,6 +82,9 @@ func New(o Options) *Dispatcher {
 	d := &Dispatcher{
 		table: o.Table, store: o.Store, acl: o.ACL, router: o.Router,
 		sink: o.Sink, observer: o.Observer, events: o.Events, clock: o.Clock, other: o.OtherBytes,
+	}
+	if d.feed = o.Feed; d.feed == nil {
+		d.feed = new(observe.Feed)
 	}
 	if d.sink == nil {
 		d.sink = noSink{}

@@ -22,7 +22,7 @@ const (
 type keeper struct {
 	stripe  int // next stripe for tidying
 	evictor store.Evictor
-	sampled int // next stripe to sample for eviction
+	sampled int  // next stripe to sample for eviction
 	large   bool // the data set is larger than warmFrom
 }
 

@@ -290,3 +290,11 @@ func (e *errorCounts) reset() {
 	defer e.mu.Unlock()
 	e.known.Store(&map[string]*atomic.Int64{})
 }
+
+// Micros is the time all calls took, in µs.
+func (c *Commands) Micros() (us int64) {
+	for id := range c.names {
+		us += c.Stat(id).Micros
+	}
+	return us
+}

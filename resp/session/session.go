@@ -20,24 +20,25 @@ import (
 type Flags uint32
 
 const (
-	Multi      Flags = 1 << iota // between MULTI and EXEC
-	DirtyCAS                     // a watched key changed: EXEC answers nil
-	DirtyExec                    // a command could not be queued: EXEC answers EXECABORT
-	ReadOnly                     // READONLY: may read from this replica
-	AskingOnce                   // ASKING: the next command may touch an importing slot
-	Monitor                      // in MONITOR mode
-	Replica                      // a replica's link
-	Primary                      // our link to our primary, whose commands are obeyed
-	Subscribed                   // has at least one subscription
-	Blocked                      // parked
-	NoEvict                      // CLIENT NO-EVICT ON
-	NoTouch                      // CLIENT NO-TOUCH ON
-	ReplyOff                     // CLIENT REPLY OFF
-	ReplySkip                    // CLIENT REPLY SKIP: skip the reply of the next command
-	Internal                     // no socket: a script's or a loader's client
-	Unix                         // came over the unix socket
-	Closing                      // will be closed once its replies are written
-	InReplay                     // commands come from the append only file
+	Multi         Flags = 1 << iota // between MULTI and EXEC
+	DirtyCAS                        // a watched key changed: EXEC answers nil
+	DirtyExec                       // a command could not be queued: EXEC answers EXECABORT
+	ReadOnly                        // READONLY: may read from this replica
+	AskingOnce                      // ASKING: the next command may touch an importing slot
+	Monitor                         // in MONITOR mode
+	Replica                         // a replica's link
+	Primary                         // our link to our primary, whose commands are obeyed
+	Subscribed                      // has at least one subscription
+	Blocked                         // parked
+	NoEvict                         // CLIENT NO-EVICT ON
+	NoTouch                         // CLIENT NO-TOUCH ON
+	ReplyOff                        // CLIENT REPLY OFF
+	ReplySkip                       // CLIENT REPLY SKIP: skip the reply of the next command
+	Internal                        // no socket: a script's or a loader's client
+	Unix                            // came over the unix socket
+	Closing                         // will be closed once its replies are written
+	InReplay                        // commands come from the append only file
+	ReplySkipping                   // the reply of the running command is skipped
 )
 
 // Session is one client. Make it with New.

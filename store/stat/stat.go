@@ -79,6 +79,8 @@ const (
 	All
 	// Everything sections appear in "everything" only.
 	Everything
+	// Asked sections appear only when they are asked for by name.
+	Asked
 )
 
 type field struct {
@@ -179,7 +181,7 @@ func (r *Registry) Info(args ...string) []byte {
 		want = func(s *Section) bool {
 			for _, a := range args {
 				switch a = strings.ToLower(a); {
-				case a == s.name, a == "everything", a == "all" && s.set <= All, a == "default" && s.set == Default:
+				case a == s.name, a == "everything" && s.set <= Everything, a == "all" && s.set <= All, a == "default" && s.set == Default:
 					return true
 				}
 			}

@@ -28,6 +28,8 @@ type Deps struct {
 	Memory   Memory
 	Slowlog  *observe.Slowlog
 	Latency  *observe.Latency
+	// Monitor turns the caller's client into a monitor.
+	Monitor func(*command.Ctx) error
 	// Commands are the per-command statistics; called at run time only, since they are made from the table.
 	Commands func() *observe.Commands
 	// NowMicros is Unix time in µs, for TIME.
@@ -71,6 +73,8 @@ type Config interface {
 	Secret(name string) bool
 	// Rewrite rewrites the configuration file; resp.ErrNoConfigFile when there is none.
 	Rewrite() resp.Error
+	// RewriteAll rewrites it with every directive, also those at their defaults.
+	RewriteAll() resp.Error
 }
 
 // Param is one directive and its value.
@@ -90,8 +94,10 @@ type Saver interface {
 	// true). The error is "" or resp.ErrSaveInProgress or ErrChildActive.
 	BGSave(schedule bool) (scheduled bool, err resp.Error)
 	// Flushed says that FLUSHALL emptied every database: a running background save is
-	// abandoned and, when save points are configured, an empty snapshot is saved soon.
-	Flushed()
+	// abandoned. It reports whether the emptiness is to be saved: save points are configured.
+	Flushed() bool
+	// SaveEmpty saves it, and calls done("") however that ends.
+	SaveEmpty(done func(resp.Error))
 	// Reload is DEBUG RELOAD: save (unless NoSave), empty the keyspace (unless NoFlush) and
 	// load the snapshot again; meanwhile other clients are answered -LOADING. done gets ""
 	// or the error.

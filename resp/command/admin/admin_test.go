@@ -20,11 +20,12 @@ import (
 
 // node is everything the family needs of a node; it notes what it is asked for.
 type node struct {
-	notes  []string
-	err    resp.Error // what Saver, Config and Shutdown answer
-	busy   bool       // BGSave is put off
-	params []admin.Param
-	memory admin.MemoryStats
+	notes      []string
+	err        resp.Error // what Saver, Config and Shutdown answer
+	busy       bool       // BGSave is put off
+	savePoints bool
+	params     []admin.Param
+	memory     admin.MemoryStats
 }
 
 func (n *node) note(format string, args ...any) {
@@ -48,12 +49,21 @@ func (n *node) Set(params []admin.Param, loading, local bool) resp.Error {
 	return n.err
 }
 func (n *node) Rewrite() resp.Error     { n.note("rewrite"); return n.err }
+func (n *node) RewriteAll() resp.Error  { n.note("rewrite all"); return n.err }
 func (n *node) Secret(name string) bool { return name == "requirepass" }
 
 func (n *node) LastSave() int64            { return 1234 }
 func (n *node) Save(done func(resp.Error)) { n.note("save"); done(n.err) }
-func (n *node) Flushed()                   { n.note("flushed") }
-func (n *node) LoadAOF(func(resp.Error))   { n.note("loadaof") }
+func (n *node) Flushed() bool {
+	n.note("flushed")
+	return n.savePoints
+}
+func (n *node) SaveEmpty(done func(resp.Error)) {
+	n.note("save empty")
+	done("")
+}
+
+func (n *node) LoadAOF(func(resp.Error)) { n.note("loadaof") }
 func (n *node) BGSave(schedule bool) (bool, resp.Error) {
 	n.note("bgsave %v", schedule)
 	return n.busy && schedule, n.err

@@ -29,13 +29,12 @@ func (f *family) flushMode(c *command.Ctx) (lazy, ok bool) {
 	return false, false
 }
 
-// flushed frees what was detached, unless that is left to housekeeping, and answers. The call
-// is always propagated: a replica may hold keys that this node has not.
+// flushed frees what was detached, unless that is left to housekeeping. The call is always
+// propagated: a replica may hold keys that this node has not.
 func (f *family) flushed(c *command.Ctx, lazy bool) {
 	for !lazy && c.Txn.Reclaim(reclaimStep) > 0 {
 	}
 	c.Propagate()
-	c.Out.OK()
 }
 
 func (f *family) flushAll(c *command.Ctx) {
@@ -45,7 +44,16 @@ func (f *family) flushAll(c *command.Ctx) {
 	}
 	c.Txn.FlushAll()
 	f.flushed(c, lazy)
-	f.Saver.Flushed()
+	switch save := f.Saver.Flushed(); {
+	case save && c.Nested == 0 && c.Conn != nil:
+		// Whoever has the answer has it on disk: the old data will not come back with a restart.
+		wait(c, f.Saver.SaveEmpty)
+	case save:
+		f.Saver.SaveEmpty(func(resp.Error) {})
+		c.Out.OK()
+	default:
+		c.Out.OK()
+	}
 }
 
 func (f *family) flushDB(c *command.Ctx) {
@@ -55,6 +63,7 @@ func (f *family) flushDB(c *command.Ctx) {
 	}
 	c.Txn.FlushDB(c.Txn.DB())
 	f.flushed(c, lazy)
+	c.Out.OK()
 }
 
 func (f *family) swapDB(c *command.Ctx) {

@@ -41,6 +41,7 @@ var debugVerbs = []debugVerb{
 	{"ASSERT", 0, -1, crash(CrashAssert), []string{"ASSERT", "    End the process by a failed assertion."}},
 	{"CHANGE-REPL-ID", 0, 0, func(f *family, c *command.Ctx, _ [][]byte) { f.Debug.ChangeReplicationID(); c.Out.OK() },
 		[]string{"CHANGE-REPL-ID", "    Give the node another replication id."}},
+	{"CONFIG-REWRITE-FORCE-ALL", 0, 0, (*family).debugRewriteAll, []string{"CONFIG-REWRITE-FORCE-ALL", "    Rewrite the configuration file with every directive."}},
 	{"CRASH-AND-RECOVER", 0, 1, restart(false), []string{"CRASH-AND-RECOVER [<milliseconds>]", "    End the process at once and start it again after a delay."}},
 	{"DICT-RESIZING", 1, 1, (*family).debugIgnored, []string{"DICT-RESIZING <0|1>", "    Accepted; tables grow by themselves."}},
 	{"DIGEST", 0, 0, (*family).debugDigest, []string{"DIGEST", "    Return a signature of all data that does not depend on its order."}},
@@ -141,6 +142,14 @@ func toggle(set func(Debug, bool)) func(*family, *command.Ctx, [][]byte) {
 func (f *family) debugIgnored(c *command.Ctx, _ [][]byte) { c.Out.OK() }
 
 func debugError(_ *family, c *command.Ctx, args [][]byte) { c.Fail(resp.Errorf("%s", args[0])) }
+
+func (f *family) debugRewriteAll(c *command.Ctx, _ [][]byte) {
+	if err := f.Config.RewriteAll(); err != "" {
+		c.Fail(err)
+		return
+	}
+	c.Out.OK()
+}
 
 // maxSleep bounds DEBUG SLEEP.
 const maxSleep = 24 * time.Hour

@@ -93,6 +93,10 @@ func Commands(d Deps) []command.Command {
 			Doc: doc("Shows a sextant and the version.", "O(1)"),
 		},
 		{
+			Name: "MONITOR", Since: "1.0.0", Arity: 1, Flags: operator | always, Reply: "OK | none", Run: f.monitor,
+			Doc: doc("Shows every call the node runs, until the connection ends or RESET.", "O(1)"),
+		},
+		{
 			Name: "SAVE", Since: "1.0.0", Arity: 1, Flags: disk | command.NoMulti, Reply: "OK", Run: f.save,
 			Doc: doc("Saves a snapshot and answers when it is on disk.", "O(n) for n keys"),
 		},

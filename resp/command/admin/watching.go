@@ -7,6 +7,7 @@ import (
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/observe"
+	"github.com/sextantdb/sextant/resp/session"
 	"github.com/sextantdb/sextant/store"
 	"github.com/sextantdb/sextant/store/value"
 )
@@ -68,6 +69,20 @@ func (f *family) slowlogGet(c *command.Ctx) {
 		}
 		c.Out.BulkString(e.Client)
 		c.Out.BulkString(e.Name)
+	}
+}
+
+func (f *family) monitor(c *command.Ctx) {
+	switch {
+	case c.Nested > 0:
+		c.Fail("ERR MONITOR isn't allowed for DENY BLOCKING client")
+	case c.Sess.Any(session.Replica | session.Monitor): // as Redis: nothing, not even a reply
+	default:
+		if err := f.Monitor(c); err != nil {
+			c.Fail(resp.Errorf("ERR %v", err))
+			return
+		}
+		c.Out.OK()
 	}
 }
 

@@ -95,6 +95,7 @@ func (f *family) selectDB(c *command.Ctx) {
 		c.Fail(resp.ErrDBIndexOutOfRange)
 	default:
 		c.Sess.Select(int(n))
+		c.Txn.SelectDB(int(n)) // what follows in the same EXEC or script
 		c.Out.OK()
 	}
 }
@@ -108,7 +109,7 @@ func (f *family) reset(c *command.Ctx) {
 	c.Sess.EndMulti()
 	c.DropWatches()
 	f.Clients.Reset(c)
-	c.Sess.Clear(session.ReadOnly | session.AskingOnce | session.NoEvict | session.NoTouch | session.ReplyOff | session.ReplySkip)
+	c.Sess.Clear(session.ReadOnly | session.AskingOnce | session.NoEvict | session.NoTouch | session.ReplyOff | session.ReplySkip | session.ReplySkipping)
 	c.Sess.Select(0)
 	c.Sess.SetName("")
 	setProto(c, resp.RESP2)
@@ -252,7 +253,7 @@ func clientID(c *command.Ctx) { c.Out.Int(c.Sess.ID) }
 func reply(c *command.Ctx) {
 	switch mode := c.Argv[2]; {
 	case command.Is(mode, "ON"):
-		c.Sess.Clear(session.ReplyOff | session.ReplySkip)
+		c.Sess.Clear(session.ReplyOff | session.ReplySkip | session.ReplySkipping)
 		c.Out.OK()
 	case command.Is(mode, "OFF"):
 		c.Sess.Set(session.ReplyOff)

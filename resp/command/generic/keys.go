@@ -114,19 +114,32 @@ func scan(c *command.Ctx) {
 			return
 		}
 	}
-	var found names
+	var found, dead names
+	// Redis deletes the expired keys that a scan meets. So they must be seen here; what becomes
+	// of them is for the eyes of the client to decide.
+	view := c.Txn.View()
+	c.Txn.SetView(store.ViewStream)
 	cursor = c.Txn.Scan(cursor, int(min(count, math.MaxInt32)), nil, func(e store.Entry) {
 		switch {
 		case pattern != nil && !glob.Match(pattern, e.Key()):
+		case view != store.ViewStream && expired(c, e):
+			dead.add(e.Key())
 		case typed && (!known || e.Type() != typ):
 		default:
 			found.add(e.Key())
 		}
 	})
+	c.Txn.SetView(view)
+	dead.each(func(key []byte) { c.Txn.Exists(key) }) // the scan itself must not change anything
 	c.Out.Array(2)
 	c.Out.BulkUint(cursor)
 	c.Out.Array(len(found.ends))
 	found.each(c.Out.Bulk)
+}
+
+func expired(c *command.Ctx, e store.Entry) bool {
+	at := e.ExpireAt()
+	return at != store.NoExpire && at < c.Txn.Now()
 }
 
 // names is a list of names in one piece of memory.
