@@ -149,8 +149,11 @@ func (h *Heap) Free(r Ref, n int) {
 // Resize changes the asked size of the block from old to n without moving it; false means
 // that it must move (or, to shrink, should).
 func (h *Heap) Resize(r Ref, old, n int) bool {
-	if n > h.Size(r) || (n < old && ClassSize(n) != h.Size(r)) {
-		return false
+	// A block of old bytes has room for the class of old. So that needs no look at the slab, which is seldom in the cache.
+	if n < old || n > old && n > ClassSize(old) {
+		if n > h.Size(r) || (n < old && ClassSize(n) != h.Size(r)) {
+			return false
+		}
 	}
 	h.stats.Asked += int64(n - old)
 	return true
