@@ -419,6 +419,9 @@ func (m *Machine) reset(a *Admin) string {
 		return "ERR CLUSTER RESET can't be called with master nodes containing keys"
 	}
 	m.event(EvReset, m.self, m.epoch, "hard %v, %d nodes forgotten", a.Hard, len(m.nodes)-1)
+	if replica && !m.off(AblateNoIncarnation) {
+		m.inc++ // the data goes: this is another member, and sets that name the old one mean nobody (H5)
+	}
 	for _, p := range append([]*peer(nil), m.nodes...) {
 		if p != m.me {
 			m.remove(p.row.ID, 0)

@@ -19,6 +19,7 @@ type lead struct {
 	reason  bus.VoteReason
 	votes   []*bus.VoteAck // by index of voter
 	waits   []Mono         // by index of voter, 0 = none
+	nacks   []bool         // by index of voter: refused this phase for good
 	begun   Mono
 	at      Mono
 	tries   int
@@ -460,6 +461,7 @@ func (m *Machine) elect(rec *bus.Rec, reason bus.VoteReason) {
 	l.epoch = max(m.epoch, l.fence, rec.Epoch) + 1
 	l.begun, l.at, l.tries = m.now, m.now, 0
 	l.votes, l.waits = make([]*bus.VoteAck, len(m.voters)), make([]Mono, len(m.voters))
+	l.nacks = make([]bool, len(m.voters))
 	m.event(EvElectionStarted, m.self, l.epoch, "reason %s, offset %d, record epoch %d seq %d", reason, m.local.Offset, rec.Epoch, rec.Seq)
 	m.toVoters(m.voteReq(rec))
 }
@@ -496,7 +498,7 @@ func (m *Machine) asLeader(p *peer, msg *bus.Msg) {
 			m.leaseAcked(i, b.TSend)
 		}
 	case *bus.Nack:
-		m.onNack(b, rec)
+		m.onNack(i, b, rec)
 	case *bus.VoteWait:
 		l.hinted(m, &b.Rec)
 		if l.phase == voting && b.Shard == m.me.row.Shard && b.Epoch == l.epoch {
@@ -543,7 +545,7 @@ func (m *Machine) maybeWait(rec *bus.Rec, why string) {
 			got++
 		}
 	}
-	if len(waits) <= len(m.voters)-need {
+	if l.lostVoters() <= len(m.voters)-need || len(waits) == 0 {
 		return
 	}
 	sort.Slice(waits, func(a, b int) bool { return waits[a] < waits[b] })
@@ -553,14 +555,19 @@ func (m *Machine) maybeWait(rec *bus.Rec, why string) {
 
 // onNack: a greater epoch was promised. A primary that hears it stops; a candidate comes back
 // with a greater epoch.
-func (m *Machine) onNack(b *bus.Nack, rec *bus.Rec) {
+func (m *Machine) onNack(i int, b *bus.Nack, rec *bus.Rec) {
 	l := &m.lead
 	if b.Shard != m.me.row.Shard {
 		return
 	}
 	m.seeEpoch(b.Promised)
-	if l.phase == voting && b.Epoch == l.epoch || l.phase == accepting && l.pend != nil && b.Epoch == l.pend.Epoch {
-		m.lose(rec, "nack: "+b.Why, 0)
+	if (l.phase == voting && b.Epoch == l.epoch || l.phase == accepting && l.pend != nil && b.Epoch == l.pend.Epoch) && i < len(l.nacks) {
+		// One voter that has promised more does not end it: two candidates would starve each
+		// other, each with a majority behind it and the other one's own vote against it.
+		l.nacks[i] = true
+		if l.lostVoters() > len(m.voters)-(len(m.voters)/2+1) {
+			m.lose(rec, "nack: "+b.Why, 0)
+		}
 	}
 	if l.was && b.Epoch == rec.Epoch && b.Promised > rec.Epoch && l.phase == idle {
 		// Somebody may win with that epoch. My lease was not renewed here; serving ends when a
@@ -568,6 +575,16 @@ func (m *Machine) onNack(b *bus.Nack, rec *bus.Rec) {
 		m.refuse("lease-"+b.Why, fmt.Sprintf("epoch=%d,promised=%d", rec.Epoch, b.Promised))
 		l.nacked(m, b)
 	}
+}
+
+// lostVoters is how many voters this phase can no longer count on.
+func (l *lead) lostVoters() (n int) {
+	for i, no := range l.nacks {
+		if no || l.phase == voting && i < len(l.waits) && l.waits[i] > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // nacked lets a primary that can never renew again stand for election anew, when nobody took
@@ -605,6 +622,7 @@ func (m *Machine) maybeWin(rec *bus.Rec) {
 		return
 	}
 	l.phase = accepting
+	clear(l.nacks)
 	l.begun = m.now
 	l.fence = max(l.fence, l.epoch) // R4: fence before proposing
 	m.save("self")

@@ -222,8 +222,7 @@ func (d *dataset) apply(o op) {
 	d.offset++
 	d.log = append(d.log, o)
 	if k := d.p.w.p.Backlog; len(d.log) > 2*k {
-		d.log = append([]op(nil), d.log[len(d.log)-k:]...)
-		d.base = d.offset - int64(k)
+		d.trim(d.offset - int64(k))
 	}
 	if o.key < 0 {
 		return
@@ -234,6 +233,20 @@ func (d *dataset) apply(o op) {
 		d.keys++
 	} else if o.val == 0 && had {
 		d.keys--
+	}
+}
+
+// trim forgets effects up to base, but for what attached replicas have yet to be sent: that
+// waits in their output buffers.
+func (d *dataset) trim(base int64) {
+	for _, q := range d.p.w.procs {
+		if l := q.data.link; l != nil && !l.dead && l.y == d.p && l.ly == d.p.life {
+			base = min(base, l.sent)
+		}
+	}
+	if base > d.base {
+		d.log = append([]op(nil), d.log[base-d.base:]...)
+		d.base = base
 	}
 }
 

@@ -263,7 +263,11 @@ func (w *World) strike(f Fault) {
 	case faultForget:
 		touch(w.procs...)
 		if b.up && !b.foreign() && a != b && w.spared(b) {
-			w.check.forget(b.id)
+			if a.view != nil {
+				if _, ok := a.view.Find(b.id); ok {
+					w.check.forget(b.id)
+				}
+			}
 			a.admin(core.Admin{Kind: core.AdminForget, Node: b.id.String()})
 		}
 	case buggifySync, buggifySave, buggifySend, buggifyVote, buggifyAccept:

@@ -336,7 +336,9 @@ func (w *World) repair() (acted bool) {
 			continue
 		}
 		if len(p.view.Nodes) == 1 {
-			if p != anchor {
+			if p.view.Nodes[0].Slots != nil { // it was told to own slots all by itself
+				do(p, core.Admin{Kind: core.AdminReset})
+			} else if p != anchor {
 				do(p, core.Admin{Kind: core.AdminMeet, IP: anchor.ip, Port: 7000, CPort: 17000})
 			}
 			continue
