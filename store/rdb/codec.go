@@ -37,6 +37,8 @@ var errEmpty = errors.New("a key with nothing in it")
 // codecs has one line for each data type.
 var codecs = [...]codec{
 	stringCodec,
+	hashCodec,
+	setCodec,
 }
 
 // codecFor maps RDB types to codecs: codecFor[t] is 0 or one more than an index of codecs.

@@ -7,6 +7,8 @@ import (
 	"io"
 	"math"
 	"strconv"
+
+	"github.com/sextantdb/sextant/store/value"
 )
 
 // CorruptError says that the input is not what an RDB file or payload may be: where, and why.
@@ -52,6 +54,9 @@ type Decoder struct {
 	scratch []byte // long strings and decompressed ones
 	packed  []byte // long compressed ones
 	digits  [20]byte
+	build   []byte // compact collections put together from their elements
+	element []byte // the first of two strings that belong together
+	limits  value.Limits
 }
 
 func newStreamDecoder(src io.Reader) *Decoder {

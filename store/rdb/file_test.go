@@ -265,17 +265,17 @@ func TestDumpPayload(t *testing.T) {
 
 	for _, s := range []string{"", "10", "hello", strings.Repeat("long ", 100)} {
 		payload := AppendPayload([]byte("before"), text(s), WriterOptions{Compress: true})
-		v, err := ParsePayload(payload[6:], false)
+		v, err := ParsePayload(payload[6:], ReaderOptions{})
 		require.NoError(t, err)
 		require.Equal(t, *text(s), Value{v.Type, v.Encoding, append([]byte{}, v.Payload...), nil})
 
 		for i := range payload[6:] {
 			damaged := bytes.Clone(payload[6:])
 			damaged[i] ^= 1
-			_, err := ParsePayload(damaged, false)
+			_, err := ParsePayload(damaged, ReaderOptions{})
 			require.ErrorIs(t, err, ErrPayloadFooter)
-			_, _ = ParsePayload(damaged, true)
-			_, err = ParsePayload(damaged[:i], false)
+			_, _ = ParsePayload(damaged, ReaderOptions{SkipChecksum: true})
+			_, err = ParsePayload(damaged[:i], ReaderOptions{})
 			require.ErrorIs(t, err, ErrPayloadFooter)
 		}
 	}
@@ -284,14 +284,14 @@ func TestDumpPayload(t *testing.T) {
 		p := append([]byte(body), version, 0)
 		return binary.LittleEndian.AppendUint64(p, CRC64(0, p))
 	}
-	_, err := ParsePayload(footed("\x00\x01x", 11), false)
+	_, err := ParsePayload(footed("\x00\x01x", 11), ReaderOptions{})
 	require.NoError(t, err)
-	_, err = ParsePayload(footed("\x00\x01x", 12), false)
+	_, err = ParsePayload(footed("\x00\x01x", 12), ReaderOptions{})
 	require.ErrorIs(t, err, ErrPayloadFooter)
-	_, err = ParsePayload(append([]byte("\x00\x01x\x0a\x00"), 0, 0, 0, 0, 0, 0, 0, 1), true)
+	_, err = ParsePayload(append([]byte("\x00\x01x\x0a\x00"), 0, 0, 0, 0, 0, 0, 0, 1), ReaderOptions{SkipChecksum: true})
 	require.NoError(t, err, "SET-SKIP-CHECKSUM-VALIDATION")
 	for _, body := range []string{"", "\x00", "\x00\x05abc", "\x00\x01xx", "\xfa\x01x", "\x08\x01x"} {
-		_, err := ParsePayload(footed(body, 10), false)
+		_, err := ParsePayload(footed(body, 10), ReaderOptions{})
 		require.ErrorIs(t, err, ErrPayloadData, "%q", body)
 	}
 }
@@ -329,11 +329,11 @@ func FuzzPayload(f *testing.F) {
 	f.Add(AppendPayload(nil, text(strings.Repeat("hello", 20)), WriterOptions{Compress: true}))
 	f.Add(AppendPayload(nil, number(-70000), WriterOptions{}))
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		v, err := ParsePayload(payload, true)
+		v, err := ParsePayload(payload, ReaderOptions{SkipChecksum: true})
 		if err != nil {
 			return
 		}
-		again, err := ParsePayload(AppendPayload(nil, &v, WriterOptions{Compress: true}), false)
+		again, err := ParsePayload(AppendPayload(nil, &v, WriterOptions{Compress: true}), ReaderOptions{})
 		if err != nil || !bytes.Equal(v.Payload, again.Payload) {
 			t.Fatalf("%q became %q (%v)", v.Payload, again.Payload, err)
 		}

@@ -28,12 +28,13 @@ func AppendPayload(dst []byte, v *Value, o WriterOptions) []byte {
 
 // ParsePayload reads a DUMP payload, as RESTORE gets it. The value's bytes may alias payload.
 // The error is ErrPayloadFooter, or wraps ErrPayloadData with the reason.
-func ParsePayload(payload []byte, skipChecksum bool) (v Value, err error) {
-	body, err := checkFooter(payload, skipChecksum)
+func ParsePayload(payload []byte, o ReaderOptions) (v Value, err error) {
+	body, err := checkFooter(payload, o.SkipChecksum)
 	if err != nil {
 		return Value{}, err
 	}
 	d := newPayloadDecoder(body)
+	d.limits = o.limits()
 	rdbType, err := d.Byte()
 	if err == nil {
 		err = d.read(rdbType, 0, &v)

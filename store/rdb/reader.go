@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+
+	"github.com/sextantdb/sextant/store/value"
 )
 
 // Kind says what Reader.Next has found.
@@ -41,6 +43,15 @@ type ReaderOptions struct {
 	Databases int
 	// SkipChecksum reads past a missing or wrong checksum (rdbchecksum no).
 	SkipChecksum bool
+	// Limits say which collections stay compact; the zero value stands for Redis' defaults.
+	Limits value.Limits
+}
+
+func (o *ReaderOptions) limits() value.Limits {
+	if o.Limits == (value.Limits{}) {
+		return value.DefaultLimits()
+	}
+	return o.Limits
 }
 
 // UnsupportedError refuses input that is well formed but not for us: a newer version, more
@@ -74,6 +85,7 @@ type Reader struct {
 func NewReader(src io.Reader, o ReaderOptions) *Reader {
 	r := &Reader{d: newStreamDecoder(src), o: o}
 	r.d.noCRC = o.SkipChecksum
+	r.d.limits = o.limits()
 	return r
 }
 

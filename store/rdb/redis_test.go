@@ -125,7 +125,7 @@ func TestRedisTakesOurFile(t *testing.T) {
 				require.NoError(t, dbs[0].Restore(ctx, "restored", 0, string(AppendPayload(nil, text(v), WriterOptions{Compress: true}))).Err())
 				require.Equal(t, v, dbs[0].Get(ctx, "restored").Val())
 				payload := dbs[0].Dump(ctx, "restored").Val()
-				parsed, err := ParsePayload([]byte(payload), false)
+				parsed, err := ParsePayload([]byte(payload), ReaderOptions{})
 				require.NoError(t, err)
 				require.Equal(t, v, string(parsed.Payload))
 				require.NoError(t, dbs[0].Del(ctx, "restored").Err())

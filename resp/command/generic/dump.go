@@ -81,7 +81,7 @@ func (f family) restore(c *command.Ctx) {
 		c.Fail(resp.ErrInvalidTTL)
 		return
 	}
-	v, err := rdb.ParsePayload(c.Argv[3], false)
+	v, err := rdb.ParsePayload(c.Argv[3], rdb.ReaderOptions{})
 	switch {
 	case errors.Is(err, rdb.ErrPayloadFooter):
 		c.Fail(resp.ErrDumpPayload)
