@@ -82,7 +82,14 @@ func (m *Machine) lone() bool { return len(m.nodes) == 1 && !m.formed() }
 
 // changed makes a new version of my own row and tells everyone.
 func (m *Machine) changed(f func(*bus.Row)) {
+	was := m.me.row.Shard
 	f(&m.me.row)
+	if m.formed() && m.me.row.Shard != was && !m.off(AblateNoIncarnation) {
+		// The copy of the old shard's data goes: the member that its set names is nobody now (R10).
+		// Without this it could come back and lead with another shard's data, and while it is
+		// elsewhere a cold start would wait for it for ever.
+		m.inc++
+	}
 	m.me.row.Inc = m.inc
 	m.me.row.Ver = max(m.me.row.Ver+1, m.boot<<32)
 	m.save("self")
