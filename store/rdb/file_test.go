@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -328,13 +329,19 @@ func FuzzPayload(f *testing.F) {
 	f.Add(AppendPayload(nil, text("hello"), WriterOptions{}))
 	f.Add(AppendPayload(nil, text(strings.Repeat("hello", 20)), WriterOptions{Compress: true}))
 	f.Add(AppendPayload(nil, number(-70000), WriterOptions{}))
+	f.Add(footed(TypeHashZiplist, asString(makeZiplist("a", "12", "b", "70000"))))
+	f.Add(footed(TypeHashZipmap, asString([]byte("\x02\x03foo\x03\x00bar\x05hello\x05\x02worldXX\xff"))))
+	f.Add(footed(TypeHashListpack, asString([]byte("\x0d\x00\x00\x00\x02\x00\x81a\x02\x05\x01\xff"))))
+	f.Add(footed(TypeSetIntset, asString([]byte("\x02\x00\x00\x00\x02\x00\x00\x00\x03\x00\x04\x00"))))
+	f.Add(footed(TypeSet, "\x02\x01a\xc0\x07"))
+	f.Add(footed(TypeHash, "\x01\x01a\xc0\x07"))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		v, err := ParsePayload(payload, ReaderOptions{SkipChecksum: true})
 		if err != nil {
 			return
 		}
 		again, err := ParsePayload(AppendPayload(nil, &v, WriterOptions{Compress: true}), ReaderOptions{})
-		if err != nil || !bytes.Equal(v.Payload, again.Payload) {
+		if err != nil || !maps.Equal(contents(&v), contents(&again)) {
 			t.Fatalf("%q became %q (%v)", v.Payload, again.Payload, err)
 		}
 	})
