@@ -358,7 +358,7 @@ func (c *Config) Get(patterns [][]byte) []admin.Param {
 			continue
 		}
 		for name, d := range c.byName {
-			if d.flags&hidden == 0 && glob.MatchFold(pattern, name) {
+			if d.flags&(hidden|unlisted) == 0 && glob.MatchFold(pattern, name) {
 				add(name, name, d)
 			}
 		}

@@ -41,6 +41,7 @@ const (
 	protected                              // changed at run time only as enable-protected-configs allows
 	denyLoading                            // not changed while the data set is being loaded
 	volatile                               // setting the same value runs the hook too (a file that was replaced)
+	unlisted                               // as hidden, but documented: ours and fixed, and tools set all that CONFIG GET * lists
 	inert                                  // accepted for the sake of old files, without an effect here; doc says why
 )
 

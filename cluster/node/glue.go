@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"os"
 	"runtime"
@@ -82,19 +83,52 @@ type clients struct{ n *Node }
 
 func (k clients) Each(f func(*conn.Info) bool) {
 	now := nowMs()
+	var links []repl.Conn
+	k.n.repl.EachConn(func(c *repl.Conn) { links = append(links, *c) })
 	var info conn.Info
+	more := true
+	linksBelow := func(id int64) {
+		for more && len(links) > 0 && links[0].Sess.ID < id {
+			fillLink(&info, &links[0], now)
+			links, more = links[1:], f(&info)
+		}
+	}
 	k.n.disp.Each(func(s *session.Session, c *server.Conn) bool {
+		if linksBelow(s.ID); !more {
+			return false
+		}
 		fill(&info, s, c, now)
-		return f(&info)
+		more = f(&info)
+		return more
 	})
+	linksBelow(math.MaxInt64)
 }
 
 func (k clients) Get(id int64, info *conn.Info) bool {
 	s, c, ok := k.n.disp.Client(id)
 	if ok {
 		fill(info, s, c, nowMs())
+		return true
 	}
+	k.n.repl.EachConn(func(c *repl.Conn) {
+		if c.Sess.ID == id {
+			fillLink(info, c, nowMs())
+			ok = true
+		}
+	})
 	return ok
+}
+
+// fillLink is fill for a replication connection.
+func fillLink(info *conn.Info, c *repl.Conn, now int64) {
+	*info = conn.Info{
+		Sess: c.Sess, Addr: c.Addr, LocalAddr: c.LocalAddr, FD: -1,
+		AgeSeconds: (now - c.CreatedMs) / 1000, IdleSeconds: max(0, now-c.LastMs) / 1000,
+		QueuedBytes: c.UnsentBytes, TotalBytes: sessionBytes + c.UnsentBytes,
+	}
+	if c.UnsentBytes > 0 {
+		info.QueuedReplies = 1
+	}
 }
 
 // sessionBytes is what a client costs beside its buffers.
@@ -116,8 +150,9 @@ func (k clients) Kill(id int64) bool {
 	_, c, ok := k.n.disp.Client(id)
 	if ok {
 		c.CloseAsync(server.ErrClosedByServer)
+		return true
 	}
-	return ok
+	return k.n.repl.DropConn(id)
 }
 
 func (k clients) Unblock(id int64, withError bool) bool {
@@ -170,7 +205,12 @@ func (n *Node) clientBytes() (normal, replicas int64) {
 		normal += sessionBytes + c.Numbers().BufferBytes + s.QueueBytes()
 		return true
 	})
-	return normal, 0
+	n.repl.EachConn(func(c *repl.Conn) {
+		if c.Sess.Has(session.Replica) {
+			replicas += sessionBytes + c.UnsentBytes
+		}
+	})
+	return normal, replicas
 }
 
 // observer counts for INFO, the slow log and the latency monitor.

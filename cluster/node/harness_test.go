@@ -1,0 +1,337 @@
+package node
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// asServer makes this test binary a server: a process of its own for what only a process has
+// (signals, exit codes, daemons).
+const asServer = "SEXTANT_TEST_SERVER"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asServer) != "" {
+		os.Exit(Main(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// patience is how long a test waits for what must happen.
+const patience = 15 * time.Second
+
+// eventually waits until ok.
+func eventually(t testing.TB, ok func() bool, what string, args ...any) {
+	t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(2 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("never: "+what, args...)
+		}
+	}
+}
+
+// freePort returns a port that is free, and so is the one 10000 above.
+func freePort(t testing.TB) int {
+	for range 1000 {
+		port := 20000 + rand.IntN(2500)
+		if free(port) && free(port+10000) {
+			return port
+		}
+	}
+	t.Fatal("no port is free")
+	return 0
+}
+
+func free(port int) bool {
+	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+	if err != nil {
+		return false
+	}
+	_ = l.Close()
+	return true
+}
+
+// syncBuffer is a log that may be read while it is written.
+type syncBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *syncBuffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *syncBuffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}
+
+// testNode is a Node in this process.
+type testNode struct {
+	*Node
+	t    testing.TB
+	port int
+	dir  string
+	out  *syncBuffer
+}
+
+// serve starts a node with directives as on a command line, e.g. "save", "1 1".
+func serve(t testing.TB, directives ...string) *testNode {
+	s := build(t, t.TempDir(), freePort(t), directives...)
+	require.NoError(t, s.Start())
+	return s
+}
+
+// build makes a node and does not start it.
+func build(t testing.TB, dir string, port int, directives ...string) *testNode {
+	t.Helper()
+	s := &testNode{t: t, port: port, dir: dir, out: new(syncBuffer)}
+	args := []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--loglevel", "verbose", "--hz", "50", "--enable-debug-command", "yes"}
+	for i := 0; i < len(directives); i += 2 {
+		args = append(args, "--"+directives[i])
+		args = append(args, strings.Fields(directives[i+1])...)
+		if directives[i+1] == "" {
+			args = append(args, "")
+		}
+	}
+	cfg, err := Load(args, dir, strings.NewReader(""))
+	require.NoError(t, err)
+	s.Node, err = New(cfg, NewLog(s.out, "", "verbose", false))
+	require.NoError(t, err)
+	t.Cleanup(func() {
+		s.Stop()
+		if t.Failed() {
+			t.Logf("log of %d:\n%s", port, s.out)
+		}
+	})
+	return s
+}
+
+// again stops the node and starts another in its place.
+func (s *testNode) again(directives ...string) *testNode {
+	s.Stop()
+	next := build(s.t, s.dir, s.port, directives...)
+	require.NoError(s.t, next.Start())
+	return next
+}
+
+// client is a connection of a test.
+type client struct {
+	net.Conn
+	t testing.TB
+	r *bufio.Reader
+}
+
+func (s *testNode) dial() *client { return dialTo(s.t, "tcp", "127.0.0.1:"+strconv.Itoa(s.port)) }
+
+func dialTo(t testing.TB, network, addr string) *client {
+	t.Helper()
+	c, err := net.Dial(network, addr)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = c.Close() })
+	return &client{Conn: c, t: t, r: bufio.NewReader(c)}
+}
+
+// send writes one request.
+func (c *client) send(words ...string) {
+	c.t.Helper()
+	_, err := io.WriteString(c, request(words...))
+	require.NoError(c.t, err)
+}
+
+func request(words ...string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "*%d\r\n", len(words))
+	for _, w := range words {
+		fmt.Fprintf(&b, "$%d\r\n%s\r\n", len(w), w)
+	}
+	return b.String()
+}
+
+// do sends one request and returns the reply: strings as they are, errors with "-", integers as
+// text, nil as "(nil)", aggregates as their elements in brackets.
+func (c *client) do(words ...string) string {
+	c.t.Helper()
+	c.send(words...)
+	return c.read()
+}
+
+func (c *client) read() string {
+	c.t.Helper()
+	s, err := c.try()
+	require.NoError(c.t, err)
+	return s
+}
+
+func (c *client) try() (string, error) {
+	if err := c.SetReadDeadline(time.Now().Add(patience)); err != nil {
+		return "", err
+	}
+	line, err := c.r.ReadString('\n')
+	if err != nil {
+		return "", err
+	}
+	line = strings.TrimRight(line, "\r\n")
+	n, _ := strconv.Atoi(line[1:])
+	switch line[0] {
+	case '-':
+		return line, nil
+	case '$', '=':
+		if n < 0 {
+			return "(nil)", nil
+		}
+		b := make([]byte, n+2)
+		if _, err := io.ReadFull(c.r, b); err != nil {
+			return "", err
+		}
+		if line[0] == '=' {
+			return string(b[4:n]), nil
+		}
+		return string(b[:n]), nil
+	case '*', '%', '~', '>':
+		if n < 0 {
+			return "(nil)", nil
+		}
+		if line[0] == '%' {
+			n *= 2
+		}
+		parts := make([]string, n)
+		for i := range parts {
+			if parts[i], err = c.try(); err != nil {
+				return "", err
+			}
+		}
+		return "[" + strings.Join(parts, " ") + "]", nil
+	}
+	return line[1:], nil
+}
+
+// info returns one field of INFO.
+func (c *client) info(name string) string {
+	c.t.Helper()
+	for line := range strings.Lines(c.do("INFO", "everything")) {
+		if v, ok := strings.CutPrefix(strings.TrimRight(line, "\r\n"), name+":"); ok {
+			return v
+		}
+	}
+	return ""
+}
+
+// closed waits until the other side has closed the connection.
+func (c *client) closed() {
+	c.t.Helper()
+	for {
+		if _, err := c.try(); err != nil {
+			var timeout net.Error
+			require.False(c.t, errors.As(err, &timeout) && timeout.Timeout(), "still open")
+			return
+		}
+	}
+}
+
+// process is a server in a process of its own.
+type process struct {
+	t    testing.TB
+	cmd  *exec.Cmd
+	out  *syncBuffer
+	err  *syncBuffer
+	exit chan int
+	port int
+}
+
+// spawn starts this binary with arguments as redis-server's.
+func spawn(t testing.TB, env []string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, out: new(syncBuffer), err: new(syncBuffer), exit: make(chan int, 1)}
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cmd = exec.CommandContext(ctx, os.Args[0], args...)
+	p.cmd.Env = append(append(os.Environ(), asServer+"=1"), env...)
+	p.cmd.Stdout, p.cmd.Stderr = p.out, p.err
+	require.NoError(t, p.cmd.Start())
+	go func() {
+		_ = p.cmd.Wait() // the code is what counts
+		p.exit <- p.cmd.ProcessState.ExitCode()
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if t.Failed() {
+			t.Logf("stdout:\n%s\nstderr:\n%s", p.out, p.err)
+		}
+	})
+	return p
+}
+
+// launch starts a process that serves, and waits until it does.
+func launch(t testing.TB, dir string, args ...string) *process {
+	t.Helper()
+	port := freePort(t)
+	p := spawn(t, nil, append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--enable-debug-command", "yes"}, args...)...)
+	p.port = port
+	eventually(t, func() bool { return strings.Contains(p.out.String(), "Ready to accept connections tcp") }, "ready")
+	return p
+}
+
+func (p *process) dial() *client { return dialTo(p.t, "tcp", "127.0.0.1:"+strconv.Itoa(p.port)) }
+
+// code waits for the end and returns the exit code.
+func (p *process) code() int {
+	p.t.Helper()
+	select {
+	case c := <-p.exit:
+		p.exit <- c
+		return c
+	case <-time.After(patience):
+		p.t.Fatal("the process does not end")
+		return 0
+	}
+}
+
+// realRedis starts a real server and returns a client and its port.
+func realRedis(t testing.TB, args ...string) (*client, int) {
+	t.Helper()
+	path, err := exec.LookPath("redis-server")
+	if err != nil {
+		t.Skip("redis-server is not installed; scripts/test.sh installs it")
+	}
+	port := freePort(t)
+	cmd := exec.Command(path, append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", ""}, args...)...)
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may be gone already
+		_ = cmd.Wait()         // killed
+	})
+	addr := "127.0.0.1:" + strconv.Itoa(port)
+	eventually(t, func() bool {
+		c, err := net.Dial("tcp", addr)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	}, "redis-server listens")
+	return dialTo(t, "tcp", addr), port
+}
+
+func write(t testing.TB, dir, name, text string) string {
+	t.Helper()
+	path := filepath.Join(dir, name)
+	require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	return path
+}

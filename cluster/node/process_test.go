@@ -1,0 +1,214 @@
+package node
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// What cannot be done is refused at the start: exit code 1, and the reason on standard error in
+// the words and with the line number tools know from Redis.
+func TestRefusalsOfAProcess(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = taken.Close() })
+	busy := taken.Addr().(*net.TCPAddr).Port
+	for _, c := range []struct {
+		name, conf string
+		file       string // a dump.rdb to find
+		want       []string
+	}{
+		{"unknown directive", "# first line\nnosuch 1\n", "", []string{
+			"*** FATAL CONFIG FILE ERROR (Redis " + redisVersion + ") ***\nReading the configuration file, at line 2\n>>> 'nosuch 1'\nBad directive or wrong number of arguments\n"}},
+		{"bad value", "maxmemory 1zz\n", "", []string{"at line 1\n>>> 'maxmemory 1zz'\nargument must be a memory value\n"}},
+		{"no such dir", "\n\ndir /none/of/these\n", "", []string{"at line 3\n>>> 'dir /none/of/these'\nNo such file or directory\n"}},
+		{"port taken", fmt.Sprintf("bind 127.0.0.1\nport %d\n", busy), "", []string{fmt.Sprintf("Failed listening on port %d (tcp), aborting", busy)}},
+		{"bus port too high", "port 60001\nbind 127.0.0.1\ncluster-enabled yes\n", "", []string{"too high for cluster mode", "70001"}},
+		{"strict mode is not there yet", "cluster-enabled yes\ncluster-consistency strict\nport 0\n", "", []string{"strict"}},
+		{"corrupt RDB", "port 0\n", "REDIS0010\xfe\x00\x00\x01k", []string{"dump.rdb", "offset 14", "unexpected end"}},
+		{"no RDB", "port 0\n", "NOTREDIS0011223344", []string{"dump.rdb", "Wrong signature"}},
+		{"log file", "port 0\nlogfile /none/of/these\n", "", []string{"Can't open the log file: No such file or directory"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			dir := t.TempDir()
+			conf := write(t, dir, "redis.conf", c.conf)
+			args := []string{conf}
+			if !strings.Contains(c.conf, "dir ") {
+				args = append(args, "--dir", dir)
+			}
+			if c.file != "" {
+				write(t, dir, "dump.rdb", c.file)
+			}
+			p := spawn(t, nil, args...)
+			require.Equal(t, 1, p.code())
+			for _, w := range c.want {
+				require.Contains(t, p.err.String(), w)
+			}
+			if c.file != "" {
+				b, err := os.ReadFile(filepath.Join(dir, "dump.rdb"))
+				require.NoError(t, err)
+				require.Equal(t, c.file, string(b), "what cannot be read stays as it is")
+			}
+		})
+	}
+}
+
+func TestClusterStateFileIsLocked(t *testing.T) {
+	t.Parallel()
+	a := serve(t, "cluster-enabled", "yes")
+	p := spawn(t, nil, "--port", strconv.Itoa(freePort(t)), "--bind", "127.0.0.1", "--dir", a.dir, "--cluster-enabled", "yes")
+	require.Equal(t, 1, p.code())
+	require.Contains(t, p.err.String(), "nodes.conf")
+	require.Contains(t, p.err.String(), "already used")
+}
+
+// The life of a process: it serves, ends on SIGTERM within seconds with its data saved, and
+// has it when it comes back.
+func TestSigtermSavesAndRestartLoads(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := launch(t, dir, "--save", "3600 1")
+	c := p.dial()
+	for i := range 1000 {
+		c.send("SET", fmt.Sprint("k", i), "v")
+	}
+	for range 1000 {
+		require.Equal(t, "OK", c.read())
+	}
+	began := time.Now()
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	require.Equal(t, 0, p.code())
+	require.Less(t, time.Since(began), 5*time.Second)
+	log := p.out.String()
+	require.Contains(t, log, "Received SIGTERM scheduling shutdown...")
+	require.Contains(t, log, "Saving the final RDB snapshot before exiting.")
+	require.Contains(t, log, "Sextant is now ready to exit, bye bye...")
+	left, err := os.ReadDir(dir)
+	require.NoError(t, err)
+	names := []string{}
+	for _, f := range left {
+		names = append(names, f.Name())
+	}
+	require.Equal(t, []string{"dump.rdb", "dump.rdb.complete"}, names)
+	q := launch(t, dir, "--save", "3600 1")
+	require.Equal(t, "1000", q.dial().do("DBSIZE"))
+	require.NoFileExists(t, filepath.Join(dir, "dump.rdb.complete"), "from now on it would be a lie")
+	require.NoError(t, q.cmd.Process.Signal(syscall.SIGINT))
+	require.Equal(t, 0, q.code())
+}
+
+// A failed attempt to start does not take away the proof that the data is complete.
+func TestFailedStartKeepsTheMark(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	require.Equal(t, "OK", s.dial().do("SET", "k", "v"))
+	s.dial().send("SHUTDOWN", "SAVE")
+	require.Equal(t, 0, <-s.Over())
+	s.Stop()
+	taken, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(s.port))
+	require.NoError(t, err)
+	cfg, err := Load([]string{"--port", strconv.Itoa(s.port), "--bind", "127.0.0.1", "--dir", s.dir}, s.dir, strings.NewReader(""))
+	require.NoError(t, err)
+	_, err = New(cfg, NewLog(s.out, "", "notice", false))
+	require.Error(t, err)
+	require.NoError(t, taken.Close())
+	again := s.again()
+	require.True(t, again.cleanStart)
+	require.NoFileExists(t, cleanMark(again.cfg.Now()))
+}
+
+// A signal while a long file is being loaded ends the process at once, and the file stays.
+func TestSigtermDuringLoading(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := launch(t, dir, "--save", "")
+	c := p.dial()
+	require.Equal(t, "OK", c.do("DEBUG", "POPULATE", "100", "key", "100000"))
+	require.Equal(t, "OK", c.do("SAVE"))
+	c.send("SHUTDOWN", "NOSAVE")
+	require.Equal(t, 0, p.code())
+	before, err := os.Stat(filepath.Join(dir, "dump.rdb"))
+	require.NoError(t, err)
+	port := freePort(t)
+	q := spawn(t, nil, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "3600 1", "--key-load-delay", "1000000")
+	eventually(t, func() bool { return strings.Contains(q.out.String(), "Server initialized") }, "initialized")
+	var d *client
+	eventually(t, func() bool {
+		nc, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(port))
+		if err == nil {
+			_ = nc.Close()
+			d = dialTo(t, "tcp", "127.0.0.1:"+strconv.Itoa(port))
+		}
+		return err == nil
+	}, "listening")
+	require.Equal(t, "-LOADING Redis is loading the dataset in memory", d.do("GET", "k"))
+	require.Equal(t, "1", d.info("loading"))
+	require.NoError(t, q.cmd.Process.Signal(syscall.SIGTERM))
+	require.Equal(t, 0, q.code())
+	after, err := os.Stat(filepath.Join(dir, "dump.rdb"))
+	require.NoError(t, err)
+	require.Equal(t, before.ModTime(), after.ModTime())
+}
+
+func TestDaemonPIDFileAndLogFile(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	port := freePort(t)
+	pidFile, logFile := filepath.Join(dir, "s.pid"), filepath.Join(dir, "s.log")
+	p := spawn(t, nil, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--daemonize", "yes",
+		"--pidfile", pidFile, "--logfile", logFile, "--save", "")
+	require.Equal(t, 0, p.code(), "the process that was started ends at once")
+	read := func(name string) string {
+		b, _ := os.ReadFile(name) // not there yet
+		return string(b)
+	}
+	eventually(t, func() bool { return strings.Contains(read(logFile), "Ready to accept connections tcp") }, "the daemon serves")
+	pid, err := strconv.Atoi(strings.TrimSpace(read(pidFile)))
+	require.NoError(t, err)
+	require.NotEqual(t, p.cmd.Process.Pid, pid)
+	c := dialTo(t, "tcp", "127.0.0.1:"+strconv.Itoa(port))
+	require.Equal(t, strconv.Itoa(pid), c.info("process_id"))
+	require.Contains(t, read(logFile), strconv.Itoa(pid)+":M ")
+	c.send("SHUTDOWN", "NOSAVE")
+	c.closed()
+	eventually(t, func() bool { return strings.Contains(read(logFile), "bye bye") }, "it ends")
+	require.NoFileExists(t, pidFile)
+}
+
+// systemd is told only when it supervises us.
+func TestSystemdIsTold(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+	require.NoError(t, err)
+	defer l.Close()
+	heard := func() string {
+		b := make([]byte, 1000)
+		require.NoError(t, l.SetReadDeadline(time.Now().Add(patience)))
+		n, err := l.Read(b)
+		require.NoError(t, err)
+		return string(b[:n])
+	}
+	env := []string{"NOTIFY_SOCKET=" + filepath.Join(dir, "notify")}
+	for _, supervised := range []string{"no", "systemd"} {
+		p := spawn(t, env, "--port", strconv.Itoa(freePort(t)), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--supervised", supervised)
+		eventually(t, func() bool { return strings.Contains(p.out.String(), "Ready to accept") }, "ready")
+		if supervised != "no" {
+			require.Contains(t, heard(), "READY=1")
+		}
+		require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+		if supervised != "no" {
+			require.Contains(t, heard(), "STOPPING=1")
+		}
+		require.Equal(t, 0, p.code())
+	}
+}
