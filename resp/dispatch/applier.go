@@ -32,7 +32,7 @@ func (d *Dispatcher) NewApplier(flag session.Flags) *Applier {
 // error says how.
 func (a *Applier) Apply(argv [][]byte) error {
 	a.out.Truncate(0)
-	a.w.nowMs = a.clock()
+	a.w.nowMs, a.w.ended = a.clock(), 0
 	a.w.serve(a.c, argv)
 	if b := a.out.Bytes(); len(b) > 0 && b[0] == '-' {
 		return resp.Error(b[1 : len(b)-2])

@@ -79,6 +79,9 @@ func (d *Dispatcher) Command(sc *server.Conn, argv [][]byte) {
 	c := sc.Context.(*client)
 	l := sc.Loop()
 	c.w.nowMs, c.w.mono = l.NowMs, l.Mono
+	if c.w.turn != l.Turn {
+		c.w.turn, c.w.ended = l.Turn, 0
+	}
 	before := c.sess.User()
 	c.out.Proto = c.sess.Proto()
 	c.w.serve(c, argv)

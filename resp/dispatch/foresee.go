@@ -17,4 +17,5 @@ func (d *Dispatcher) Foresee(l *server.Loop, next []server.Next) {
 		w.warmer.Add(d.store, n.Conn.Context.(*client).sess.DB(), n.Arg)
 	}
 	w.warmer.Run(d.store)
+	w.ended = 0 // the time this took is no call's
 }

@@ -285,6 +285,7 @@ func (w *worker) retry(c *client) {
 	w.d.Stats.Blocked.Add(-1)
 	l := c.conn.Loop()
 	w.nowMs, w.mono = l.NowMs, l.Mono
+	w.ended = 0
 	c.out.Proto = c.sess.Proto()
 	w.serve(c, argv)
 	c.conn.Resume()

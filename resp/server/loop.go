@@ -32,6 +32,9 @@ type Loop struct {
 	// loop only.
 	NowMs int64
 	Mono  int64
+	// Turn changes with every turn: commands that see the same number are executed one right after the other. On the loop
+	// only.
+	Turn uint64
 	// Context is the handler's. On the loop only.
 	Context any
 
@@ -433,6 +436,7 @@ func (l *Loop) turn(c *Conn, buf []byte) (used int) {
 		c.takePushes()
 	}
 	l.lend(c)
+	l.Turn++
 	c.inTurn = true
 	for executed := 0; used < len(buf); {
 		lim.Unauthenticated = c.unauth
