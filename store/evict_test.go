@@ -115,3 +115,23 @@ func TestAccessClocks(t *testing.T) {
 		require.Equal(t, 90, e.Freq(), "it falls by one a minute")
 	})
 }
+
+// A bound a little above an empty node must be kept by evicting keys, so what a database costs
+// because it was used once does not count towards it.
+func TestDeletingEveryKeyLeavesNothingThatCounts(t *testing.T) {
+	s := open(t)
+	all(s, t0, func(x *store.Txn) {
+		x.SelectDB(9)
+		for i := range 1000 {
+			x.SetString(fmt.Appendf(nil, "k%d", i), b("v"), t0+1e9)
+		}
+	})
+	require.Positive(t, s.UsedBytes())
+	all(s, t0, func(x *store.Txn) {
+		x.SelectDB(9)
+		for i := range 1000 {
+			require.True(t, x.Delete(fmt.Appendf(nil, "k%d", i)))
+		}
+	})
+	require.Zero(t, s.UsedBytes())
+}

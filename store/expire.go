@@ -75,7 +75,7 @@ func (s *Store) lowerNext(p *place, at int64) {
 		for i := range p.part.next {
 			p.part.next[i] = never
 		}
-		p.st.goBytes += 8 * int64(len(p.part.next))
+		p.st.fixedBytes += 8 * int64(len(p.part.next))
 	}
 	i := p.slot >> s.stripeBits
 	p.part.next[i] = min(p.part.next[i], at)

@@ -23,7 +23,7 @@ func (t *Txn) FlushDB(db int) (n int64) {
 			}
 		}
 		st.parts[space].Store(nil)
-		st.goBytes -= 8 * int64(len(p.tables)+len(p.next))
+		st.fixedBytes -= 8 * int64(len(p.tables)+len(p.next))
 	})
 	t.dirty += n
 	t.noteDatabase(db)

@@ -71,6 +71,7 @@ type stripe struct {
 	freeObjects []uint32       // free handles
 	objectBytes int64          // sum of objectSizes
 	goBytes     int64          // tables' directories and headers on Go's heap
+	fixedBytes  int64          // slots' lists of tables: a constant per database in use that no eviction gives back, so not part of used
 
 	watches map[watchKey]*watched // keys under WATCH; nil when none
 
@@ -254,7 +255,7 @@ func (t *Txn) MemStats() (m MemStats) {
 		m.Values.Add(st.values.Stats())
 		m.Tables.Add(st.tables.Stats())
 		m.Objects += st.objectBytes
-		m.Directories += st.goBytes
+		m.Directories += st.goBytes + st.fixedBytes
 		m.Garbage += st.garbageBytes()
 		m.Watched += len(st.watches)
 	})
@@ -282,7 +283,7 @@ func (s *Store) partOf(st *stripe, space int) *part {
 	if p == nil {
 		p = &part{tables: make([]*table, slot.Count>>s.stripeBits)}
 		st.parts[space].Store(p)
-		st.goBytes += int64(len(p.tables)) * 8
+		st.fixedBytes += int64(len(p.tables)) * 8
 	}
 	return p
 }

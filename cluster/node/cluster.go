@@ -94,16 +94,16 @@ func (n *Node) clusterRole(r core.RoleChange) { n.roles.putRole(r) }
 func (n *Node) assume(r core.RoleChange) {
 	if r.Flush {
 		// First nothing may come in any more. Afterwards the data is nobody's history.
-		n.repl.Promote(false)
+		n.repl.Promote(nil)
 		n.empty()
 		n.repl.ChangeID()
 	}
 	switch {
 	case r.Role != topology.RoleReplica:
-		n.repl.Promote(false)
+		n.repl.Promote(nil)
 	case r.IP != "":
 		n.repl.Expect(memberOf(r))
-		n.repl.Follow(r.IP, int(r.Port), false)
+		n.repl.Follow(r.IP, int(r.Port), nil)
 	}
 }
 

@@ -322,7 +322,7 @@ func (n *Node) Start() error {
 	n.setLoading(&n.loadingNow, false)
 	v := n.cfg.Now()
 	if v.ReplicaOf.Host != "" {
-		n.repl.Follow(v.ReplicaOf.Host, v.ReplicaOf.Port, false)
+		n.repl.Follow(v.ReplicaOf.Host, v.ReplicaOf.Port, nil)
 	}
 	n.roleChanged()
 	n.repl.Start()

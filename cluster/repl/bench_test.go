@@ -86,7 +86,7 @@ func BenchmarkReplica(b *testing.B) {
 			} else {
 				r := benchNode(b)
 				r.e.deps.Apply = &storeApplier{s: newStore(b, false), now: wallMs()}
-				r.e.Follow("127.0.0.1", p.port, false)
+				r.e.Follow("127.0.0.1", p.port, nil)
 			}
 			acked := func() int64 {
 				p.e.mu.Lock()

@@ -141,7 +141,7 @@ func (e *Engine) psync(c *command.Ctx) {
 				c.Fail(errFailoverReplID)
 				return
 			}
-			e.Promote(c.Nested > 0)
+			e.Promote(laterThan(c))
 			e.emit(EvRole, "MASTER MODE enabled (failover request from '%s')", clientOf(c))
 		}
 	}
@@ -178,6 +178,7 @@ func (e *Engine) psync(c *command.Ctx) {
 	e.takeShake(c.Sess.ID)
 	e.mu.Unlock()
 	c.Sess.Set(session.Replica)
+	h.sess = c.Sess
 
 	name := (&Replica{handshake: h, remoteIP: hostOf(conn)}).name()
 	e.emit(EvReplicaAsks, "Replica %s asks for synchronization", name)
@@ -315,15 +316,24 @@ func (h *handshake) set(option string, value []byte) resp.Error {
 	return ""
 }
 
+// laterThan is how a role change asked for by c waits for the stripes that EXEC holds; nil when
+// nothing is held.
+func laterThan(c *command.Ctx) func(func()) {
+	if c.Nested > 0 {
+		return c.AfterUnlock
+	}
+	return nil
+}
+
 func (e *Engine) replicaof(c *command.Ctx) {
 	if e.deps.ClusterMode {
 		c.Fail(resp.ErrReplicaofInCluster)
 		return
 	}
 	host := string(c.Argv[1])
-	nested := c.Nested > 0
+	later := laterThan(c)
 	if equalFold(host, "no") && equalFold(string(c.Argv[2]), "one") {
-		if e.Promote(nested) {
+		if e.Promote(later) {
 			e.emit(EvRole, "MASTER MODE enabled (user request from '%s')", clientOf(c))
 		}
 		c.Out.OK()
@@ -338,7 +348,7 @@ func (e *Engine) replicaof(c *command.Ctx) {
 		c.Fail(errMasterPort)
 		return
 	}
-	if !e.Follow(host, int(port), nested) {
+	if !e.Follow(host, int(port), later) {
 		e.emit(EvRole, "REPLICAOF would result into synchronization with the master we are already connected with. No operation performed.")
 		c.Out.Simple("OK Already connected to specified master")
 		return

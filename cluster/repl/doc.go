@@ -22,8 +22,8 @@
 //
 // In this order, each only while holding nothing to its right: Engine.roleMu → Engine.applyMu →
 // stripes of the store → Engine.mu → Stream.mu. Command handlers may hold stripes (inside
-// EXEC), so they take Engine.mu and Stream.mu only; what needs more is handed to the control
-// goroutine. Nothing is written to a socket under any of them.
+// EXEC), so they take Engine.mu and Stream.mu only; what needs more waits until the stripes are
+// free (Ctx.AfterUnlock). Nothing is written to a socket under any of them.
 //
 // # Bounds
 //

@@ -99,7 +99,6 @@ type Engine struct {
 
 	quit    chan struct{} // closed by Close
 	kick    chan struct{} // capacity 1: fullSync has something to look at
-	control chan func()   // to the control goroutine
 	running sync.WaitGroup
 
 	// roleMu orders changes of role.
@@ -134,7 +133,7 @@ func New(d Deps, o Options) (*Engine, error) {
 		return nil, err
 	}
 	e := &Engine{
-		deps: d, quit: make(chan struct{}), kick: make(chan struct{}, 1), control: make(chan func(), 64),
+		deps: d, quit: make(chan struct{}), kick: make(chan struct{}, 1),
 		handshakes: map[int64]*handshake{},
 	}
 	e.opts.Store(&o)
@@ -144,6 +143,7 @@ func New(d Deps, o Options) (*Engine, error) {
 	}
 	e.Stream = newStream(id, max(o.BacklogBytes, MinBacklogBytes), o.HardLimit)
 	e.lonely = d.Now()
+	e.lastPing = e.lonely
 	return e, nil
 }
 
@@ -156,7 +156,6 @@ func (e *Engine) Start() {
 	e.goes(e.runPump)
 	e.goes(e.runCron)
 	e.goes(e.runSyncs)
-	e.goes(e.runControl)
 	if l != nil {
 		e.goes(func() { l.run(nil) })
 	}
@@ -355,49 +354,35 @@ func (e *Engine) ensureBacklog() {
 
 // Follow makes us a replica of host:port. It reports false when we follow it already. Replicas
 // of ours stay: they are disconnected only when our history turns out to be another one.
-// nested says that the caller holds stripes: then it happens right after they are free.
-func (e *Engine) Follow(host string, port int, nested bool) bool {
+// later is not nil when the caller holds stripes: it is given what to do once they are free.
+func (e *Engine) Follow(host string, port int, later func(func())) bool {
 	e.mu.Lock()
 	same := e.link != nil && e.link.port == port && equalFold(e.link.host, host)
 	e.mu.Unlock()
 	if same {
 		return false
 	}
-	e.perform(nested, func() { e.follow(host, port) })
+	perform(later, func() { e.follow(host, port) })
 	return true
 }
 
 // Promote makes us a primary with the data we have. The history goes on under a new id, the old
 // one stays valid up to here, so that our siblings can continue with us. It reports false when
 // we are a primary already.
-func (e *Engine) Promote(nested bool) bool {
+func (e *Engine) Promote(later func(func())) bool {
 	if !e.replica.Load() {
 		return false
 	}
-	e.perform(nested, e.promote)
+	perform(later, e.promote)
 	return true
 }
 
-func (e *Engine) perform(nested bool, f func()) {
-	if !nested {
-		f()
+func perform(later func(func()), f func()) {
+	if later != nil {
+		later(f)
 		return
 	}
-	select {
-	case e.control <- f:
-	case <-e.quit:
-	}
-}
-
-func (e *Engine) runControl() {
-	for {
-		select {
-		case f := <-e.control:
-			f()
-		case <-e.quit:
-			return
-		}
-	}
+	f()
 }
 
 func (e *Engine) follow(host string, port int) {
@@ -575,12 +560,12 @@ func (e *Engine) cron(now int64) {
 		}
 	}
 	e.refreshGoodLocked()
+	if now-e.lastPing >= o.PingPeriod.Milliseconds() {
+		e.lastPing = now // with or without replicas, as Redis does: none is sent because one came
+		ping = len(e.replicas) > 0 && !isReplica && !e.paused.Load()
+	}
 	if len(e.replicas) > 0 {
 		e.lonely = now
-		if now-e.lastPing >= o.PingPeriod.Milliseconds() && !isReplica && !e.paused.Load() {
-			e.lastPing = now
-			ping = true
-		}
 	} else if !isReplica && o.BacklogTTL > 0 && now-e.lonely > o.BacklogTTL.Milliseconds() {
 		if active, _, _, _ := e.Stream.backlogState(); active {
 			freed = e.Stream.forget(e.newID())

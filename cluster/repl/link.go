@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/session"
 )
 
 // linkState is how far the link to our primary is.
@@ -66,6 +67,9 @@ type link struct {
 	size    atomic.Int64 // of the RDB being received; 0 when it ends with a mark
 	read    atomic.Int64
 
+	sess  *session.Session // stands for the link in CLIENT LIST; immutable
+	since atomic.Int64     // Unix ms of the last connection attempt
+
 	connMu sync.Mutex
 	conn   net.Conn // guarded by connMu; also orders writes of requests after the handshake
 
@@ -76,6 +80,7 @@ type link struct {
 
 func newLink(e *Engine, host string, port int) *link {
 	l := &link{e: e, host: host, port: port, done: make(chan struct{}), ackSoon: make(chan struct{}, 1)}
+	l.sess = session.New(0, nil, session.Primary)
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
 }
@@ -167,6 +172,7 @@ func (l *link) attempt() error {
 	o := e.opts.Load()
 	l.set(linkConnecting)
 	l.lastIO.Store(e.deps.Now())
+	l.since.Store(l.lastIO.Load())
 	ctx, cancel := context.WithTimeout(l.ctx, o.Timeout)
 	raw, err := e.dial(ctx, l.host, l.port)
 	cancel()

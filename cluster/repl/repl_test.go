@@ -223,7 +223,7 @@ func TestRestartContinuesFromTheFile(t *testing.T) {
 	again := freshNode(t)
 	again.data[6]["n"] = data["6/n"]
 	require.NoError(t, again.e.Resume(at, true))
-	again.e.Follow("127.0.0.1", p.port, false)
+	again.e.Follow("127.0.0.1", p.port, nil)
 	again.start()
 	up(t, again)
 	same(t, p, again)
@@ -237,7 +237,7 @@ func TestRestartContinuesFromTheFile(t *testing.T) {
 	require.NoError(t, late.e.Resume(at, false))
 	late.start()
 	require.Equal(t, at.ID, late.field("master_replid2"))
-	late.e.Follow("127.0.0.1", p.port, false)
+	late.e.Follow("127.0.0.1", p.port, nil)
 	up(t, late)
 	same(t, p, late)
 	require.Equal(t, "1", p.field("sync_full"))
@@ -264,7 +264,7 @@ func TestRestartContinuesFromTheFile(t *testing.T) {
 func TestReplicaWithoutHistoryAsksForEverything(t *testing.T) {
 	p := newNode(t)
 	r := freshNode(t)
-	r.e.Follow("127.0.0.1", p.port, false)
+	r.e.Follow("127.0.0.1", p.port, nil)
 	r.start()
 	up(t, r)
 	require.Equal(t, "0", p.field("sync_partial_err"))

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/session"
 )
 
 // replicaState is how far a replica is, in INFO's words.
@@ -23,6 +24,7 @@ var replicaStateNames = [...]string{"wait_bgsave", "wait_bgsave", "send_bulk", "
 
 // handshake is what a client says with REPLCONF before PSYNC.
 type handshake struct {
+	sess               *session.Session // the client that asked; nil in tests
 	port               int
 	ip                 string
 	eof, psync2        bool

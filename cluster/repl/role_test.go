@@ -17,18 +17,24 @@ import (
 func TestRoleChangesInsideATransaction(t *testing.T) {
 	p, r := newNode(t), newNode(t)
 	dial(t, p.addr()).do("SET", "k", "v")
-	r.mu.Lock() // as EXEC holds them
-	require.True(t, r.e.Follow("127.0.0.1", p.port, true))
+	var waiting []func()
+	later := func(f func()) { waiting = append(waiting, f) }
+	unlock := func() {
+		require.Len(t, waiting, 1)
+		waiting[0]()
+		waiting = nil
+	}
+	require.True(t, r.e.Follow("127.0.0.1", p.port, later))
 	require.False(t, r.e.IsReplica())
-	r.mu.Unlock()
+	unlock()
+	require.True(t, r.e.IsReplica(), "the next command sees the new role")
 	up(t, r)
 	same(t, p, r)
-	r.mu.Lock()
-	require.True(t, r.e.Promote(true))
+	require.True(t, r.e.Promote(later))
 	require.True(t, r.e.IsReplica())
-	r.mu.Unlock()
-	require.Eventually(t, func() bool { return !r.e.IsReplica() }, 5*time.Second, time.Millisecond)
-	require.False(t, r.e.Promote(false))
+	unlock()
+	require.False(t, r.e.IsReplica())
+	require.False(t, r.e.Promote(nil))
 }
 
 // While a promotion runs nothing of the old primary gets in any more, and what got in is counted.
@@ -64,7 +70,7 @@ func TestPromotionUnderLoad(t *testing.T) {
 		}
 		at := n()
 		require.Eventually(t, func() bool { return n() > at+100 }, 5*time.Second, time.Millisecond)
-		require.True(t, r.e.Promote(false))
+		require.True(t, r.e.Promote(nil))
 		h, off := r.e.Stream.History()
 		require.Equal(t, off+1, h.Second)
 		was := n()
@@ -77,10 +83,10 @@ func TestPromotionUnderLoad(t *testing.T) {
 		require.Equal(t, was, last)
 		// The old primary becomes a replica of the promoted one, which must send everything, and
 		// then is a primary again: nobody has more or less than the other.
-		p.e.Follow("127.0.0.1", r.port, false)
+		p.e.Follow("127.0.0.1", r.port, nil)
 		up(t, p)
 		same(t, r, p)
-		p.e.Promote(false)
+		p.e.Promote(nil)
 	}
 	close(quit)
 	<-stopped

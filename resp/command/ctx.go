@@ -42,6 +42,8 @@ type Ctx struct {
 	// the store. It is nobody's between calls, and empty when one begins; a handler that grew it puts it back.
 	Scratch []byte
 
+	later []func() // see AfterUnlock
+
 	quiet bool // the handler decided itself what is propagated, perhaps nothing
 }
 
@@ -89,6 +91,20 @@ func (c *Ctx) DontPropagate() { c.quiet = true }
 
 // Propagate sends the call as written even if the store noted no change (PUBLISH and its like).
 func (c *Ctx) Propagate() { c.PropagateAs(c.Argv...) }
+
+// AfterUnlock has f run when the stripes of the unit (the command, or all of EXEC) are unlocked,
+// before the client's next command: for what takes locks of its own.
+func (c *Ctx) AfterUnlock(f func()) { c.later = append(c.later, f) }
+
+// Unlocked runs what AfterUnlock was given. The one who holds the stripes calls it, once they
+// are unlocked.
+func (c *Ctx) Unlocked() {
+	for len(c.later) > 0 {
+		f := c.later[0]
+		c.later = c.later[1:]
+		f()
+	}
+}
 
 // Reset prepares c for a call; dispatch calls it before Run.
 func (c *Ctx) Reset(cmd *Command, argv [][]byte) {

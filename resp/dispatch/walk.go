@@ -343,6 +343,7 @@ func (w *worker) settleExpired(expired []store.KeyNote, base, events int) {
 // after does what must wait until the stripes are unlocked.
 func (w *worker) after() {
 	w.fireEvents()
+	w.ctx.Unlocked()
 	if t := w.parked; t != nil {
 		w.parked = nil
 		t.start()

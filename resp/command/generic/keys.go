@@ -53,11 +53,26 @@ func typeOf(c *command.Ctx) {
 	}
 }
 
+// randomkey deletes the expired keys it comes upon, as any lookup does, and draws again.
 func randomkey(c *command.Ctx) {
-	if e, found := c.Txn.RandomKey(); found {
-		c.Out.Bulk(e.Key())
-	} else {
-		c.Out.Null()
+	view := c.Txn.View()
+	var dead []byte
+	for {
+		if view == store.ViewPrimary {
+			c.Txn.SetView(store.ViewStream)
+		}
+		e, found := c.Txn.RandomKey()
+		c.Txn.SetView(view)
+		switch {
+		case !found:
+			c.Out.Null()
+			return
+		case view != store.ViewPrimary || !expired(c, e):
+			c.Out.Bulk(e.Key())
+			return
+		}
+		dead = append(dead[:0], e.Key()...)
+		c.Txn.Exists(dead)
 	}
 }
 
