@@ -88,6 +88,8 @@ func TestAblationsBite(t *testing.T) {
 			return n.nodes[1].m.vote.reg(was.Shard).Promised < was.Promised
 		}},
 		"nofsync-record: a voter forgets a record": {AblateNoRecordSave, func(n *net) bool {
+			n.nodes[3].ok(Admin{Kind: AdminFailover})
+			n.run(Second)
 			was := *n.nodes[1].m.vote.reg(n.nodes[3].m.me.row.Shard)
 			n.nodes[1].kill()
 			n.nodes[1].start(true)

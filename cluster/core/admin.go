@@ -408,6 +408,12 @@ func (m *Machine) failover(a *Admin) {
 			m.lead.order = bus.VoteTakeover
 		}
 		m.lead.orderUntil = m.now + max(handoverWindow, 3*m.t())
+		if !primary.failed && !primary.suspect && primary.linked {
+			// A primary that lives is asked to step down, which loses nothing and takes three round
+			// trips; its lease would have to run out otherwise. It need not answer.
+			m.handBegin(primary.row.ID)
+			m.lead.electAt = m.now + clamp(m.t()/10, 50*Millisecond, 500*Millisecond)
+		}
 	}
 }
 

@@ -48,6 +48,23 @@ func (m *Machine) refreshOwners() {
 	m.ownerTab = tab
 }
 
+// claimedMap is the slot map that the claims amount to, with version 0: known, not decided.
+func (m *Machine) claimedMap() slotMap {
+	m.refreshOwners()
+	var spans []bus.SlotSpan
+	for s := 0; s < slot.Count; {
+		o, end := m.ownerTab[s], s
+		for end+1 < slot.Count && m.ownerTab[end+1] == o {
+			end++
+		}
+		if o != topology.NoOwner {
+			spans = append(spans, bus.SlotSpan{Shard: m.nodes[o].row.Shard, Slots: []uint16{uint16(s), uint16(end)}})
+		}
+		s = end + 1
+	}
+	return mapOf(0, spans)
+}
+
 // claimants are the nodes that claim slots, the strongest claim last.
 func (m *Machine) claimants() (out []*peer) {
 	for _, p := range m.nodes {

@@ -16,6 +16,12 @@ import (
 // attempt. Two different first sets could only both be installed if some owner were locked to
 // both, so there is only one. While the founder is down the lock holds; FORGET of the founder
 // lifts it.
+//
+// An owner that died before there were voters would never be failed over. So a minority of
+// owners may be missing, when a majority of the owners calls them failed and they have been
+// silent long enough to have stopped serving by themselves (leaseDeadline): they need not
+// lock, any two majorities of owners share one that is locked. They are voters and primaries
+// of their shards all the same; elections do the rest.
 
 const maxVoters = 7
 
@@ -42,22 +48,29 @@ type attempt struct {
 // formRefusal says why no voter set forms yet, "" when it may.
 func (m *Machine) formRefusal() string {
 	m.refreshOwners()
-	me, _ := m.index(m.self)
-	if int(m.ownerTab[0]) != me {
-		return "not the owner of slot 0"
-	}
+	founder := false
 	for s, o := range m.ownerTab {
 		if int(o) >= len(m.nodes) {
 			return fmt.Sprintf("slot %d has no owner", s)
 		}
+		if p := m.nodes[o]; !founder && !m.missing(p) {
+			if p != m.me {
+				return "not the owner of slot 0"
+			}
+			founder = true
+		}
 	}
+	owners, here := m.claimants(), 0
 	epochs := map[uint64]bool{} // membership only
-	for _, p := range m.claimants() {
+	for _, p := range owners {
 		id := p.row.ID.Short()
+		if !m.missing(p) {
+			here++
+		}
 		switch {
-		case len(m.claimants()) > 1 && epochs[p.row.Epoch]:
+		case len(owners) > 1 && epochs[p.row.Epoch]:
 			return fmt.Sprintf("epoch %d is claimed twice", p.row.Epoch)
-		case p == m.me:
+		case p == m.me, m.missing(p):
 		case p.heardAt == 0 || p.suspect || p.failed || m.silent(p) > m.t()/2+m.pingEvery():
 			return id + " has not been heard"
 		case p.table != m.tableHash:
@@ -67,10 +80,18 @@ func (m *Machine) formRefusal() string {
 		}
 		epochs[p.row.Epoch] = true
 	}
+	if here < len(owners)/2+1 {
+		return fmt.Sprintf("%d of %d slot owners are in reach", here, len(owners))
+	}
 	if len(m.meets) > 0 {
 		return "a MEET is under way"
 	}
 	return ""
+}
+
+// missing: p is failed and has been silent for so long that it no longer serves.
+func (m *Machine) missing(p *peer) bool {
+	return p != m.me && p.failed && m.silent(p) > m.t()+m.t()/2
 }
 
 func (m *Machine) tickForm() {
@@ -98,7 +119,7 @@ func (m *Machine) tickForm() {
 	if f.since == 0 || f.hash != m.tableHash {
 		f.since, f.hash = m.now, m.tableHash
 	}
-	if f.want == nil && m.now-f.since < clamp(m.t()/4, 100*Millisecond, Second) {
+	if f.want == nil && m.now-f.since < clamp(m.t()/20, 50*Millisecond, 250*Millisecond) {
 		return
 	}
 	m.propose()
@@ -116,11 +137,16 @@ func (m *Machine) propose() {
 		if n%2 == 0 {
 			n-- // an even set needs as many answers as the next odd one
 		}
-		for _, p := range owners {
+		sort.SliceStable(owners, func(i, j int) bool {
+			if a, b := m.missing(owners[i]), m.missing(owners[j]); a != b {
+				return b
+			}
+			return owners[i].row.ID.Less(owners[j].row.ID)
+		})
+		for _, p := range owners[:n] {
 			b.Set = append(b.Set, p.row.ID)
 		}
 		sortIDs(b.Set)
-		b.Set = b.Set[:n]
 	}
 	b.Slots = bus.SlotReg{Promised: bus.Ballot{Round: 1, By: m.self}, Accepted: bus.Ballot{Round: 1, By: m.self}, Ver: 1}
 	at := &attempt{form: b, begun: m.now, at: m.now}
@@ -142,11 +168,13 @@ func (m *Machine) propose() {
 		who := bus.NewMember(p.row.ID, p.row.Inc)
 		epoch := max(p.row.Epoch, 1)
 		b.Regs = append(b.Regs, bus.Register{Shard: p.row.Shard, Promised: epoch,
-			Rec: bus.Rec{Shard: p.row.Shard, Epoch: epoch, Primary: who, ISR: []bus.Member{who}, VoterVer: 1}})
-		at.peers = append(at.peers, p.row.ID)
+			Rec: bus.Rec{Shard: p.row.Shard, Epoch: epoch, Primary: who, ISR: m.firstSet(p, who), VoterVer: 1}})
+		if !m.missing(p) {
+			at.peers = append(at.peers, p.row.ID)
+		}
 	}
 	for _, id := range b.Set {
-		if !has(at.peers, id) {
+		if q := m.find(id); !has(at.peers, id) && (q == nil || !m.missing(q)) {
 			at.peers = append(at.peers, id)
 		}
 	}
@@ -157,6 +185,30 @@ func (m *Machine) propose() {
 	for _, id := range at.peers {
 		m.send(id, b)
 	}
+}
+
+// firstSet is a shard's first in-sync set: its primary, and the replicas that say they hold the
+// primary's history whole: connected with it, or, when it is gone, with all that it was last
+// heard to have. (Those the founder has not heard of yet are added by the primary.)
+func (m *Machine) firstSet(p *peer, who bus.Member) []bus.Member {
+	primary, gone := &p.stat, m.missing(p)
+	if p == m.me {
+		mine := m.stat()
+		primary = &mine
+	}
+	set := []bus.Member{who}
+	for _, q := range m.nodes {
+		s := &q.stat
+		if q == m.me || q.row.Primary != p.row.ID || q.row.Shard != p.row.Shard || q.statAt == 0 || s.Shard != p.row.Shard ||
+			s.Flags&bus.StatSynced == 0 || s.Flags&bus.StatLoading != 0 || s.ReplID != primary.ReplID || s.ReplID.IsZero() {
+			continue
+		}
+		if !gone && s.Flags&bus.StatLinkUp != 0 || gone && s.Offset >= primary.Offset {
+			set = append(set, bus.NewMember(q.row.ID, q.statInc))
+		}
+	}
+	sortMembers(set)
+	return set
 }
 
 func (m *Machine) tickAttempt() {

@@ -342,10 +342,13 @@ func (m *Machine) onVoterSet(p *peer, b *bus.VoterSet) {
 // learnVoters takes a decided voter set. Answers of other versions never count (R11), so
 // whatever was being collected starts over.
 func (m *Machine) learnVoters(ver uint64, set []bus.NodeID) {
-	if ver <= m.voterVer || len(set) == 0 || len(set) > maxVoters {
+	if ver <= m.voterVer || len(set) == 0 || len(set) > maxVoters+1 { // one more while a voter is replaced
 		return
 	}
 	first := m.voterVer == 0
+	if first && m.slots.ver == 0 {
+		m.slots = m.claimedMap() // until the decided map comes, a moment behind its voters
+	}
 	m.voterVer = ver
 	m.voters = append([]bus.NodeID(nil), set...)
 	sort.Slice(m.voters, func(i, j int) bool { return m.voters[i].Less(m.voters[j]) })

@@ -111,15 +111,38 @@ func (m *Machine) leads(r *bus.Rec) bool {
 	return r.Primary.Inc == m.inc || m.off(AblateNoIncarnation)
 }
 
-// leaseDeadline is what the data path compares its clock with.
+// leaseDeadline is what the data path compares its clock with. Before there are voters a
+// primary serves while it has heard from a majority of the slot owners within T: so one that
+// was stopped, or cut off, is silent when the others found a voter set without it.
 func (m *Machine) leaseDeadline() Mono {
-	if !m.formed() || m.off(AblateNoLeaseCheck) {
+	if m.off(AblateNoLeaseCheck) {
 		return Never
+	}
+	if !m.formed() {
+		return m.heardMajority()
 	}
 	if !m.leads(m.rec(m.me.row.Shard)) || m.lead.released {
 		return 0
 	}
 	return m.lead.exp
+}
+
+func (m *Machine) heardMajority() Mono {
+	if len(m.me.row.Slots) == 0 {
+		return Never
+	}
+	var heard []Mono
+	for _, p := range m.nodes {
+		if p != m.me && len(p.row.Slots) > 0 {
+			heard = append(heard, max(p.heardAt, p.addedAt))
+		}
+	}
+	need := (len(heard) + 1) / 2 // besides me
+	if need == 0 {
+		return Never
+	}
+	sort.Slice(heard, func(i, j int) bool { return heard[i] > heard[j] })
+	return heard[need-1] + m.t()
 }
 
 // leaseRefusal says why a primary must not serve, "" when it may or is no primary.
