@@ -170,7 +170,13 @@ func (r *redis) play(s step, proto int, directives, known map[string]string) {
 	case s.line[0] == '%':
 		name, val, _ := strings.Cut(s.line[2:], " ")
 		if d := directives[name]; d != "" {
-			r.control.do(r.t, "CONFIG", "SET", d, map[string]string{"on": "yes", "off": "no"}[val])
+			switch val {
+			case "on":
+				val = "yes"
+			case "off":
+				val = "no"
+			}
+			r.control.do(r.t, "CONFIG", "SET", d, val)
 		}
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -53,7 +54,8 @@ func Scripts(t *testing.T, pattern string, setup func(Settings) [][]command.Comm
 			src, err := os.ReadFile(file)
 			require.NoError(t, err)
 			settings := Settings{}
-			b := New(t, append(setup(settings), stage())...)
+			families := setup(settings)
+			b := New(t, append(families, stage(families))...)
 			b.succeeded = succeeded
 			got := runScript(t, b, settings, string(src))
 			if *rewrite {
@@ -208,9 +210,9 @@ func render(v resp.Value) string {
 
 // stage is what scripts need besides the family under test: a way into other databases, and
 // values of another type. They stand in for commands of families that a script's test cannot
-// import.
-func stage() []command.Command {
-	return []command.Command{
+// import. A family that has such a command itself gets on without.
+func stage(families [][]command.Command) []command.Command {
+	staged := []command.Command{
 		{
 			Name: "SELECT", Since: "1.0.0", Group: command.Connection, Arity: 2, Args: "index:int", Reply: "OK",
 			Doc: command.Doc{Summary: "Changes the database."},
@@ -234,4 +236,9 @@ func stage() []command.Command {
 			},
 		},
 	}
+	return slices.DeleteFunc(staged, func(c command.Command) bool {
+		return slices.ContainsFunc(families, func(f []command.Command) bool {
+			return slices.ContainsFunc(f, func(has command.Command) bool { return has.Name == c.Name })
+		})
+	})
 }

@@ -1,0 +1,118 @@
+package zset
+
+import (
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/store"
+	"github.com/sextantdb/sextant/store/value"
+)
+
+// read finds the sorted set at key for reading. found is false when there is none; ok is
+// false when the key holds something else and the error is answered.
+func read(c *command.Ctx, key []byte) (z value.SortedSet, found, ok bool) {
+	e, found := c.Read(key)
+	if !found || !c.Typed(e, found, value.ZSet) {
+		return z, found, !found
+	}
+	return value.ZSetOf(e.Payload(), e.Object()), true, true
+}
+
+// edit is a sorted set while a command changes it. Nothing happens to the key before begin:
+// a command that changes nothing must leave no trace.
+type edit struct {
+	c     *command.Ctx
+	key   []byte
+	z     value.SortedSet
+	found bool // the key exists
+	begun bool
+}
+
+// open finds the sorted set at key for changing it; ok is false when the key holds something
+// else and the error is answered.
+func open(c *command.Ctx, key []byte) (ed edit, ok bool) {
+	ed.c, ed.key = c, key
+	e, found := c.Write(key)
+	if !c.Typed(e, found, value.ZSet) {
+		return ed, false
+	}
+	if ed.found = found; found {
+		ed.z = value.ZSetOf(e.Payload(), e.Object())
+	}
+	return ed, true
+}
+
+// begin must be called before a change. REQUIRES: the key exists.
+func (ed *edit) begin() {
+	if ed.begun {
+		return
+	}
+	ed.begun = true
+	if ed.z.Large() != nil {
+		ed.c.Txn.Edit(ed.key)
+		return
+	}
+	ed.c.Scratch = append(ed.c.Scratch[:0], ed.z.Payload()...)
+	ed.z = value.ZSetOf(ed.c.Scratch, nil)
+}
+
+// create is begin for a key that does not exist.
+func (ed *edit) create(n, memberLen int, l *value.Limits) {
+	ed.begun = true
+	ed.z = value.NewZSet(ed.c.Scratch, n, memberLen, l)
+}
+
+// end writes back what was changed. It reports whether the key is gone because no member is
+// left.
+func (ed *edit) end() (gone bool) {
+	if !ed.begun {
+		return false
+	}
+	c := ed.c
+	payload, large := ed.z.Payload(), ed.z.Large()
+	switch {
+	case ed.z.Len() == 0:
+		c.Txn.Delete(ed.key)
+		return true
+	case large == nil:
+		c.Txn.SetPayload(ed.key, value.ZSet, value.Listpack, payload, store.KeepTTL)
+		c.Scratch = payload
+	default:
+		if e, _ := c.Txn.Lookup(ed.key, store.NoTouch|store.NoStats); !ed.found || e.Object() == nil {
+			c.Txn.SetObject(ed.key, large, store.KeepTTL)
+		}
+	}
+	return false
+}
+
+// put makes key hold z, whatever it held (the STORE commands). It reports nothing: z has a
+// member.
+func put(c *command.Ctx, key []byte, z *value.SortedSet) {
+	var existed bool
+	if large := z.Large(); large != nil {
+		existed = c.Txn.SetObject(key, large, store.NoExpire)
+	} else {
+		existed = c.Txn.SetPayload(key, value.ZSet, value.Listpack, z.Payload(), store.NoExpire)
+	}
+	if !existed {
+		c.Created(key)
+	}
+}
+
+// storeResult ends a STORE command: a result without members deletes the key.
+func (f family) storeResult(c *command.Ctx, key []byte, z *value.SortedSet, event string) {
+	n := z.Len()
+	if n == 0 {
+		if c.Txn.Delete(key) {
+			c.Notify(command.EventGeneric, "del", key)
+		}
+		c.Out.Int(0)
+		return
+	}
+	l := f.Limits()
+	z.Compact(c.Scratch, &l)
+	put(c, key, z)
+	if p := z.Payload(); p != nil {
+		c.Scratch = p
+	}
+	c.Notify(command.EventZSet, event, key)
+	c.Out.Int(int64(n))
+}
