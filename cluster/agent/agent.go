@@ -38,6 +38,8 @@ const (
 	maxPending = 1024
 	// maxBatch bounds the inputs that share one fsync.
 	maxBatch = 128
+	// syncWithin bounds how long lazily saved state may be lost by a power failure.
+	syncWithin = core.Second
 	// sampleEvery is how often the data side is asked for its report.
 	sampleEvery = 100 * core.Millisecond
 )
@@ -105,6 +107,7 @@ type Agent struct {
 	tok      uint64
 	wake     core.Mono
 	sampleAt core.Mono
+	syncAt   core.Mono // when lazily written state is to be durable; 0 when it is
 	batch    []core.Effects
 	endpoint Endpoint
 	told     identity
@@ -350,11 +353,19 @@ func (a *Agent) loop() {
 			a.catchUp()
 			err = a.perform()
 		}
+		if err == nil && a.syncAt != 0 && now >= a.syncAt {
+			a.syncAt = 0
+			err = a.file.sync()
+		}
 		if err != nil {
 			a.fail(err)
 			return
 		}
-		timer.Reset(time.Duration(max(0, min(a.wake, a.sampleAt)-a.opt.Clock())))
+		next := min(a.wake, a.sampleAt)
+		if a.syncAt != 0 {
+			next = min(next, a.syncAt)
+		}
+		timer.Reset(time.Duration(max(0, next-a.opt.Clock())))
 	}
 }
 
@@ -463,12 +474,13 @@ func (a *Agent) step(in core.Input) {
 // fsync; then each step's other effects in their field order. Nothing is sent that a crash
 // could make us forget.
 func (a *Agent) perform() error {
-	var save core.Save
+	save := core.Save{Lazy: true}
 	for i := range a.batch {
 		s := a.batch[i].Save
 		if s == nil {
 			continue
 		}
+		save.Lazy = save.Lazy && s.Lazy
 		if s.All {
 			save.All, save.Records = true, nil
 		}
@@ -481,6 +493,12 @@ func (a *Agent) perform() error {
 		a.stats.saves.Inc()
 		if err != nil {
 			return err
+		}
+		switch {
+		case !a.file.lagging:
+			a.syncAt = 0
+		case a.syncAt == 0:
+			a.syncAt = a.opt.Clock() + syncWithin
 		}
 	}
 	for i := range a.batch {

@@ -32,6 +32,7 @@ type stateFile struct {
 	whole   int64 // bytes of it when this generation began
 	records []topology.Record
 	at      map[string]int // key → index in records
+	lagging bool           // written, but not yet fsynced
 	wrote   func(bytes int, whole bool)
 }
 
@@ -122,7 +123,7 @@ func (s *stateFile) save(c *core.Save) error {
 	if c.All || s.size > 4*s.whole+compactSlack {
 		err = s.rewrite()
 	} else {
-		err = s.append(c.Records)
+		err = s.append(c.Records, !c.Lazy)
 	}
 	if err != nil {
 		return fmt.Errorf("cluster configuration file %s: %w", s.path, err)
@@ -131,16 +132,29 @@ func (s *stateFile) save(c *core.Save) error {
 	return nil
 }
 
-func (s *stateFile) append(recs []topology.Record) error {
+func (s *stateFile) append(recs []topology.Record, durably bool) error {
 	b := s.log.Append(nil, recs...)
 	if _, err := s.f.WriteAt(b, s.size); err != nil {
 		return err
 	}
+	s.size += int64(len(b))
+	s.wrote(len(b), false)
+	s.lagging = true
+	if !durably {
+		return nil
+	}
+	return s.sync()
+}
+
+// sync makes durable what was written lazily.
+func (s *stateFile) sync() error {
+	if !s.lagging {
+		return nil
+	}
 	if err := s.f.Sync(); err != nil {
 		return err
 	}
-	s.size += int64(len(b))
-	s.wrote(len(b), false)
+	s.lagging = false
 	return nil
 }
 
@@ -166,7 +180,7 @@ func (s *stateFile) rewrite() error {
 		return err
 	}
 	s.f.Close() // its lock goes; the named file's is ours already
-	s.f, s.size, s.whole = f, int64(len(b)), int64(len(b))
+	s.f, s.size, s.whole, s.lagging = f, int64(len(b)), int64(len(b)), false
 	s.gen++
 	s.wrote(len(b), true)
 	return syncDir(filepath.Dir(s.path))
@@ -213,6 +227,7 @@ func (s *stateFile) close() {
 	if s.created {
 		os.Remove(s.path)
 	}
+	_ = s.sync() // nobody is left to be told; what had to be durable is
 	s.f.Close()
 	s.f = nil
 }

@@ -228,7 +228,7 @@ func (m *Machine) dropOpen(set *slot.Set) {
 		}
 	}
 	m.open = kept
-	m.save("self")
+	m.saveSoon("self")
 	m.viewDirty = true
 }
 

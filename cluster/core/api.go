@@ -194,8 +194,11 @@ type Effects struct {
 
 // Save is a change of the durable state.
 type Save struct {
-	Tok     uint64
-	All     bool // Records are the whole state: start a new generation
+	Tok uint64
+	All bool // Records are the whole state: start a new generation
+	// Lazy: write now, fsync within a second or with the next Save that is not lazy. Nothing that
+	// leaves this node depends on it: news that others can tell again, marks of open slots.
+	Lazy    bool
 	Records []topology.Record
 }
 

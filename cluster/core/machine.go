@@ -109,7 +109,7 @@ type Machine struct {
 	// results of the step under way
 	out       Effects
 	selfBox   []*bus.Msg
-	dirty     map[string]bool // state records to save; sorted before use
+	dirty     map[string]bool // state records to save, true: durably; sorted before use
 	saveTok   uint64
 	savedTok  uint64
 	saveAll   bool

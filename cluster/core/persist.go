@@ -24,6 +24,11 @@ import (
 
 func (m *Machine) save(key string) { m.dirty[key] = true }
 
+// saveSoon is save for what a crash of the whole machine may take: others can tell it again, or
+// the operator sees that it is gone (marks of open slots). It is written at once, so the end
+// of the process alone loses nothing.
+func (m *Machine) saveSoon(key string) { m.dirty[key] = m.dirty[key] }
+
 // takeSave encodes what changed.
 func (m *Machine) takeSave() *Save {
 	if m.saveAll {
@@ -36,13 +41,15 @@ func (m *Machine) takeSave() *Save {
 		return nil
 	}
 	keys := make([]string, 0, len(m.dirty))
-	for k := range m.dirty {
+	lazy := true
+	for k, now := range m.dirty {
 		keys = append(keys, k)
+		lazy = lazy && !now
 	}
 	sort.Strings(keys)
 	clear(m.dirty)
 	m.saveTok++
-	s := &Save{Tok: m.saveTok}
+	s := &Save{Tok: m.saveTok, Lazy: lazy}
 	for _, k := range keys {
 		s.Records = append(s.Records, topology.Record{Key: k, Value: m.encode(k)})
 	}

@@ -347,6 +347,7 @@ func (m *Machine) tellSlots(next *slotMap) {
 	if next.ver != m.slots.ver+1 {
 		b.Base, b.Spans = 0, next.spans()
 	}
+	m.save("slots") // answered for: somebody must still know it when all have lost power
 	m.learnSlots(*next)
 	for _, p := range m.gossip {
 		m.send(p.row.ID, b)
@@ -388,7 +389,7 @@ func (m *Machine) learnSlots(next slotMap) {
 	had := m.slots.of(m.me.row.Shard)
 	m.slots = next
 	m.ownerDirt, m.viewDirty = true, true
-	m.save("slots")
+	m.saveSoon("slots")
 	m.event(EvSlotMap, bus.NodeID{}, 0, "slot map version %d", next.ver)
 	m.closeOpen()
 	have := m.slots.of(m.me.row.Shard)
@@ -412,7 +413,7 @@ func (m *Machine) closeOpen() {
 		kept = append(kept, o)
 	}
 	if len(kept) != len(m.open) {
-		m.save("self")
+		m.saveSoon("self")
 		m.viewDirty = true
 	}
 	m.open = kept

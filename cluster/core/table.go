@@ -126,7 +126,7 @@ func (m *Machine) learn(row *bus.Row, origin bool) {
 	p.row = *row
 	m.seeEpoch(row.Epoch)
 	m.rehash(p)
-	m.save("node." + row.ID.String())
+	m.saveSoon("node." + row.ID.String())
 	m.note(news{row: row.ID}, false)
 	m.ownerDirt, m.viewDirty, m.roleDirt, m.peersDirt = true, true, true, true
 }
