@@ -321,17 +321,19 @@ func (s saver) Reload(o admin.ReloadOptions, done func(resp.Error)) {
 // reload is DEBUG RELOAD.
 func (n *Node) reload(o admin.ReloadOptions) resp.Error {
 	v := n.cfg.Now()
+	// First nothing may change any more: what came behind the save would be lost.
+	thaw := n.repl.Freeze()
+	defer thaw()
+	n.setLoading(&n.loadingNow, true)
+	defer n.setLoading(&n.loadingNow, false)
+	n.disp.Fence(nowMs())
 	if !o.NoSave {
 		n.saver.Cancel()
 		if err := n.saver.Save(context.Background()); err != nil {
 			return saveError(err)
 		}
 	}
-	n.setLoading(&n.loadingNow, true)
-	defer n.setLoading(&n.loadingNow, false)
-	if o.NoFlush {
-		n.disp.Fence(nowMs())
-	} else {
+	if !o.NoFlush {
 		n.empty()
 	}
 	var libs collector
