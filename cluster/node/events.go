@@ -1,8 +1,11 @@
 package node
 
 import (
+	"errors"
+
 	"github.com/sextantdb/sextant/cluster/core"
 	"github.com/sextantdb/sextant/cluster/repl"
+	"github.com/sextantdb/sextant/resp/dispatch"
 	"github.com/sextantdb/sextant/resp/server"
 	"github.com/sextantdb/sextant/store/persist"
 )
@@ -16,6 +19,9 @@ func (n *Node) serverEvent(e server.Event) {
 	case server.ConnRejected:
 		n.log.Verbose("Rejected %s: %s", e.Addr, e.Reason)
 	case server.ConnClosed:
+		if errors.Is(e.Why, dispatch.ErrCrossProtocol) {
+			n.warnCrossProtocol(e.Addr)
+		}
 		n.log.Verbose("Client closed connection id=%d addr=%s: %v", e.ID, e.Addr, e.Why)
 	case server.LimitHit:
 		n.log.Warning("Client id=%d addr=%s class=%s closed: %v (%d, limit %d)", e.ID, e.Addr, e.Class, e.Why, e.Bytes, e.Limit)
@@ -26,6 +32,16 @@ func (n *Node) serverEvent(e server.Event) {
 	case server.BindFailed:
 		n.log.Warning("Could not bind %s: %v; going on without it", e.Addr, e.Err)
 	}
+}
+
+// warnCrossProtocol tells of an attack, at most once a minute.
+func (n *Node) warnCrossProtocol(addr string) {
+	now := nowMs()
+	if last := n.attackTold.Load(); now-last < 60_000 || !n.attackTold.CompareAndSwap(last, now) {
+		return
+	}
+	n.log.Warning("Possible SECURITY ATTACK detected. It looks like somebody is sending POST or Host: commands to this server. "+
+		"This is likely due to an attacker attempting to use Cross Protocol Scripting to compromise your data. Connection from %s aborted.", addr)
 }
 
 func (n *Node) persistEvent(e persist.Event) {

@@ -71,6 +71,7 @@ type Node struct {
 	saving     atomic.Int32 // saves asked for whose cut is not made yet
 	oomScore   oomScore
 	paused     atomic.Uint64
+	attackTold atomic.Int64 // Unix ms of the last warning about cross protocol scripting
 	besides    atomic.Int64 // see weighBesides
 	cronPaused atomic.Bool
 	noChecksum atomic.Bool

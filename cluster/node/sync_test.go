@@ -1,0 +1,257 @@
+package node
+
+import (
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/cluster/core"
+	"github.com/sextantdb/sextant/cluster/topology"
+)
+
+// primary starts a node with keys, named after what, for replicas to copy.
+func primary(t *testing.T, keys int, directives ...string) *testNode {
+	s := serve(t, append([]string{"repl-diskless-sync-delay", "0"}, directives...)...)
+	require.Equal(t, "OK", s.dial().do("DEBUG", "POPULATE", strconv.Itoa(keys), "new", "100"))
+	return s
+}
+
+func follow(t *testing.T, c *client, port int) {
+	t.Helper()
+	require.Equal(t, "OK", c.do("REPLICAOF", "127.0.0.1", strconv.Itoa(port)))
+}
+
+func linked(t *testing.T, c *client) {
+	t.Helper()
+	eventually(t, func() bool { return c.info("master_link_status") == "up" }, "linked")
+}
+
+// While a full sync is loaded beside the old data, from the socket or through a file, that is
+// read as before; then all of the new is there at once.
+func TestOldDataIsReadUntilTheNewIsComplete(t *testing.T) {
+	t.Parallel()
+	for _, how := range []string{"swapdb", "disabled"} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			p := primary(t, 100)
+			r := serve(t, "repl-diskless-load", how)
+			c := r.dial()
+			require.Equal(t, "OK", c.do("SET", "old", "data"))
+			require.Equal(t, "OK", c.do("CONFIG", "SET", "key-load-delay", "5000"))
+			follow(t, c, p.port)
+			eventually(t, func() bool { return c.info("async_loading") == "1" }, "it loads beside")
+			require.Equal(t, "0", c.info("loading"))
+			require.Equal(t, "data", c.do("GET", "old"))
+			require.Equal(t, "1", c.do("DBSIZE"))
+			require.Equal(t, "(nil)", c.do("GET", "new:1"))
+			require.Equal(t, "OK", c.do("SAVE"), "a snapshot of what clients see")
+			linked(t, c)
+			require.Equal(t, "100", c.do("DBSIZE"))
+			require.Equal(t, "(nil)", c.do("GET", "old"))
+			require.Equal(t, "0", c.info("async_loading"))
+			require.Equal(t, "OK", p.dial().do("SET", "new:1", "changed"))
+			eventually(t, func() bool { return c.do("GET", "new:1") == "changed" }, "the stream goes on")
+		})
+	}
+}
+
+// The source dies in the middle: the old data is all there (H24).
+func TestOldDataSurvivesAPrimaryThatDies(t *testing.T) {
+	t.Parallel()
+	p := primary(t, 1000)
+	r := serve(t, "repl-diskless-load", "swapdb")
+	c := r.dial()
+	require.Equal(t, "OK", c.do("SET", "old", "data"))
+	require.Equal(t, "OK", c.do("CONFIG", "SET", "key-load-delay", "10000"))
+	follow(t, c, p.port)
+	eventually(t, func() bool { return c.info("async_loading") == "1" }, "it loads beside")
+	p.Stop()
+	require.Equal(t, "OK", c.do("REPLICAOF", "NO", "ONE"))
+	eventually(t, func() bool { return c.do("SET", "k", "v") == "OK" }, "a primary")
+	require.Equal(t, "data", c.do("GET", "old"))
+	require.Equal(t, "2", c.do("DBSIZE"))
+	require.Equal(t, "0", c.info("async_loading"))
+}
+
+// A node without data has nothing to show meanwhile: clients are told LOADING.
+func TestFirstSyncSaysLoading(t *testing.T) {
+	t.Parallel()
+	p := primary(t, 100)
+	r := serve(t)
+	c := r.dial()
+	require.Equal(t, "OK", c.do("CONFIG", "SET", "key-load-delay", "5000"))
+	follow(t, c, p.port)
+	eventually(t, func() bool { return strings.HasPrefix(c.do("GET", "new:1"), "-LOADING") }, "LOADING")
+	require.Equal(t, "1", c.info("loading"))
+	linked(t, c)
+	require.Equal(t, "100", c.do("DBSIZE"))
+	require.Equal(t, "0", c.info("loading"))
+}
+
+func TestRoomForTwoDataSets(t *testing.T) {
+	dir := t.TempDir()
+	meminfo := write(t, dir, "meminfo", "MemTotal: 4096 kB\nMemAvailable:    100 kB\n")
+	require.EqualValues(t, 100<<10, availableMemory(meminfo))
+	require.EqualValues(t, unknownMemory, availableMemory(filepath.Join(dir, "none")))
+	require.EqualValues(t, unknownMemory, groupMemory(dir))
+	write(t, dir, "memory.current", "1000\n")
+	write(t, dir, "memory.max", "max\n")
+	require.EqualValues(t, unknownMemory, groupMemory(dir))
+	write(t, dir, "memory.max", "3000\n")
+	require.EqualValues(t, 2000, groupMemory(dir))
+	require.True(t, roomFor(1))
+	require.False(t, roomFor(1<<60))
+}
+
+func TestBoundOfPreImages(t *testing.T) {
+	require.EqualValues(t, 256<<20, preImageBound(&Values{}))
+	require.EqualValues(t, 256<<20, preImageBound(&Values{MaxMemory: 1 << 30}))
+	require.EqualValues(t, 1<<30, preImageBound(&Values{MaxMemory: 10 << 30}))
+}
+
+const library = "#!lua name=lib\nredis.register_function('f', function() return 'from f' end)"
+
+// Function libraries of a real Redis come with its full sync, go on to our replicas, into our
+// file, and back into a real Redis.
+func TestFunctionLibrariesAreKept(t *testing.T) {
+	t.Parallel()
+	redis, port := realRedis(t, "--repl-diskless-sync-delay", "0")
+	require.Equal(t, "lib", redis.do("FUNCTION", "LOAD", library))
+	require.Equal(t, "OK", redis.do("SET", "k", "v"))
+	s := serve(t, "repl-diskless-sync-delay", "0")
+	c := s.dial()
+	follow(t, c, port)
+	linked(t, c)
+	require.Equal(t, "v", c.do("GET", "k"))
+	require.Equal(t, "OK", c.do("SAVE"))
+	c.send("SHUTDOWN", "NOSAVE")
+	<-s.Over()
+	s = s.again("repl-diskless-sync-delay", "0") // has them from the file
+	other, _ := realRedis(t)
+	follow(t, other, s.port)
+	linked(t, other)
+	require.Equal(t, "OK", other.do("REPLICAOF", "NO", "ONE"))
+	require.Equal(t, "from f", other.do("FCALL", "f", "0"))
+	require.Equal(t, "v", other.do("GET", "k"))
+}
+
+// REPLCONF rdb-filter-only says what a tool wants in its snapshot.
+func TestSnapshotOfFunctionsOnly(t *testing.T) {
+	t.Parallel()
+	s := primary(t, 100)
+	require.NoError(t, s.libraries.replace([][]byte{[]byte(library)}))
+	c := s.dial()
+	require.Equal(t, "OK", c.do("REPLCONF", "rdb-only", "1", "rdb-filter-only", "functions", "capa", "eof"))
+	c.send("SYNC")
+	require.NoError(t, c.SetReadDeadline(time.Now().Add(patience)))
+	var all strings.Builder
+	mark := ""
+	for mark == "" || strings.Count(all.String(), mark) < 2 {
+		b, err := c.r.ReadByte()
+		require.NoError(t, err)
+		all.WriteByte(b)
+		if _, after, ok := strings.Cut(all.String(), "$EOF:"); ok && len(after) == 40 {
+			mark = after
+		}
+	}
+	require.Contains(t, all.String(), "name=lib")
+	require.NotContains(t, all.String(), "new:")
+}
+
+// A transaction of a replica's primary, and what BGSAVE on a replica notes, survive a restart.
+func TestReplicaContinuesAfterRestart(t *testing.T) {
+	t.Parallel()
+	p := primary(t, 10)
+	r := serve(t, "replicaof", "127.0.0.1 "+strconv.Itoa(p.port))
+	c := r.dial()
+	linked(t, c)
+	w := p.dial()
+	require.Equal(t, "OK", w.do("MULTI"))
+	require.Equal(t, "QUEUED", w.do("SET", "a", "1"))
+	require.Equal(t, "QUEUED", w.do("INCR", "a"))
+	require.Equal(t, "[OK 2]", w.do("EXEC"))
+	eventually(t, func() bool { return c.do("GET", "a") == "2" }, "replicated")
+	c.send("SHUTDOWN", "SAVE")
+	require.Equal(t, 0, <-r.Over())
+	require.Equal(t, "3", w.do("INCR", "a"))
+	r = r.again("replicaof", "127.0.0.1 "+strconv.Itoa(p.port))
+	require.True(t, r.cleanStart)
+	c = r.dial()
+	linked(t, c)
+	eventually(t, func() bool { return c.do("GET", "a") == "3" }, "caught up")
+	require.Equal(t, "1", w.info("sync_partial_ok"), "from where it was, without a full sync")
+}
+
+// A replica that ends in order acknowledges nothing behind what it saved.
+func TestReplicaAcknowledgesNothingBehindItsLastSave(t *testing.T) {
+	t.Parallel()
+	p := primary(t, 10)
+	r := serve(t, "replicaof", "127.0.0.1 "+strconv.Itoa(p.port))
+	linked(t, r.dial())
+	w := p.dial()
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				w.do("INCR", "n")
+				w.do("WAIT", "1", "1")
+			}
+		}
+	}()
+	eventually(t, func() bool { return r.dial().do("GET", "n") != "(nil)" }, "it runs")
+	r.dial().send("SHUTDOWN", "SAVE")
+	require.Equal(t, 0, <-r.Over())
+	time.Sleep(20 * time.Millisecond) // time to acknowledge what it must not
+	saved := r.saver.Info().ChangesSinceLastSave
+	require.Zero(t, saved, "changed behind the save")
+	close(stop)
+	<-done
+}
+
+// Of several orders that wait, the newest count; a hold comes before a change of role and the
+// end of a hold after it.
+func TestRoleQueue(t *testing.T) {
+	q := newRoleQueue()
+	q.putRole(core.RoleChange{Role: topology.RolePrimary, Flush: true})
+	q.putPause(core.Pause{Tok: 1})
+	q.putRole(core.RoleChange{Role: topology.RoleReplica, IP: "x"})
+	q.putPause(core.Pause{})
+	role, pause := q.take()
+	require.Equal(t, core.RoleChange{Role: topology.RoleReplica, IP: "x", Flush: true}, *role, "what was to be flushed still is")
+	require.Zero(t, pause.Tok)
+	role, pause = q.take()
+	require.Nil(t, role)
+	require.Nil(t, pause)
+	<-q.wake
+	for i := range 1000 { // never waits, whoever is busy
+		q.putPause(core.Pause{Tok: uint64(i)})
+	}
+}
+
+// dead is a port nobody answers on.
+func dead(t *testing.T) int {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).Port
+}
+
+// A node that is to drop its data is empty afterwards, and its history is nobody's.
+func TestFlushWithARoleBeginsANewHistory(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "cluster-enabled", "yes")
+	old := s.repl.Status().ID
+	s.assume(core.RoleChange{Role: topology.RoleReplica, IP: "127.0.0.1", Port: uint16(dead(t)), Flush: true})
+	require.NotEqual(t, old, s.repl.Status().ID)
+	require.True(t, s.repl.IsReplica())
+	require.Zero(t, s.store.DBSize(0))
+}
