@@ -438,7 +438,7 @@ func (m *Machine) reset(a *Admin) string {
 	}
 	m.handStop("reset")
 	m.lead = lead{heardAt: m.now}
-	m.change, m.prop, m.form = changer{}, slotProp{}, former{}
+	m.change, m.prop, m.form = changer{}, slotProp{round: m.prop.round}, former{}
 	m.recs, m.voters, m.voterVer, m.slots = nil, nil, 0, mapOf(0, nil)
 	m.bans, m.meets, m.news, m.open = nil, nil, nil, nil
 	m.cluster = bus.ClusterID(m.rng.next() | 1)

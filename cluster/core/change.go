@@ -100,7 +100,7 @@ func (m *Machine) tickChange() {
 		return
 	}
 	if c.want != nil {
-		if next := stepTo(m.voters, c.want); next != nil {
+		if next := stepTo(m.voters, c.want, m.inReach); next != nil {
 			m.beginChange(next, "operator")
 		} else {
 			m.reply(c.wantTok, "")
@@ -139,19 +139,31 @@ func (m *Machine) coordinates() bool {
 	return false
 }
 
-// stepTo is the next set on the way from one to another: additions first, one at a time.
-func stepTo(from, to []bus.NodeID) []bus.NodeID {
+// stepTo is the next set on the way from one to another: additions first, one at a time, then
+// the voters that are out of reach, so that no set on the way depends on them.
+func stepTo(from, to []bus.NodeID, inReach func(bus.NodeID) bool) (next []bus.NodeID) {
 	for _, id := range to {
 		if !has(from, id) {
 			return with(from, id)
 		}
 	}
 	for _, id := range from {
-		if !has(to, id) {
+		if has(to, id) {
+			continue
+		}
+		if !inReach(id) {
 			return without(from, id)
 		}
+		if next == nil {
+			next = without(from, id)
+		}
 	}
-	return nil
+	return next
+}
+
+func (m *Machine) inReach(id bus.NodeID) bool {
+	p := m.find(id)
+	return p != nil && (p == m.me || !p.suspect && !p.failed && p.heardAt > 0)
 }
 
 // autoVoters is the policy: an odd number of voters, the primaries with slots up to 7; with
@@ -388,7 +400,7 @@ func mergeFrozen(fs []*bus.Frozen) (out bus.Install) {
 		if out.Slots.Promised.Less(f.Slots.Promised) {
 			out.Slots.Promised = f.Slots.Promised
 		}
-		if out.Slots.Accepted.Less(f.Slots.Accepted) {
+		if olderMap(&out.Slots, &f.Slots) {
 			out.Slots.Accepted, out.Slots.Ver, out.Slots.Spans = f.Slots.Accepted, f.Slots.Ver, f.Slots.Spans
 		}
 	}

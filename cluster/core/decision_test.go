@@ -109,7 +109,8 @@ func TestStepTo(t *testing.T) {
 	}
 	set, to := ids(1, 2, 3), ids(3, 4, 5)
 	steps := 0
-	for next := stepTo(set, to); next != nil; next = stepTo(set, to) {
+	all := func(bus.NodeID) bool { return true }
+	for next := stepTo(set, to, all); next != nil; next = stepTo(set, to, all) {
 		diff := 0
 		for _, id := range next {
 			if !has(set, id) {

@@ -13,6 +13,17 @@ import (
 // no leader: whoever wants a change reads the highest accepted map from a majority, applies
 // its change, and has a majority accept the result under its ballot. A decided version is
 // unique: any later ballot starts from it.
+//
+// Who has had a version decided keeps its ballot and proposes the next version under it
+// without another prepare, until somebody else's greater ballot is met: resharding moves
+// slots one at a time, and each would cost a second fsync at every voter. Under one ballot
+// version v+1 is proposed only when v is decided, so maps are ordered by (ballot, version),
+// and a voter never goes back in that order.
+
+// olderMap orders what voters have accepted.
+func olderMap(a, b *bus.SlotReg) bool {
+	return a.Accepted.Less(b.Accepted) || a.Accepted == b.Accepted && a.Ver < b.Ver
+}
 
 // slotMap is a decided map.
 type slotMap struct {
@@ -182,6 +193,7 @@ const (
 type slotProp struct {
 	phase    slotPhase
 	ballot   bus.Ballot
+	held     bool // next was decided under ballot, and no greater one is known
 	round    uint64
 	promises []*bus.SlotPromise // by index of voter
 	accepted []bool
@@ -199,6 +211,7 @@ const (
 )
 
 func (sp *slotProp) newVersion(m *Machine) {
+	sp.held = false
 	if sp.phase != slotIdle {
 		sp.queue = append(append([]slotOp(nil), sp.ops...), sp.queue...)
 		sp.ops, sp.phase = nil, slotIdle
@@ -234,7 +247,14 @@ func (m *Machine) tickSlotProp() {
 	switch {
 	case sp.phase == slotIdle && len(sp.queue) > 0 && m.now >= sp.retryAt:
 		sp.ops, sp.queue = sp.queue, nil
-		sp.round = max(sp.round, m.vote.slots.Promised.Round) + 1
+		sp.begun = m.now
+		if sp.held && sp.next.ver >= m.slots.ver && !m.off(AblateNoSlotBallot) {
+			m.proposeMap(sp.next)
+			return
+		}
+		// A ballot is never used in two lives: nobody remembers what was said under it.
+		sp.held = false
+		sp.round = max(sp.round, m.vote.slots.Promised.Round, m.boot<<32) + 1
 		sp.ballot = bus.Ballot{Round: sp.round, By: m.self}
 		sp.phase, sp.at, sp.begun = slotPreparing, m.now, m.now
 		sp.promises = make([]*bus.SlotPromise, len(m.voters))
@@ -257,7 +277,7 @@ func (m *Machine) slotRetry(why string) {
 	sp := &m.prop
 	m.refuse("slot-map", fmt.Sprintf("round %d: %s", sp.ballot.Round, why))
 	sp.queue = append(append([]slotOp(nil), sp.ops...), sp.queue...)
-	sp.ops, sp.phase = nil, slotIdle
+	sp.ops, sp.phase, sp.held = nil, slotIdle, false
 	sp.retryAt = m.now + m.tickEvery()/2 + m.rng.upTo(m.retryEvery())
 }
 
@@ -289,15 +309,20 @@ func (m *Machine) onSlotPromise(p *peer, b *bus.SlotPromise) {
 			continue
 		}
 		n++
-		if base == nil || base.Reg.Accepted.Less(pr.Reg.Accepted) {
+		if base == nil || olderMap(&base.Reg, &pr.Reg) {
 			base = pr
 		}
 	}
 	if n < len(m.voters)/2+1 {
 		return
 	}
-	sp.next = mapOf(base.Reg.Ver, base.Reg.Spans)
-	before := sp.next
+	m.proposeMap(mapOf(base.Reg.Ver, base.Reg.Spans))
+}
+
+// proposeMap has the voters accept what the operations make of a decided map.
+func (m *Machine) proposeMap(before slotMap) {
+	sp := &m.prop
+	sp.next = before
 	for k := range sp.ops {
 		sp.ops[k].run(&sp.next)
 	}
@@ -312,7 +337,7 @@ func (m *Machine) onSlotPromise(p *peer, b *bus.SlotPromise) {
 func (m *Machine) onSlotAccepted(p *peer, b *bus.SlotAccepted) {
 	sp := &m.prop
 	i := m.voterIndex(p.row.ID)
-	if sp.phase != slotAccepting || i < 0 || b.Ballot != sp.ballot {
+	if sp.phase != slotAccepting || i < 0 || b.Ballot != sp.ballot || b.Ver != sp.next.ver {
 		return
 	}
 	if !b.OK {
@@ -330,7 +355,7 @@ func (m *Machine) onSlotAccepted(p *peer, b *bus.SlotAccepted) {
 		return
 	}
 	ops := sp.ops
-	sp.ops, sp.phase = nil, slotIdle
+	sp.ops, sp.phase, sp.held = nil, slotIdle, true
 	m.tellSlots(&sp.next)
 	for _, op := range ops {
 		m.reply(op.tok, op.err)

@@ -172,6 +172,11 @@ func (m *Machine) deriveRole() {
 		r.Epoch = m.me.row.Epoch
 	}
 	if m.isReplica() {
+		if len(m.open) > 0 { // a replica migrates nothing, and SETSLOT is refused there: as Redis, close them
+			m.open = nil
+			m.save("self")
+			m.viewDirty = true
+		}
 		r.Role, r.Primary = topology.RoleReplica, m.myPrimary()
 		p := m.find(r.Primary)
 		switch {

@@ -112,6 +112,9 @@ func (m *Machine) asVoter(p *peer, msg *bus.Msg) {
 		m.sendVer(p.row.ID, &bus.SlotPromise{Ballot: b.Ballot, OK: ok, Reg: r}, v.ver)
 	case *bus.SlotAccept:
 		ok := !b.Ballot.Less(v.slots.Promised) || m.off(AblateNoSlotBallot)
+		if ok && b.Ballot == v.slots.Accepted && b.Ver < v.slots.Ver {
+			return // an old repeat
+		}
 		if ok {
 			v.slots = bus.SlotReg{Promised: b.Ballot, Accepted: b.Ballot, Ver: b.Ver, Spans: b.Spans}
 			m.save("slotreg")
@@ -393,7 +396,7 @@ func (m *Machine) install(b *bus.Install) {
 			}
 			m.save("reg." + in.Shard.String())
 		}
-		if v.slots.Accepted.Less(b.Slots.Accepted) {
+		if olderMap(&v.slots, &b.Slots) {
 			v.slots.Accepted, v.slots.Ver, v.slots.Spans = b.Slots.Accepted, b.Slots.Ver, b.Slots.Spans
 		}
 		if v.slots.Promised.Less(b.Slots.Promised) {

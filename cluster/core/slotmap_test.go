@@ -1,0 +1,85 @@
+package core
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/bus"
+	"github.com/sextantdb/sextant/store/slot"
+)
+
+// What redis-cli --cluster reshard does: one slot after the other, asked of one node. The
+// voters promise once.
+func TestOnePromiseForManyMoves(t *testing.T) {
+	n := newNet(t, 3, 2*Second)
+	n.create(3, 0)
+	n.run(Second)
+	clear(n.sent)
+	to := n.nodes[1]
+	for s := range uint16(50) {
+		to.ok(Admin{Kind: AdminSetSlotNode, Slot: slot.Slot(s), Node: to.id.String()})
+	}
+	assert.LessOrEqual(t, n.sent[bus.KindSlotPrepare], 2)
+	n.run(Second)
+	for _, x := range n.nodes {
+		require.Equal(t, to.id, x.m.ownerNode(49).row.ID)
+		require.EqualValues(t, 51, x.m.slots.ver)
+	}
+
+	// Two that move slots in turn take the ballot from each other; nothing is lost.
+	for s := range uint16(20) {
+		x := n.nodes[1+s%2]
+		x.ok(Admin{Kind: AdminSetSlotNode, Slot: slot.Slot(100 + s), Node: x.id.String()})
+	}
+	n.run(Second)
+	for s := range uint16(20) {
+		for _, x := range n.nodes {
+			require.Equal(t, n.nodes[1+s%2].id, x.m.ownerNode(slot.Slot(100+s)).row.ID)
+		}
+	}
+}
+
+// Under one ballot a voter never goes back to an older version, and the merge of a new voter set
+// takes the newest.
+func TestMapsUnderOneBallotAreOrdered(t *testing.T) {
+	n := newNet(t, 3, 2*Second)
+	n.create(3, 0)
+	n.run(Second)
+	x, by := n.nodes[0], n.nodes[1]
+	ballot := bus.Ballot{Round: 1 << 50, By: by.id}
+	offer := func(ver uint64, first uint16) {
+		x.step(Input{Kind: InMsg, From: by.id, Msg: &bus.Msg{Header: by.m.header(1), Body: &bus.SlotAccept{Ballot: ballot, Ver: ver,
+			Spans: []bus.SlotSpan{{Shard: by.m.me.row.Shard, Slots: []uint16{first, first}}}}}})
+	}
+	offer(7, 7)
+	offer(8, 8)
+	offer(7, 7) // the network repeats itself
+	assert.EqualValues(t, 8, x.m.vote.slots.Ver)
+	assert.EqualValues(t, 8, x.m.vote.slots.Spans[0].Slots[0])
+
+	old, new := bus.SlotReg{Accepted: ballot, Ver: 7}, bus.SlotReg{Accepted: ballot, Ver: 8}
+	assert.True(t, olderMap(&old, &new))
+	assert.False(t, olderMap(&new, &old))
+	greater := bus.SlotReg{Accepted: bus.Ballot{Round: 1<<50 + 1}, Ver: 7}
+	assert.True(t, olderMap(&new, &greater), "the ballot comes first")
+}
+
+// A node that starts anew must not use a ballot of its earlier life.
+func TestBallotsAreOfOneLife(t *testing.T) {
+	n := newNet(t, 4, 2*Second)
+	n.create(3, 0)
+	x := n.nodes[3] // no voter: it remembers nothing of ballots
+	x.ok(Admin{Kind: AdminMeet, IP: "127.0.0.1", Port: 7000, CPort: 17000})
+	n.until(10*Second, "joined", func() bool { return x.m.formed() && x.m.slots.ver > 0 })
+	move := func(s slot.Slot) bus.Ballot {
+		x.ok(Admin{Kind: AdminSetSlotNode, Slot: s, Node: n.nodes[2].id.String()})
+		return x.m.prop.ballot
+	}
+	first := move(0)
+	x.kill()
+	x.start(false)
+	n.until(10*Second, "back", func() bool { return x.m.formed() && len(x.links) > 0 })
+	assert.True(t, first.Less(move(1)))
+}
