@@ -115,6 +115,9 @@ func (f Float) Add(g Float) (Float, bool) {
 	return sum, sum.f.MantExp(nil) <= floatMaxExp
 }
 
+// IsInf reports whether f is infinite.
+func (f Float) IsInf() bool { return f.f.IsInf() }
+
 // AppendTo appends f as INCRBYFLOAT stores it: 17 decimals, trailing zeros cut.
 func (f Float) AppendTo(dst []byte) []byte {
 	if f.f.IsInf() {

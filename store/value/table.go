@@ -142,7 +142,6 @@ func (t *table) set(key, val []byte) bool {
 		t.split(h)
 		c = t.at(h)
 	}
-	key, val = own(key), own(val)
 	t.edit(h, c, func(c *chunk) { c.add(h, key, val, t.hasValues()) })
 	t.n++
 	return true
@@ -157,19 +156,10 @@ func (t *table) replace(h uint64, c *chunk, i int, val []byte) {
 		t.set(key, val)
 		return
 	}
-	val = own(val)
 	t.edit(h, c, func(c *chunk) {
 		_, from := c.str(int(c.offs[i]))
 		c.replace(from, val)
 	})
-}
-
-// own is s in memory of its own when it will not be copied into a chunk's data.
-func own(s []byte) []byte {
-	if len(s) > inData {
-		return bytes.Clone(s)
-	}
-	return s
 }
 
 // remove takes key out and reports whether it was there.
@@ -246,10 +236,10 @@ func (t *table) split(h uint64) {
 		halves[i] = &chunk{owner: t.owner, depth: c.depth + 1}
 		halves[i].reserve(len(c.tags)/2+chunkFew/2, len(c.data)/2+len(c.data)/16)
 	}
-	for _, off := range c.offs {
-		key, val := c.item(int(off), t.hasValues())
+	for i, off := range c.offs {
+		key, _ := c.str(int(off))
 		g := hashOf(key)
-		halves[g>>(63-c.depth)&1].add(g, key, val, t.hasValues())
+		halves[g>>(63-c.depth)&1].move(c, i, t.hasValues())
 	}
 	bit := uint64(1) << (63 - c.depth)
 	t.place(h&^bit, halves[0])
@@ -271,9 +261,8 @@ func (t *table) merge(h uint64, c *chunk) *chunk {
 	m := &chunk{owner: t.owner, depth: c.depth - 1}
 	m.reserve(len(c.tags)+len(other.tags), len(c.data)+len(other.data))
 	for _, from := range [2]*chunk{c, other} {
-		for i, off := range from.offs {
-			key, val := from.item(int(off), t.hasValues())
-			m.add(uint64(from.tags[i]), key, val, t.hasValues())
+		for i := range from.offs {
+			m.move(from, i, t.hasValues())
 		}
 	}
 	t.place(h, m)
@@ -472,17 +461,42 @@ func (c *chunk) item(at int, values bool) (key, val []byte) {
 
 // add adds an item. REQUIRES: c is not full and has no such key.
 func (c *chunk) add(h uint64, key, val []byte, values bool) {
+	c.begin(byte(h))
+	c.room(c.strBytes(key) + c.strBytes(val))
+	c.appendStr(key)
+	if values {
+		c.appendStr(val)
+	}
+}
+
+// begin enters an item that will stand at the end of data.
+func (c *chunk) begin(tag byte) {
 	if len(c.tags) == cap(c.tags) {
 		n := len(c.tags)
 		c.tags = append(sized[byte](n+n/8+1), c.tags...)
 		c.offs = append(sized[uint16](n+n/8+1), c.offs...)
 	}
-	c.tags = append(c.tags, byte(h))
+	c.tags = append(c.tags, tag)
 	c.offs = append(c.offs, uint16(len(c.data)))
-	c.room(c.strBytes(key) + c.strBytes(val))
-	c.appendStr(key)
+}
+
+// move adds a copy of the item number i of another chunk; they share its big strings.
+func (c *chunk) move(from *chunk, i int, values bool) {
+	c.begin(from.tags[i])
+	at := int(from.offs[i])
+	strings := 1
 	if values {
-		c.appendStr(val)
+		strings = 2
+	}
+	for range strings {
+		head, end := from.end(at)
+		c.room(end - at)
+		if head&1 != 0 {
+			c.data = binary.AppendUvarint(c.data, uint64(c.keep(from.big[head>>2]))<<2|1)
+		} else {
+			c.data = append(c.data, from.data[at:end]...)
+		}
+		at = end
 	}
 }
 
@@ -503,7 +517,7 @@ func (c *chunk) strBytes(s []byte) int {
 
 func (c *chunk) appendStr(s []byte) {
 	if len(s) > inData {
-		c.data = binary.AppendUvarint(c.data, uint64(c.keep(s))<<2|1)
+		c.data = binary.AppendUvarint(c.data, uint64(c.keep(bytes.Clone(s)))<<2|1)
 		return
 	}
 	c.data = binary.AppendUvarint(c.data, uint64(len(s))<<2)
@@ -545,7 +559,7 @@ func (c *chunk) replace(from int, val []byte) {
 		return
 	}
 	var head [4]byte
-	k := binary.PutUvarint(head[:], uint64(c.keep(val))<<2|1)
+	k := binary.PutUvarint(head[:], uint64(c.keep(bytes.Clone(val)))<<2|1)
 	c.resize(from, end, k)
 	copy(c.data[from:], head[:k])
 }

@@ -28,6 +28,17 @@ type Settings map[string]string
 // On reports whether a setting is on.
 func (s Settings) On(name string) bool { return s[name] == "on" }
 
+// Int puts a setting that is a number into to; without one, to stays as it is.
+func (s Settings) Int(name string, to *int) {
+	if text, said := s[name]; said {
+		n, err := strconv.Atoi(text)
+		if err != nil {
+			panic(err)
+		}
+		*to = n
+	}
+}
+
 // Scripts runs each file that matches pattern as a test. A script is a list of calls, each
 // followed by everything it did:
 //
