@@ -88,19 +88,22 @@ func (c *checker) stepped(p *proc, in *core.Input, e *core.Effects) {
 	if w.p.maxSends() < len(e.Send) { // 18
 		w.violated("too many messages", "%s sends %d messages in one step", p, len(e.Send))
 	}
-	if e.Save == nil && e.View == nil && len(e.Events) == 0 {
-		return
-	}
 	old := p.insp
-	p.insp = p.m.Inspect()
-	p.looked = true
+	changed := e.Save != nil || e.View != nil || len(e.Events) > 0
+	if changed {
+		p.insp = p.m.Inspect()
+		p.looked = true
+	}
 	if old.Self == p.insp.Self {
-		c.voterStep(p, &old, e)
+		c.voterStep(p, &old, e, changed)
 	}
 	for i := range e.Send {
 		if a, ok := e.Send[i].Msg.Body.(*bus.Accept); ok {
 			c.proposed(&a.Rec)
 		}
+	}
+	if !changed {
+		return
 	}
 	if in.Kind == core.InMsg && old.VoterVer > 0 && in.Msg.VoterVer > 0 && in.Msg.Cluster != old.Cluster && in.Msg.Cluster != p.insp.Cluster &&
 		e.Save != nil { // 17
@@ -141,7 +144,7 @@ func (c *checker) events(p *proc, e *core.Effects) {
 }
 
 // voterStep: R8 and R11 at one voter.
-func (c *checker) voterStep(p *proc, old *core.Inspect, e *core.Effects) {
+func (c *checker) voterStep(p *proc, old *core.Inspect, e *core.Effects, changed bool) {
 	w := c.w
 	if old.Frozen && p.insp.Frozen && old.SlotReg.Promised == p.insp.SlotReg.Promised {
 		for i := range e.Send {
@@ -150,6 +153,9 @@ func (c *checker) voterStep(p *proc, old *core.Inspect, e *core.Effects) {
 				w.violated("frozen voter spoke", "%s answers %s while its version of the set is being replaced", p, e.Send[i].Msg.Kind())
 			}
 		}
+	}
+	if !changed {
+		return
 	}
 	j := 0
 	for i := range p.insp.Regs {

@@ -58,6 +58,7 @@ type proc struct {
 	peers   []core.Peer
 	conns   []*conn
 	inbox   []core.Input
+	lazily  bool // an fsync for what is not urgent is planned
 	looped  bool // a pass of the loop is planned
 	wake    core.Mono
 	wakeAt  core.Mono // true time of the planned wake-up
@@ -141,7 +142,7 @@ func (p *proc) start(complete bool) {
 	p.refused = ""
 	p.life++
 	p.started = p.w.now
-	p.up, p.paused, p.busy, p.inbox, p.looped = true, 0, 0, nil, false
+	p.up, p.paused, p.busy, p.inbox, p.looped, p.lazily = true, 0, 0, nil, false, false
 	p.armed = nil
 	p.peers = nil
 	p.wakeAt = 0
@@ -260,6 +261,7 @@ func (p *proc) step(in core.Input) core.Effects {
 func (p *proc) perform(batch []core.Effects) {
 	w := p.w
 	var save core.Save
+	lazy := true
 	for i := range batch {
 		e := &batch[i]
 		p.wake = e.Wake
@@ -271,6 +273,7 @@ func (p *proc) perform(batch []core.Effects) {
 			save.All, save.Records = true, nil
 		}
 		save.Records = append(save.Records, e.Save.Records...)
+		lazy = lazy && e.Save.Lazy
 	}
 	if w.bad != nil {
 		return
@@ -286,6 +289,22 @@ func (p *proc) perform(batch []core.Effects) {
 		return
 	}
 	p.disk.write(&save)
+	if lazy && !save.All { // others can tell it again: it may be lost until the next fsync
+		w.check.saved(p, &save)
+		p.effects(batch)
+		if life := p.life; p.up && !p.lazily {
+			p.lazily = true
+			w.at(core.Second, func() {
+				if p.life == life && p.up {
+					p.lazily = false
+					if p.busy <= w.now {
+						p.disk.sync()
+					}
+				}
+			})
+		}
+		return
+	}
 	d := p.r.in(0, w.p.FsyncMax)
 	if p.disk.slow > w.now {
 		d += p.r.in(0, p.disk.slowBy)

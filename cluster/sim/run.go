@@ -331,11 +331,14 @@ func (w *World) repair() (acted bool) {
 	if anchor == nil {
 		return acted
 	}
-	for _, p := range w.members() {
-		if !p.up || p.view == nil {
+	for _, p := range w.procs {
+		if !p.up || p.view == nil || p.foreign() || p.retired {
 			continue
 		}
 		if len(p.view.Nodes) == 1 {
+			if p.i >= len(w.members()) {
+				continue // never invited
+			}
 			if p.view.Nodes[0].Slots != nil { // it was told to own slots all by itself
 				do(p, core.Admin{Kind: core.AdminReset})
 			} else if p != anchor {
@@ -369,10 +372,14 @@ func (w *World) repair() (acted bool) {
 			do(p, core.Admin{Kind: core.AdminSetSlotStable, Slot: o.Slot})
 		}
 	}
-	v := anchor.view
-	if len(v.Nodes) == 0 {
-		return acted
+	if anchor.view.Role != topology.RolePrimary || anchor.view.Nodes[anchor.view.Me].Slots == nil {
+		for _, p := range w.joined() {
+			if p.up && p.view != nil && p.view.Serving && p.view.Nodes[p.view.Me].Slots != nil {
+				anchor = p
+			}
+		}
 	}
+	v := anchor.view
 	if v.Assigned < slot.Count && v.Nodes[v.Me].Slots != nil && v.Role == topology.RolePrimary {
 		var free []slot.Slot
 		for s := range v.Owner {
