@@ -27,8 +27,9 @@ func setup(s commandtest.Settings) [][]command.Command {
 		return l
 	}
 	on := func(name string) func() bool { return func() bool { return s.On(name) } }
+	dice := rand.NewPCG(0, 0)
 	return [][]command.Command{
-		hash.Commands(hash.Options{Limits: limits, Rand: rand.New(rand.NewPCG(1, 2)).Uint64}),
+		commandtest.Seeded(dice, hash.Commands(hash.Options{Limits: limits, Rand: dice.Uint64})),
 		generic.Commands(generic.Options{LFU: on("lfu"), Compress: on("compress"), LazyExpire: on("lazy-expire"), LazyServerDel: on("lazy-server-del")}),
 		str.Commands(str.Options{MaxBulk: func() int64 { return 512 << 20 }, LazyExpire: on("lazy-expire")}),
 	}
