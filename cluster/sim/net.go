@@ -178,6 +178,9 @@ func (n *network) send(x *proc, e *core.Envelope) {
 	}
 	y := c.side[1-c.at(x)]
 	x.sent++
+	if w.tap != nil {
+		w.tap(e.Msg)
+	}
 	w.counts.Messages++
 	d := n.delay(x, y)
 	if w.p.Bandwidth > 0 || w.p.CountBytes {

@@ -46,7 +46,12 @@ func frameSize(m *bus.Msg) int {
 	case *bus.MeetAck:
 		n += 16 + row(&b.Row) + len(b.YouAre) + len(b.Refuse)
 	case *bus.Buckets:
-		n += 5 + 9*len(b.Hash)
+		n += 5 + len(b.Hash)
+		for _, h := range b.Hash {
+			if h != 0 {
+				n += 8
+			}
+		}
 	case *bus.SlotMap:
 		n += 6 + spans(b.Spans)
 	case *bus.VoterSet:

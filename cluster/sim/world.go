@@ -104,6 +104,7 @@ type World struct {
 	counts Counts
 	trace  []string // the last events of all machines, for reports
 	traced bool
+	tap    func(*bus.Msg) // tests look at every message
 }
 
 type phaseKind uint8

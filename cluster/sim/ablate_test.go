@@ -1,0 +1,93 @@
+package sim
+
+import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/cluster/core"
+)
+
+// ablation is a rule, the surroundings that make it matter, and how soon its loss is seen.
+type ablation struct {
+	rule   core.Ablation
+	kinds  []faultKind
+	tune   func(*Params)
+	shape  func(*Plan)
+	within int // seeds, from 1
+	sees   []string
+}
+
+var ablations = map[string]ablation{
+	"any-replica":          {rule: core.AblateAnyReplica, kinds: []faultKind{faultCrashEmpty, faultCrashStale, faultPause, faultIsolate, faultReplicate}, within: 300},
+	"no-incarnation":       {rule: core.AblateNoIncarnation, kinds: []faultKind{faultCrashEmpty, faultCrashStale}, within: 300},
+	"any-offset":           {rule: core.AblateAnyOffset, kinds: []faultKind{faultReplStall, faultCrashEmpty, faultPause}, within: 300, tune: calmNet, shape: func(pl *Plan) { pl.Primaries, pl.Replicas = 3, 2 }},
+	"first-record":         {rule: core.AblateFirstRecord, kinds: []faultKind{faultCut, faultCutBoth, faultSplit, faultPause, faultReplicate, faultCrashEmpty, faultFailover}, within: 300, shape: oneShard},
+	"no-fence":             {rule: core.AblateNoFence, kinds: []faultKind{faultCut, faultCutBoth, faultSplit, faultPause, faultBump, faultFailover, faultForce, buggifyAccept, buggifyVote, buggifySend}, within: 300, shape: oneShard},
+	"nolease-wait":         {rule: core.AblateNoLeaseWait, kinds: []faultKind{faultCut, faultCutBoth, faultIsolate, faultForce}, within: 300},
+	"no-lease-check":       {rule: core.AblateNoLeaseCheck, kinds: []faultKind{faultIsolate, faultSplit, faultPause}, within: 300},
+	"lease-from-receipt":   {rule: core.AblateLeaseFromReceipt, kinds: []faultKind{faultCut, faultIsolate, faultIsolateOneWay, faultSplit}, within: 300, tune: slowNet, shape: oneShard},
+	"noquarantine":         {rule: core.AblateNoQuarantine, kinds: []faultKind{faultCrash, faultCutBoth, faultIsolate, faultForce, faultSplit}, within: 300},
+	"nofsync-promise":      {rule: core.AblateNoPromiseSave, kinds: []faultKind{faultCrash, faultCutBoth, buggifyVote, faultForce}, within: 300},
+	"nofsync-record":       {rule: core.AblateNoRecordSave, kinds: []faultKind{faultCrash, faultFailover, buggifyAccept}, within: 300},
+	"voter-accepts-old":    {rule: core.AblateVoterAcceptsOld, kinds: []faultKind{faultCut, faultCutBoth, faultSplit, faultFailover, faultForce, faultPause, faultCrashEmpty}, within: 300, tune: slowNet, shape: oneShard},
+	"no-freeze":            {rule: core.AblateNoFreeze, kinds: []faultKind{faultVoters, faultForce, faultFailover, faultPause}, within: 300},
+	"no-copy":              {rule: core.AblateNoCopy, kinds: []faultKind{faultVoters, faultForce, faultFailover}, within: 300},
+	"no-version":           {rule: core.AblateNoVersion, kinds: []faultKind{faultVoters, faultPause, faultCut, faultIsolate, faultForce}, within: 300, tune: slowNet},
+	"install-noquarantine": {rule: core.AblateInstallNoQuarantine, kinds: []faultKind{faultVoters, faultCut, faultIsolate, faultCutBoth, faultPause}, within: 300},
+	"no-cluster-id":        {rule: core.AblateNoClusterID, kinds: []faultKind{faultSoftReset, faultForeign, faultBump, faultFailover, faultForce}, within: 300, shape: func(pl *Plan) { pl.Foreign = true }},
+	"no-ban":               {rule: core.AblateNoBan, kinds: []faultKind{faultForget, faultCutBoth, faultPause}, within: 300},
+	"no-slot-ballot":       {rule: core.AblateNoSlotBallot, kinds: []faultKind{faultRaceSlots, faultRaceSlots, faultMoveSlot}, within: 300},
+}
+
+func calmNet(p *Params) { p.SlowPct, p.LossPct, p.DupPct, p.Reorder, p.Bandwidth = 0, 0, 0, false, 0 }
+func slowNet(p *Params) {
+	p.Reorder, p.SlowPct, p.SlowMax, p.Bandwidth = true, 30, p.T*3/4, 0
+}
+func oneShard(pl *Plan) { pl.Primaries, pl.Replicas, pl.Spares, pl.Foreign = 1, 2, 0, false }
+
+// planFor draws the plan of a seed in surroundings where the rule matters.
+func planFor(a ablation, seed uint64, off bool) Plan {
+	pl := newPlan(seed, 12, func(p *Params) {
+		p.On = [faultKinds]bool{}
+		for _, k := range a.kinds {
+			p.On[k] = true
+		}
+		p.FaultEvery = p.T / 2
+		p.Encode = false
+		if a.tune != nil {
+			a.tune(p)
+		}
+		if off {
+			p.Ablate = a.rule
+		}
+	})
+	if a.shape != nil {
+		a.shape(&pl)
+	}
+	nodes := pl.Primaries*(1+pl.Replicas) + pl.Spares
+	for i := range pl.Faults {
+		pl.Faults[i].A %= nodes
+		pl.Faults[i].B %= nodes
+	}
+	return pl
+}
+
+// Each protecting rule of core is switched off in turn: a checker must see it.
+func TestAblationsBite(t *testing.T) {
+	names, bits := core.Ablations()
+	for i, name := range names {
+		t.Run(name, func(t *testing.T) {
+			a, ok := ablations[name]
+			require.True(t, ok, "a rule without a test")
+			require.Equal(t, bits[i], a.rule)
+			for seed := uint64(1); seed <= uint64(a.within); seed++ {
+				if r := Run(planFor(a, seed, true)); r.Violation != nil {
+					t.Logf("seed %d of %d: %.200s", seed, a.within, r.Violation.Error())
+					return
+				}
+			}
+			t.Fatalf("nobody notices in %d seeds", a.within)
+		})
+	}
+}

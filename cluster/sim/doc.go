@@ -1,0 +1,64 @@
+// Package sim runs cluster/core, the very machine that production runs, over a virtual
+// network, clocks, disks and processes: one seed, one thread, every run repeatable. Only tests
+// and scripts/soak.sh may use it; it must not be imported by product code, and it knows nothing
+// of sockets, files, goroutines or real time.
+//
+// # Reading order
+//
+// run.go (one run: form, faults, heal, converge) → params.go (what a seed draws) → fault.go
+// (what can go wrong) → proc.go (a node: cluster/agent's loop) → data.go (its data side:
+// cluster/node's callbacks and a small model of cluster/repl) → net.go, disk.go, client.go →
+// check.go (the invariants) → shrink.go.
+//
+// # A failure
+//
+// A test that fails prints the plan: the seed, which decides all conditions, and the list of
+// faults. go test ./cluster/sim -run TestSeeds -sim.seed=N -sim.seeds=1 -sim.shrink -sim.trace
+// makes it small and shows the last events. Keep the plan as a file under testdata: TestKept
+// runs those for ever. Faults are drawn as a list before the run and every concern has its own
+// generator, so taking one fault away leaves all else as it was.
+//
+// # The invariants, by their numbers in PROTOCOL 4.4
+//
+//	1   one primary per (shard, epoch); no record, voter set or slot map of one version decided twice
+//	2   one primary with a running lease per shard, at any true time; commands execute in epoch order
+//	6   what a voter has spoken from never goes back; no majority lacks a decided record; a frozen
+//	    voter says nothing; nothing is accepted below a promise
+//	7   a record's set holds its primary; who wins without force was in the last set
+//	11  a slot is served by one shard per version of the map
+//	12  after the heal every slot is owned and served (see below)
+//	15  an incarnation names one life of its data
+//	16  consecutive voter sets differ by at most one member
+//	17  another cluster's messages change nothing; S33: a forgotten node stays out
+//	18  messages per step are bounded
+//	19  no election while a majority hears the primary
+//	20  a write that every node able to lead next has applied is never lost; a handover loses no
+//	    acknowledged write; the voters do not let a node with less win over a sibling they hear
+//
+// Machine.Check runs after each step. Asynchronous replication promises no more than 20 about
+// writes (contract S1-S3): what one of the possible winners had not yet received when its
+// primary was cut off may be lost, and Counts.LostWrites counts it. A forced takeover or a cold
+// start takes the guarantee back for its shard. 3, 4, 5, 8, 9, 10, 13 and 14 belong to the
+// strict mode and to atomic migration and are not checked here.
+//
+// # Convergence
+//
+// After the last fault everything heals and an operator does what only an operator can: starts
+// what is down, invites machines that lost their name, forgets names without machines, closes
+// open slots, gives away the slots of a shard that has no node left. From the operator's last
+// act one view at all nodes, every slot served under a lease, every replica in sync and in the
+// set are due within 3T + 2 s, plus
+//
+//	5 s        replica migration acts on a primary that has been alone for 5 s (S12), and what it
+//	           moves changes the views of all
+//	2 × full   a replica that moved or lost its data copies it, and once more if its source moved
+//	grace + 3T only when no member of a shard's last set is left: the cold start waits (ColdGrace)
+//
+// # What the faults spare
+//
+// A majority of the voters gone for good, or every holder of a shard's data: nothing can heal
+// that by itself. Bits flip in the first half of the state file: a damaged last record cannot
+// be told from a torn write, so a disk that corrupts what it has acknowledged can make a voter
+// forget one promise. A monotonic clock that stands still (TestFrozenClock shows why it must
+// not), and rates beyond cluster-max-clock-drift-ppm.
+package sim
