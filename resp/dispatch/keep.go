@@ -12,6 +12,7 @@ import (
 const (
 	expireBudgetNs = 20e6
 	tidyBudgetNs   = 5e6
+	tidySliceNs    = 200e3   // of it, between two rounds: what a request may wait for
 	expireStep     = 256     // keys looked at per lock hold
 	reclaimStep    = 512     // keys freed per lock hold
 	defragStep     = 128     // blocks moved per lock hold
@@ -20,7 +21,9 @@ const (
 
 // keeper is where a worker's housekeeping stands. Owned by the worker.
 type keeper struct {
-	stripe  int // next stripe for tidying
+	stripe  int   // next stripe for tidying
+	todo    int   // stripes to tidy before this tick's tidying is complete
+	tidyNs  int64 // what it may still take
 	evictor store.Evictor
 	sampled int  // next stripe to sample for eviction
 	large   bool // the data set is larger than warmFrom
@@ -28,15 +31,19 @@ type keeper struct {
 
 // Housekeeping implements server.Handler: each loop looks after its share of the stripes.
 func (d *Dispatcher) Housekeeping(l *server.Loop, tick bool) {
-	if !tick {
+	w := d.workers[l.Index()]
+	if !tick && w.keeper.todo == 0 {
 		return
 	}
-	w := d.workers[l.Index()]
 	w.nowMs, w.mono = l.NowMs, l.Mono
-	w.keeper.large = d.store.UsedBytes() > warmFrom
-	w.expire()
-	w.tidy()
-	if w.index == 0 {
+	if tick {
+		w.keeper.large = d.store.UsedBytes() > warmFrom
+		w.expire()
+		w.tidy(w.keeper.tidyNs) // rounds were few since the last tick, so nobody waits
+		w.keeper.todo, w.keeper.tidyNs = (d.store.Stripes()-w.index+len(d.workers)-1)/len(d.workers), tidyBudgetNs
+	}
+	w.tidy(min(w.keeper.tidyNs, tidySliceNs))
+	if tick && w.index == 0 {
 		d.store.ReleaseFree(releaseStep)
 	}
 }
@@ -85,26 +92,25 @@ func (w *worker) publishExpired() {
 	}
 }
 
-// tidy frees what was flushed and moves blocks together, a little per tick.
-func (w *worker) tidy() {
-	d := w.d
-	start := d.clock()
+// tidy frees what was flushed and moves blocks together, for about ns nanoseconds.
+func (w *worker) tidy(ns int64) {
+	d, k := w.d, &w.keeper
 	mine := (d.store.Stripes() - w.index + len(d.workers) - 1) / len(d.workers)
-	for range mine {
-		stripe := w.index + w.keeper.stripe*len(d.workers)
-		for {
-			w.txn.BeginStripe(d.store, w.nowMs, stripe)
-			left := w.txn.Reclaim(reclaimStep)
-			_, more := w.txn.Defrag(defragStep)
-			w.txn.End()
-			if d.clock()-start > tidyBudgetNs {
-				return // go on with the same stripe at the next tick
-			}
-			if left == 0 && !more {
-				break
-			}
+	for start := d.clock(); k.todo > 0; {
+		w.txn.BeginStripe(d.store, w.nowMs, w.index+k.stripe*len(d.workers))
+		left := w.txn.Reclaim(reclaimStep)
+		_, more := w.txn.Defrag(defragStep)
+		w.txn.End()
+		if left == 0 && !more {
+			k.stripe = (k.stripe + 1) % mine
+			k.todo--
 		}
-		w.keeper.stripe = (w.keeper.stripe + 1) % mine
+		if spent := d.clock() - start; spent > ns {
+			if k.tidyNs -= spent; k.tidyNs <= 0 {
+				k.todo = 0 // go on with the same stripe at the next tick
+			}
+			return
+		}
 	}
 }
 
