@@ -6,6 +6,7 @@ import (
 	"os"
 	"strconv"
 
+	"github.com/sextantdb/sextant/bus/link"
 	"github.com/sextantdb/sextant/resp/dispatch"
 	"github.com/sextantdb/sextant/store/stat"
 )
@@ -101,6 +102,7 @@ func (n *Node) registerInfo() {
 	n.commands.RegisterErrorstats(s.errorstats)
 	n.commands.RegisterLatencystats(s.latencystats)
 	s.cluster.Text("cluster_enabled", "", func() string { return strconv.FormatInt(flagInt(n.agent != nil), 10) })
+	n.repl.RegisterExtra(n.stats.Section("replication_links", "Replication_links", stat.Everything))
 	if n.agent != nil {
 		n.agent.Stats(n.stats.Section("cluster_bus", "Cluster_bus", stat.Everything))
 		n.infoBus(n.stats.Section("cluster_links", "Cluster_links", stat.Everything))
@@ -118,6 +120,14 @@ func (n *Node) infoBus(s *stat.Section) {
 	s.Counted("cluster_dials", "bus connections dialed", &w.Dials)
 	s.Counted("cluster_dial_failures", "dials that failed", &w.DialFails)
 	s.Counted("cluster_accepts", "bus connections accepted", &w.Accepts)
+	s.Int("cluster_rejects", "bus connections refused, for whatever reason", stat.Count, func() (sum int64) {
+		for i := range w.Rejects {
+			sum += w.Rejects[i].Load()
+		}
+		return sum
+	})
+	s.Counted("cluster_rejects_wrong_secret", "bus connections refused because the proof did not fit the secret", &w.Rejects[link.BadProof])
+	s.Counted("cluster_rejects_wrong_auth", "bus connections refused because only one side has a secret", &w.Rejects[link.WrongAuth])
 	s.Counted("cluster_dropped_bytes", "bytes that did not fit into a connection's budget", &w.DroppedBytes)
 	s.Counted("cluster_bad_frames", "frames that were no message", &n.badFrames)
 }

@@ -197,3 +197,13 @@ func (n *Node) busConnections() int64 {
 	}
 	return n.wire.net.Stats.Links.Load()
 }
+
+// leastSecret is the least length of a secret of the bus (bus/link's bound).
+const leastSecret = 16
+
+func validBusSecret(s string) error {
+	if s != "" && len(s) < leastSecret {
+		return fmt.Errorf("cluster-bus-secret must have at least %d characters, or none", leastSecret)
+	}
+	return nil
+}

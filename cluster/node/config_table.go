@@ -612,7 +612,7 @@ func directives() []*directive {
 		choice("cluster-bus-auth", "", busAuthNames, "hmac", fixed|unlisted,
 			func(v *Values) *BusAuth { return &v.ClusterBusAuth },
 			"How nodes prove who they are: hmac (cluster-bus-secret), tls or none."),
-		text("cluster-bus-secret", "", "", fixed|unlisted|secret, nil,
+		text("cluster-bus-secret", "", "", fixed|unlisted|secret, validBusSecret,
 			func(v *Values) *string { return &v.ClusterBusSecret },
 			"Secret shared by the nodes of a cluster, for cluster-bus-auth hmac; empty leaves the bus without proof, as in Redis."),
 	}

@@ -13,14 +13,14 @@ import (
 )
 
 // families are the families of a server, as New puts them into the table.
-func families(so str.Options, g generic.Options, c conn.Deps, a admin.Deps, r *repl.Engine, ag *agent.Agent) [][]command.Command {
-	return [][]command.Command{
+func families(so str.Options, g generic.Options, c conn.Deps, a admin.Deps, r *repl.Engine, ag *agent.Agent, more collections) [][]command.Command {
+	return append(more.commands(),
 		str.Commands(so), generic.Commands(g), txn.Commands(), conn.Commands(c), admin.Commands(a), r.Commands(), agent.Commands(ag),
-	}
+	)
 }
 
 // DocTable is the command table of a server, for reading only: its handlers have nothing behind
 // them. The README's table and the tests of entries are made from it.
 func DocTable() (*command.Table, error) {
-	return command.New(nil, families(str.Options{}, generic.Options{}, conn.Deps{}, admin.Deps{}, new(repl.Engine), nil)...)
+	return command.New(nil, families(str.Options{}, generic.Options{}, conn.Deps{}, admin.Deps{}, new(repl.Engine), nil, collections{})...)
 }

@@ -455,6 +455,10 @@ func (m memories) AllocatorStats() string {
 // replDeps is what replication needs.
 func (n *Node) replDeps() repl.Deps {
 	return repl.Deps{
+		Follows: func(host string, port int) {
+			// CONFIG GET shows it and CONFIG REWRITE keeps it.
+			n.cfg.Change(func(v *Values) { v.ReplicaOf = HostPort{host, port} })
+		},
 		Listen: n.replEvent, Rand: rand.Reader, Now: nowMs, ClusterMode: n.cfg.Now().ClusterEnabled,
 		Detach: func(c *command.Ctx) (net.Conn, []byte, []byte, error) {
 			d, err := dispatch.Detach(c)

@@ -177,6 +177,8 @@ func notYet(v *Values, log *Log) error {
 	switch {
 	case v.ClusterConsistency == ConsistencyStrict:
 		return errors.New("cluster-consistency strict is not built yet; a node that promised it would lie. Use async")
+	case v.ClusterEnabled && v.ClusterBusAuth == BusAuthTLS:
+		return errors.New("cluster-bus-auth tls is not built yet; a bus that seemed proven would not be. Use hmac with a cluster-bus-secret")
 	case v.TLSPort != 0 || v.TLSCluster || v.TLSReplication:
 		return errors.New("TLS is not served yet: tls-port, tls-cluster and tls-replication cannot be used. Put a TLS proxy in front, or leave them out")
 	}
@@ -203,7 +205,7 @@ func (n *Node) buildTable() error {
 	n.slowlog = observe.NewSlowlog(v.SlowlogLogSlowerThan, v.SlowlogMaxLen)
 	n.latency = observe.NewLatency(v.LatencyMonitorThreshold)
 	var err error
-	n.table, err = command.New(n.cfg.Renames, families(n.strOptions(), n.genericOptions(), n.connDeps(), n.adminDeps(), n.repl, n.agent)...)
+	n.table, err = command.New(n.cfg.Renames, families(n.strOptions(), n.genericOptions(), n.connDeps(), n.adminDeps(), n.repl, n.agent, n.collections())...)
 	if err != nil {
 		return fmt.Errorf("building the command table: %w", err)
 	}
@@ -350,9 +352,11 @@ func (n *Node) load() error {
 	v := n.cfg.Now()
 	replica := v.ReplicaOf.Host != "" || n.agent != nil && n.isReplicaInView()
 	var libs collector
+	var dead command.Effects
 	got, err := n.loader.File(n.loadCtx, v.Path(v.DBFilename), persist.LoadOptions{
 		KeepExpired: replica, SkipChecksum: !v.RDBChecksum || n.noChecksum.Load(), Policy: v.MaxMemoryPolicy, AtStart: true,
 		Pace: n.loadPace(), Library: libs.add,
+		Expired: func(db int, key []byte) { dead.Append(db, []byte("DEL"), key) },
 	})
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -365,6 +369,10 @@ func (n *Node) load() error {
 	if got.Replication != nil {
 		if err := n.repl.Resume(*got.Replication, replica); err != nil {
 			n.log.Warning("Replication cannot go on from the RDB file: %v", err)
+		} else if !replica && !dead.Empty() {
+			// Replicas that continue from here have what was not loaded.
+			dead.Apart = true
+			n.repl.Stream.Append(&dead)
 		}
 	}
 	return nil

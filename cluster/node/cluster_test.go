@@ -1,0 +1,146 @@
+package node
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+)
+
+// form starts primaries nodes with all slots shared out and as many replicas, all in this
+// process, and waits until they agree.
+func form(t *testing.T, primaries int, directives ...string) []*testNode {
+	t.Helper()
+	all := make([]*testNode, 2*primaries)
+	conns := make([]*client, len(all))
+	for i := range all {
+		all[i] = serve(t, append([]string{"cluster-enabled", "yes", "cluster-node-timeout", "2000", "repl-diskless-sync-delay", "0"}, directives...)...)
+		conns[i] = all[i].dial()
+	}
+	for i := range primaries {
+		first, last := 16384*i/primaries, 16384*(i+1)/primaries-1
+		require.Equal(t, "OK", conns[i].do("CLUSTER", "ADDSLOTSRANGE", strconv.Itoa(first), strconv.Itoa(last)))
+	}
+	for i := 1; i < len(all); i++ {
+		require.Equal(t, "OK", conns[i].do("CLUSTER", "MEET", "127.0.0.1", strconv.Itoa(all[0].port)))
+	}
+	for _, c := range conns {
+		eventually(t, func() bool { return strings.Count(c.do("CLUSTER", "NODES"), " connected") >= len(all) }, "everyone sees everyone")
+	}
+	for i := primaries; i < len(all); i++ {
+		id := conns[i-primaries].do("CLUSTER", "MYID")
+		eventually(t, func() bool { return conns[i].do("CLUSTER", "REPLICATE", id) == "OK" }, "node %d replicates", i)
+	}
+	for i, c := range conns {
+		eventually(t, func() bool { return strings.Contains(c.do("CLUSTER", "INFO"), "cluster_state:ok") }, "node %d is content", i)
+		if i >= primaries {
+			linked(t, c)
+		}
+	}
+	return all
+}
+
+// The bus of six nodes, with and without a secret; and what happens to a node that has not got it.
+func TestBusSecret(t *testing.T) {
+	for _, x := range []struct {
+		name, secret, stranger string
+		counter                string // at the stranger, who learns it first
+		told                   string
+	}{
+		{"hmac", "0123456789abcdef", "fedcba9876543210", "cluster_rejects_wrong_secret", "wrong secret"},
+		{"hmac, and a stranger without", "0123456789abcdef", "", "cluster_rejects_wrong_auth", "wrong authentication mode"},
+		{"none", "", "0123456789abcdef", "cluster_rejects_wrong_auth", "wrong authentication mode"},
+	} {
+		t.Run(x.name, func(t *testing.T) {
+			t.Parallel()
+			all := form(t, 3, "cluster-bus-secret", x.secret)
+			warned := strings.Contains(all[0].out.String(), "no cluster-bus-secret")
+			require.Equal(t, x.secret == "", warned, "an open bus is said to be one")
+			for i := range 100 {
+				key := fmt.Sprint("k", i)
+				done := false
+				for _, s := range all[:3] {
+					done = done || s.dial().do("SET", key, "v") == "OK"
+				}
+				require.True(t, done, key)
+			}
+			told := strings.Count(all[0].out.String(), " refused: link: ")
+			stranger := serve(t, "cluster-enabled", "yes", "cluster-node-timeout", "2000", "cluster-bus-secret", x.stranger)
+			c, in := stranger.dial(), all[0].dial()
+			require.Equal(t, "OK", c.do("CLUSTER", "MEET", "127.0.0.1", strconv.Itoa(all[0].port)))
+			count := func(c *client, name string) int { n, _ := strconv.Atoi(c.info(name)); return n }
+			eventually(t, func() bool { return count(c, x.counter) >= 2 && count(in, "cluster_rejects") >= 2 }, "refused again and again")
+			require.Contains(t, c.do("CLUSTER", "INFO"), "cluster_slots_assigned:0\r\n")
+			require.Contains(t, in.do("CLUSTER", "INFO"), "cluster_known_nodes:6\r\n")
+			require.Equal(t, 1, strings.Count(stranger.out.String(), x.told), "told once")
+			require.Equal(t, told+1, strings.Count(all[0].out.String(), " refused: link: "), "told once")
+		})
+	}
+}
+
+// What a client of a cluster meets at a replica, and that its primary's transactions arrive.
+func TestReplicaOfACluster(t *testing.T) {
+	t.Parallel()
+	all := form(t, 1)
+	p, r := all[0].dial(), all[1].dial()
+	require.Equal(t, "OK", p.do("MULTI"))
+	require.Equal(t, "QUEUED", p.do("SET", "{t}a", "1"))
+	require.Equal(t, "QUEUED", p.do("SET", "{t}b", "2"))
+	require.Equal(t, "[OK OK]", p.do("EXEC"))
+	require.Equal(t, "1", p.do("WAIT", "1", "10000"))
+	moved := fmt.Sprintf("-MOVED 15891 127.0.0.1:%d", all[0].port)
+	require.Equal(t, moved, r.do("GET", "{t}a"))
+	require.Equal(t, moved, r.do("SET", "{t}a", "x"), "not READONLY: there is someone who can")
+	require.Equal(t, "OK", r.do("READONLY"))
+	require.Equal(t, "1", r.do("GET", "{t}a"))
+	require.Equal(t, "2", r.do("GET", "{t}b"))
+	require.Equal(t, moved, r.do("SET", "{t}a", "x"))
+	require.Equal(t, "0", r.info("repl_apply_errors"))
+	require.Contains(t, r.do("CONFIG", "GET", "databases"), "databases")
+	require.Equal(t, "-ERR SELECT is not allowed in cluster mode", r.do("SELECT", "1"))
+}
+
+// An ordered failover loses nothing: writes are held while it lasts.
+func TestManualFailoverUnderWrites(t *testing.T) {
+	t.Parallel()
+	all := form(t, 1)
+	at := all[0].dial()
+	stop, total := make(chan struct{}), make(chan int)
+	w := all[0].dial()
+	go func() {
+		n := 0
+		for end := time.Now().Add(patience); time.Now().Before(end); {
+			select {
+			case <-stop:
+				total <- n
+				return
+			default:
+			}
+			w.send("INCR", "n")
+			r, err := w.try()
+			switch {
+			case err == nil && r == strconv.Itoa(n+1):
+				n++
+			case err == nil && strings.HasPrefix(r, "-MOVED"):
+				w = all[1].dial()
+			case err == nil && strings.HasPrefix(r, "-CLUSTERDOWN"):
+			default:
+				total <- -1
+				return
+			}
+		}
+		total <- n
+	}()
+	eventually(t, func() bool { return at.do("GET", "n") != "(nil)" }, "writes run")
+	require.Equal(t, "OK", all[1].dial().do("CLUSTER", "FAILOVER"))
+	eventually(t, func() bool { return all[1].dial().info("role") == "master" }, "handed over")
+	eventually(t, func() bool { return all[0].dial().info("role") == "slave" }, "stepped down")
+	before, _ := strconv.Atoi(all[1].dial().do("GET", "n"))
+	eventually(t, func() bool { n, _ := strconv.Atoi(all[1].dial().do("GET", "n")); return n > before }, "writes go on at the heir")
+	close(stop)
+	n := <-total
+	require.Equal(t, strconv.Itoa(n), all[1].dial().do("GET", "n"))
+}

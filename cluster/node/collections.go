@@ -1,0 +1,42 @@
+package node
+
+import (
+	"math/rand/v2"
+
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/command/hash"
+	sets "github.com/sextantdb/sextant/resp/command/set"
+	"github.com/sextantdb/sextant/store/value"
+)
+
+// collections are what the families of hashes, sets and the like ask for. To add one: a field,
+// a line in commands, and its settings below.
+type collections struct {
+	hash hash.Options
+	set  sets.Options
+}
+
+func (c collections) commands() [][]command.Command {
+	return [][]command.Command{hash.Commands(c.hash), sets.Commands(c.set)}
+}
+
+func (n *Node) collections() collections {
+	limits := func() value.Limits { return limitsOf(n.cfg.Now()) }
+	return collections{
+		hash: hash.Options{Limits: limits, Rand: rand.Uint64},
+		set: sets.Options{
+			Limits: limits, Rand: rand.Uint64,
+			LazyServerDel: func() bool { return n.cfg.Now().LazyfreeLazyServerDel },
+		},
+	}
+}
+
+// limitsOf are the sizes up to which collections are kept compact.
+func limitsOf(v *Values) value.Limits {
+	return value.Limits{
+		HashEntries: int(v.HashMaxListpackEntries), HashValue: int(v.HashMaxListpackValue),
+		SetIntset: int(v.SetMaxIntsetEntries), SetEntries: int(v.SetMaxListpackEntries), SetValue: int(v.SetMaxListpackValue),
+		ZSetEntries: int(v.ZSetMaxListpackEntries), ZSetValue: int(v.ZSetMaxListpackValue),
+		ListSize: int(v.ListMaxListpackSize),
+	}
+}
