@@ -314,7 +314,12 @@ func (m *Machine) setSlotNode(a *Admin, p, owner *peer) {
 			m.reply(a.Tok, "")
 			return
 		}
-		m.wantSlots(slotOp{tok: a.Tok, set: one, to: p.row.Shard})
+		op := slotOp{tok: a.Tok, set: one, to: p.row.Shard}
+		if p == m.me {
+			m.wantSlots(op)
+		} else {
+			m.expectSlots(op)
+		}
 		return
 	}
 	if m.form.lock != nil {

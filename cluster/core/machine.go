@@ -288,6 +288,9 @@ func (m *Machine) settle() {
 			m.tick()
 			continue
 		}
+		if m.now >= m.prop.due() {
+			m.tickSlotProp()
+		}
 		m.leadStep()
 		if len(m.selfBox) == 0 {
 			break
@@ -530,6 +533,9 @@ func (m *Machine) finish() Effects {
 func (m *Machine) wake() Mono {
 	w := m.tickAt
 	w = min(w, m.lead.wake(m))
+	if m.formed() {
+		w = min(w, m.prop.due())
+	}
 	return max(w, m.now+1)
 }
 

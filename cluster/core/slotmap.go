@@ -150,7 +150,22 @@ type slotOp struct {
 	from  bus.ShardID // FLUSHSLOTS: only slots of this shard; zero: any
 	free  bool        // ADDSLOTS: only unassigned slots may be taken
 	until Mono
+	after Mono // of told: when it becomes a proposal
 	err   string
+}
+
+// done: the map already says what the operation wants.
+func (op *slotOp) done(s *slotMap) bool {
+	for at := 0; ; {
+		n, ok := op.set.Next(at)
+		if !ok {
+			return true
+		}
+		at = int(n) + 1
+		if to, owned := s.at(n); !owned || to != op.to {
+			return false
+		}
+	}
 }
 
 // run applies the operation; err is Redis' text when it does not fit the map any more.
@@ -200,7 +215,12 @@ type slotProp struct {
 	next     slotMap
 	ops      []slotOp // in this attempt
 	queue    []slotOp
-	at       Mono // of the attempt's last message
+	// told are changes that an operator asks of every node once one has made them (redis-cli
+	// --cluster reshard): the news is on its way here, so they wait for it a little before they
+	// become proposals that could only get into the first one's way.
+	told  []slotOp
+	tries int  // refused attempts since the last decision
+	at    Mono // of the attempt's last message
 	begun    Mono
 	retryAt  Mono
 }
@@ -230,11 +250,49 @@ func (m *Machine) wantSlots(op slotOp) {
 	m.tickSlotProp()
 }
 
+// expectSlots is wantSlots for a change that another node has probably made already.
+func (m *Machine) expectSlots(op slotOp) {
+	if len(m.prop.told) >= maxSlotOps {
+		m.reply(op.tok, "ERR too many slot changes are under way")
+		return
+	}
+	op.after = m.now + m.retryEvery()
+	m.prop.told = append(m.prop.told, op)
+}
+
+// due is when a waiting change may be tried again.
+func (sp *slotProp) due() Mono {
+	if sp.phase == slotIdle && len(sp.queue) > 0 {
+		return sp.retryAt
+	}
+	return Never
+}
+
+// tickTold answers what the news has brought, and proposes what it has not.
+func (m *Machine) tickTold() {
+	if len(m.prop.told) == 0 {
+		return
+	}
+	told := m.prop.told
+	m.prop.told = nil
+	for _, op := range told {
+		switch {
+		case op.done(&m.slots):
+			m.reply(op.tok, "")
+		case op.after <= m.now:
+			m.wantSlots(op)
+		default:
+			m.prop.told = append(m.prop.told, op)
+		}
+	}
+}
+
 func (m *Machine) tickSlotProp() {
 	sp := &m.prop
 	if !m.formed() {
 		return
 	}
+	m.tickTold()
 	kept := sp.queue[:0]
 	for _, op := range sp.queue {
 		if op.until <= m.now {
@@ -278,7 +336,8 @@ func (m *Machine) slotRetry(why string) {
 	m.refuse("slot-map", fmt.Sprintf("round %d: %s", sp.ballot.Round, why))
 	sp.queue = append(append([]slotOp(nil), sp.ops...), sp.queue...)
 	sp.ops, sp.phase, sp.held = nil, slotIdle, false
-	sp.retryAt = m.now + m.tickEvery()/2 + m.rng.upTo(m.retryEvery())
+	sp.tries = min(sp.tries+1, 6)
+	sp.retryAt = m.now + m.rng.upTo(min(Millisecond<<(2*sp.tries), 2*m.retryEvery()))
 }
 
 func (m *Machine) voterIndex(id bus.NodeID) int {
@@ -355,7 +414,7 @@ func (m *Machine) onSlotAccepted(p *peer, b *bus.SlotAccepted) {
 		return
 	}
 	ops := sp.ops
-	sp.ops, sp.phase, sp.held = nil, slotIdle, true
+	sp.ops, sp.phase, sp.held, sp.tries = nil, slotIdle, true, 0
 	m.tellSlots(&sp.next)
 	for _, op := range ops {
 		m.reply(op.tok, op.err)
@@ -417,6 +476,7 @@ func (m *Machine) learnSlots(next slotMap) {
 	m.saveSoon("slots")
 	m.event(EvSlotMap, bus.NodeID{}, 0, "slot map version %d", next.ver)
 	m.closeOpen()
+	m.tickTold()
 	have := m.slots.of(m.me.row.Shard)
 	if !had.Empty() && have.Empty() {
 		m.drained(&had)

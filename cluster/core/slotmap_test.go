@@ -41,6 +41,31 @@ func TestOnePromiseForManyMoves(t *testing.T) {
 	}
 }
 
+// redis-cli tells source and every other primary as well, often before the news is there: that
+// must not start a contest of ballots with the node that made the change. (39 ms a slot, most
+// of it waiting for contests to end.)
+func TestTellingEveryPrimaryIsNoContest(t *testing.T) {
+	n := newNet(t, 3, 15*Second)
+	n.create(3, 0)
+	n.run(Second)
+	n.delay = 20 * Millisecond // the client is quicker than the bus
+	clear(n.sent)
+	to := n.nodes[1]
+	began := n.now
+	for s := range uint16(20) {
+		a := Admin{Kind: AdminSetSlotNode, Slot: slot.Slot(s), Node: to.id.String()}
+		to.ok(a)
+		n.nodes[0].ok(a)
+		n.nodes[2].ok(a)
+	}
+	assert.LessOrEqual(t, n.sent[bus.KindSlotPrepare], 2)
+	assert.Less(t, n.now-began, 20*100*Millisecond)
+
+	// If nobody has made it, whoever is asked does.
+	n.nodes[0].ok(Admin{Kind: AdminSetSlotNode, Slot: 100, Node: to.id.String()})
+	assert.Equal(t, to.id, n.nodes[0].m.ownerNode(100).row.ID)
+}
+
 // Under one ballot a voter never goes back to an older version, and the merge of a new voter set
 // takes the newest.
 func TestMapsUnderOneBallotAreOrdered(t *testing.T) {
