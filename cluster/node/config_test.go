@@ -30,7 +30,7 @@ func conf(t *testing.T, lines ...string) string {
 	return path
 }
 
-func value(t *testing.T, c *Config, name string) string {
+func valueOf(t *testing.T, c *Config, name string) string {
 	t.Helper()
 	got := c.Get([][]byte{[]byte(name)})
 	require.Len(t, got, 1, name)
@@ -138,10 +138,10 @@ func TestWordsOfAFile(t *testing.T) {
 		"replicaof":                  "example.org 6380",
 		"maxmemory-policy":           "allkeys-lfu",
 	} {
-		require.Equal(t, want, value(t, c, name))
+		require.Equal(t, want, valueOf(t, c, name))
 	}
 	require.Empty(t, c.Get([][]byte{[]byte("rdb-key-save-dela?")}), "hidden from patterns")
-	require.Equal(t, "0", value(t, c, "rdb-key-save-delay"), "but not from its name")
+	require.Equal(t, "0", valueOf(t, c, "rdb-key-save-delay"), "but not from its name")
 }
 
 func TestSavePoints(t *testing.T) {
@@ -154,7 +154,7 @@ func TestSavePoints(t *testing.T) {
 	require.NoError(t, set(c, "save", "1 2"))
 	require.Equal(t, []SavePoint{{1, 2}}, c.Now().Save, "CONFIG SET replaces")
 	require.NoError(t, set(c, "save", ""))
-	require.Empty(t, value(t, c, "save"))
+	require.Empty(t, valueOf(t, c, "save"))
 }
 
 func TestDirIsRelativeToTheWorkingDirectory(t *testing.T) {
@@ -358,7 +358,7 @@ func TestRewriteKeepsTheFileAndAppendsWhatChanged(t *testing.T) {
 func TestChangeIsSeenByGetAndRewrite(t *testing.T) {
 	c := load(t)
 	c.Change(func(v *Values) { v.ReplicaOf = HostPort{"h", 1} })
-	require.Equal(t, "h 1", value(t, c, "slaveof"))
+	require.Equal(t, "h 1", valueOf(t, c, "slaveof"))
 	require.Contains(t, c.rewritten("", false), "replicaof h 1\n")
 	c.Change(func(v *Values) { v.ReplicaOf = HostPort{} })
 	require.NotContains(t, c.rewritten("slaveof h 1", false), "h 1")

@@ -47,9 +47,9 @@ func (w *worker) routeAndLock(c *client, cmd *command.Command, flags command.Fla
 	}
 }
 
-// refuse answers what admission said, unless the call belongs to another node: then where to
+// turnAway answers what admission said, unless the call belongs to another node: then where to
 // go says more to a client of a cluster than why it cannot be done here (a replica's READONLY).
-func (w *worker) refuse(c *client, cmd *command.Command, argv [][]byte, flags command.Flags, why resp.Error) {
+func (w *worker) turnAway(c *client, cmd *command.Command, argv [][]byte, flags command.Flags, why resp.Error) {
 	if w.d.router != nil && why != resp.ErrNoAuth && why != resp.ErrNotInMulti {
 		if err := w.collect(c, cmd, argv); err != "" {
 			w.reject(c, cmd, err)
@@ -70,6 +70,8 @@ func (w *worker) refuse(c *client, cmd *command.Command, argv [][]byte, flags co
 func (w *worker) redirect(c *client, cmd *command.Command, err resp.Error) {
 	if cmd.Flags&command.Queued != 0 {
 		w.discard(c)
+		w.refuse(c, cmd, err, err)
+		return
 	}
 	w.reject(c, cmd, err)
 }
