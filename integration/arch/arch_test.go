@@ -54,6 +54,8 @@ var law = []pkg{
 	{"resp/command/commandtest", false, "resp resp/acl resp/command resp/session store store/slot store/value"},
 	{"resp/command/generic", false, "+family store/rdb resp/glob"},
 	{"resp/command/str", false, "+family"},
+	{"resp/command/hash", false, "+family resp/glob"},
+	{"resp/command/set", false, "+family resp/glob"},
 	{"resp/command/txn", false, "+family"},
 	{"resp/command/conn", false, "+family"},
 	{"resp/command/admin", false, "+family resp/observe store/stat resp/glob store/rdb"},

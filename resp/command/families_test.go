@@ -5,6 +5,8 @@ import (
 	"github.com/sextantdb/sextant/resp/command/admin"
 	"github.com/sextantdb/sextant/resp/command/conn"
 	"github.com/sextantdb/sextant/resp/command/generic"
+	"github.com/sextantdb/sextant/resp/command/hash"
+	"github.com/sextantdb/sextant/resp/command/set"
 	"github.com/sextantdb/sextant/resp/command/str"
 	"github.com/sextantdb/sextant/resp/command/txn"
 )
@@ -15,6 +17,8 @@ func families() [][]command.Command {
 	return [][]command.Command{
 		str.Commands(str.Options{MaxBulk: func() int64 { return 512 << 20 }, LazyExpire: no}),
 		generic.Commands(generic.Options{LFU: no, Compress: no, LazyExpire: no, LazyServerDel: no}),
+		hash.Commands(hash.Options{}),
+		set.Commands(set.Options{}),
 		txn.Commands(),
 		conn.Commands(conn.Deps{}),
 		admin.Commands(admin.Deps{}),
@@ -23,7 +27,7 @@ func families() [][]command.Command {
 
 // complete are the groups of which every command of 7.2 must be entered, but for those in
 // elsewhere.
-var complete = []command.Group{command.String, command.Generic, command.Transactions, command.Connection}
+var complete = []command.Group{command.String, command.Hash, command.Set, command.Generic, command.Transactions, command.Connection}
 
 // elsewhere are commands of complete groups that no family above has, and where they are.
 var elsewhere = map[string]string{
