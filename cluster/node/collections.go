@@ -6,7 +6,7 @@ import (
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/command/hash"
 	sets "github.com/sextantdb/sextant/resp/command/set"
-	"github.com/sextantdb/sextant/store/value"
+	values "github.com/sextantdb/sextant/store/value"
 )
 
 // collections are what the families of hashes, sets and the like ask for. To add one: a field,
@@ -21,7 +21,7 @@ func (c collections) commands() [][]command.Command {
 }
 
 func (n *Node) collections() collections {
-	limits := func() value.Limits { return limitsOf(n.cfg.Now()) }
+	limits := func() values.Limits { return limitsOf(n.cfg.Now()) }
 	return collections{
 		hash: hash.Options{Limits: limits, Rand: rand.Uint64},
 		set: sets.Options{
@@ -32,8 +32,8 @@ func (n *Node) collections() collections {
 }
 
 // limitsOf are the sizes up to which collections are kept compact.
-func limitsOf(v *Values) value.Limits {
-	return value.Limits{
+func limitsOf(v *Values) values.Limits {
+	return values.Limits{
 		HashEntries: int(v.HashMaxListpackEntries), HashValue: int(v.HashMaxListpackValue),
 		SetIntset: int(v.SetMaxIntsetEntries), SetEntries: int(v.SetMaxListpackEntries), SetValue: int(v.SetMaxListpackValue),
 		ZSetEntries: int(v.ZSetMaxListpackEntries), ZSetValue: int(v.ZSetMaxListpackValue),
