@@ -267,7 +267,11 @@ func (t *Txn) stretch(p *place, n int) []byte {
 		}
 		return to
 	}
-	r := st.values.AllocRoom(valueHeader+n, valueHeader+room(n))
+	spare := n // a string that did not exist need not be one that grows
+	if len(text) > 0 {
+		spare = room(n)
+	}
+	r := st.values.AllocRoom(valueHeader+n, valueHeader+spare)
 	to := span(st.values.At(r), valueHeader, n)
 	copy(to, text)
 	payload := p.reshape(value.Raw, flagOutline, 16, 16)

@@ -47,6 +47,15 @@ type Deps struct {
 	Leads func(Member) string
 	// Fsynced is the offset up to which the append-only file is on disk; nil or false: it is off.
 	Fsynced func() (int64, bool)
+	// Follows, if not nil, is told whom we follow from now on; "" is nobody. It must not call the
+	// Engine.
+	Follows func(host string, port int)
+}
+
+func (d *Deps) follows(host string, port int) {
+	if d.Follows != nil {
+		d.Follows(host, port)
+	}
 }
 
 // SaveRequest asks for one RDB. Save may wait until another snapshot has ended, or ctx has.
@@ -438,6 +447,7 @@ func (e *Engine) follow(host string, port int) {
 		}()
 	}
 	e.mu.Unlock()
+	e.deps.follows(host, port)
 }
 
 func (e *Engine) promote() {
@@ -464,6 +474,7 @@ func (e *Engine) promote() {
 		e.mu.Unlock()
 		e.replica.Store(false)
 	})
+	e.deps.follows("", 0)
 	h, _ := e.Stream.History()
 	e.emit(EvRole, "Setting secondary replication ID to %s, valid up to offset: %d. New replication ID is %s", h.ID2, h.Second, h.ID)
 }

@@ -44,6 +44,12 @@ func (c *client) view(d *Dispatcher, gates Gate) store.View {
 	return v
 }
 
+// ErrCrossProtocol closes a connection that speaks HTTP: a web page makes a browser inside the
+// network post commands to us, line by line. Nothing behind the first such line is run.
+var ErrCrossProtocol = errors.New("HTTP on the port for clients")
+
+func crossProtocol(word []byte) bool { return command.Is(word, "POST") || command.Is(word, "HOST:") }
+
 // face adapts a connection for handlers.
 type face struct{ c *server.Conn }
 

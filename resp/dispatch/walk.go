@@ -78,6 +78,10 @@ func (w *worker) walk(c *client, argv [][]byte) {
 	}
 	cmd, refusal := w.d.table.Find(argv)
 	if refusal != "" {
+		if cmd == nil && crossProtocol(argv[0]) && c.conn != nil {
+			c.conn.Close(ErrCrossProtocol)
+			return
+		}
 		w.reject(c, cmd, refusal)
 		return
 	}
@@ -85,7 +89,7 @@ func (w *worker) walk(c *client, argv [][]byte) {
 	for {
 		gates := Gate(w.d.gates.Load())
 		if refusal = w.admit(c, cmd, flags, gates); refusal != "" {
-			w.refuse(c, cmd, argv, flags, refusal)
+			w.turnAway(c, cmd, argv, flags, refusal)
 			return
 		}
 		if gates&GatePause != 0 && w.postpone(c, cmd, flags, argv) {
@@ -101,30 +105,40 @@ func (w *worker) walk(c *client, argv [][]byte) {
 	}
 }
 
-// flags are the entry's, and for EXEC what the queued commands add: a transaction that writes
-// is refused where a write is.
+// flags are the entry's, and for EXEC what the queued commands add and take: a transaction that
+// writes is refused where a write is, and one that holds what a stale or loading node refuses
+// is refused there.
 func (w *worker) flags(c *client, cmd *command.Command) command.Flags {
 	f := cmd.Flags
 	if f&command.Queued != 0 {
 		for _, q := range c.sess.Queue() {
-			f |= q.Cmd.(*command.Command).Flags & (command.Write | command.DenyOOM | command.MayReplicate | command.WholeDB)
+			queued := q.Cmd.(*command.Command).Flags
+			f |= queued & (command.Write | command.DenyOOM | command.MayReplicate | command.WholeDB)
+			f &= queued | ^(command.Stale | command.Loading)
 		}
 	}
 	return f
 }
 
-// reject answers a call that was not run.
+// reject refuses a call before it runs. A transaction that a call is refused in is lost.
 func (w *worker) reject(c *client, cmd *command.Command, err resp.Error) {
-	w.d.observer.Rejected(w.index, cmd, err)
-	w.d.Stats.ErrorReplies.Inc()
 	s := &c.sess
-	if cmd != nil && cmd.Flags&command.Queued != 0 && s.Any(session.Multi) {
+	if cmd != nil && cmd.Flags&command.Queued != 0 { // outside MULTI too, as Redis
 		w.discard(c)
-		err = resp.ErrExecAbortBecause(err)
-	} else if s.Any(session.Multi) {
+		w.refuse(c, cmd, err, resp.ErrExecAbortBecause(err))
+		return
+	}
+	if s.Any(session.Multi) {
 		s.Set(session.DirtyExec)
 	}
-	c.out.Error(err)
+	w.refuse(c, cmd, err, err)
+}
+
+// refuse counts err and answers text.
+func (w *worker) refuse(c *client, cmd *command.Command, err, text resp.Error) {
+	w.d.observer.Rejected(w.index, cmd, err)
+	w.d.Stats.ErrorReplies.Inc()
+	c.out.Error(text)
 }
 
 // discard ends MULTI without running it.

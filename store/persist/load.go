@@ -37,6 +37,9 @@ type LoadOptions struct {
 	// KeepExpired loads keys whose time has come, as a replica must (its primary will delete
 	// them), and whoever loads the base of an append-only file. Else they are dropped and counted.
 	KeepExpired bool
+	// Expired, when set, is told of every key that KeepExpired would have kept, while it is
+	// valid: replicas of ours still have it.
+	Expired func(db int, key []byte)
 	// Merge loads into a store that has keys; those of the file replace them (DEBUG RELOAD
 	// NOFLUSH MERGE). Without it the store must be empty, a key that comes twice is refused,
 	// and a load that fails leaves the store empty.
@@ -287,6 +290,9 @@ func (l *load) report() {
 func (l *load) key(t *store.Txn, rec *rdb.Record) error {
 	if !l.o.KeepExpired && rec.ExpireAt != 0 && rec.ExpireAt < l.nowMs {
 		l.got.Expired++
+		if l.o.Expired != nil {
+			l.o.Expired(rec.DB, rec.Key)
+		}
 		return nil
 	}
 	sl := slot.Of(rec.Key)

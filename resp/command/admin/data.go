@@ -1,12 +1,12 @@
 package admin
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/session"
+	"github.com/sextantdb/sextant/store/value"
 )
 
 func dbsize(c *command.Ctx) { c.Out.Int(c.Txn.Store().DBSize(c.Txn.DB())) }
@@ -66,18 +66,24 @@ func (f *family) flushDB(c *command.Ctx) {
 	c.Out.OK()
 }
 
+// dbIndex reads a number that Redis keeps in 32 bits.
+func dbIndex(word []byte) (int, bool) {
+	n, ok := value.ParseInt(word)
+	return int(n), ok && n == int64(int32(n))
+}
+
 func (f *family) swapDB(c *command.Ctx) {
 	if f.ClusterMode {
 		c.Fail(resp.ErrSwapDBInCluster)
 		return
 	}
-	a, err1 := strconv.Atoi(string(c.Argv[1]))
-	b, err2 := strconv.Atoi(string(c.Argv[2]))
+	a, ok1 := dbIndex(c.Argv[1])
+	b, ok2 := dbIndex(c.Argv[2])
 	n := c.Txn.Store().Databases()
 	switch {
-	case err1 != nil:
+	case !ok1:
 		c.Fail(resp.ErrInvalidFirstDBIndex)
-	case err2 != nil:
+	case !ok2:
 		c.Fail(resp.ErrInvalidSecondDBIndex)
 	case a < 0 || a >= n || b < 0 || b >= n:
 		c.Fail(resp.ErrDBIndexOutOfRange)

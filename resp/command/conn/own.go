@@ -1,6 +1,8 @@
 package conn
 
 import (
+	"math"
+
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/acl"
 	"github.com/sextantdb/sextant/resp/command"
@@ -86,7 +88,7 @@ func closeAfterReply(c *command.Ctx) {
 }
 
 func (f *family) selectDB(c *command.Ctx) {
-	n, ok := c.Int(1)
+	n, ok := c.IntIn(1, math.MinInt32, math.MaxInt32)
 	switch {
 	case !ok:
 	case f.ClusterMode && n != 0:

@@ -135,7 +135,7 @@ func life(c *command.Ctx, base int64, seconds bool) {
 	default:
 		left := max(e.ExpireAt()-base, 0)
 		if seconds {
-			left = (left + 500) / 1000
+			left = left/1000 + (left%1000+500)/1000 // (left+500)/1000 would overflow
 		}
 		c.Out.Int(left)
 	}

@@ -1,0 +1,123 @@
+package compat
+
+import (
+	"bufio"
+	"bytes"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/sextantdb/sextant/cluster/node"
+)
+
+// notGenerated says why an entry cannot be compared with random arguments; "" when it can.
+func notGenerated(name string) string {
+	for prefix, why := range map[string]string{
+		"BGSAVE": "background work", "SAVE": "the disk", "BGREWRITEAOF": "background work", "LASTSAVE": "the clock",
+		"SHUTDOWN": "ends the server", "DEBUG": "looks into the server", "QUIT": "ends the connection",
+		"REPLICAOF": "makes a replica", "SLAVEOF": "makes a replica", "PSYNC": "makes a replica", "SYNC": "makes a replica",
+		"REPLCONF": "makes a replica", "ROLE": "replication", "FAILOVER": "replication", "WAIT": "waits", "WAITAOF": "of 7.2; waits",
+		"MONITOR": "changes what is read", "CLIENT|": "about connections; scripts compare it", "HELLO": "tells the version", "CONFIG|": "configuration; scripts compare it",
+		"INFO": "about the server", "MEMORY|": "about the server", "SLOWLOG|": "about the server", "LATENCY|": "about the server",
+		"COMMAND": "tells of all commands and in our own words; the table's tests compare it", "COMMAND|": "as COMMAND", "LOLWUT": "art", "TIME": "the clock", "MODULE|": "none",
+		"CLUSTER|": "cluster mode", "READONLY": "cluster mode", "READWRITE": "cluster mode", "ASKING": "cluster mode",
+		"AUTH": "password", "RANDOMKEY": "random", "OBJECT|IDLETIME": "the clock", "OBJECT|FREQ": "a policy", "OBJECT|REFCOUNT": "we share no values",
+		"OBJECT|HELP": "our own words", "RESET": "stands at the beginning of every sequence", "SCAN": "the order is ours; see the scripts of generic",
+		"KEYS": "the order is ours; scripts compare it", "ACL|": "of a later issue",
+	} {
+		if name == prefix || strings.HasSuffix(prefix, "|") && strings.HasPrefix(name, prefix) || name == prefix+"|HELP" {
+			return why
+		}
+	}
+	return ""
+}
+
+// near are commands whose reply depends on the moment the call arrived: numbers may differ a
+// little.
+var near = []string{"TTL", "PTTL", "EXPIRETIME", "PEXPIRETIME"}
+
+// differences are replies that may differ, each with its reason: the call, ours and theirs must
+// match.
+var differences = []struct {
+	call         *regexp.Regexp // of the words, upper case, with spaces between
+	ours, theirs *regexp.Regexp
+	why          string
+}{
+	{regexp.MustCompile(`^HELLO `), regexp.MustCompile(`7\.2`), regexp.MustCompile(`7\.0`), "the version; ids of connections"},
+	{regexp.MustCompile(`^RESTORE`), regexp.MustCompile(`DUMP payload`), regexp.MustCompile(`Bad data format|DUMP payload`), "a payload of rubbish is refused at another point"},
+}
+
+func equal(call []string, ours, theirs []byte) bool {
+	if bytes.Equal(ours, theirs) {
+		return true
+	}
+	name := strings.ToUpper(call[0])
+	if slices.Contains(near, name) && ours[0] == ':' && theirs[0] == ':' {
+		a, err1 := strconv.ParseInt(strings.TrimSpace(string(ours[1:])), 10, 64)
+		b, err2 := strconv.ParseInt(strings.TrimSpace(string(theirs[1:])), 10, 64)
+		return err1 == nil && err2 == nil && a > 0 && b > 0 && max(a, b)-min(a, b) < 3000
+	}
+	if cut, _, ok := bytes.Cut(ours, []byte{0}); ok && ours[0] == '-' && string(theirs) == string(cut)+"\r\n" {
+		return true // Redis' error texts end at a NUL byte of what they quote
+	}
+	if name == "DUMP" && bytes.IndexByte(ours, lzf) > 0 && bytes.IndexByte(theirs, lzf) > 0 {
+		return true // our compressor finds other matches; what it says is the same
+	}
+	switch tips := tipsOf(call); {
+	case slices.Contains(tips, "nondeterministic_output"):
+		return ours[0] == theirs[0]
+	case slices.Contains(tips, "nondeterministic_output_order"):
+		return slices.Equal(sorted(ours), sorted(theirs))
+	}
+	words := strings.ToUpper(strings.Join(call, " "))
+	for _, d := range differences {
+		if d.call.MatchString(words) && d.ours.Match(ours) && d.theirs.Match(theirs) {
+			return true
+		}
+	}
+	return false
+}
+
+// lzf is the byte before a compressed string in an RDB payload.
+const lzf = 0xc3
+
+// sorted are the elements of a reply, a map's in pairs, in an order of their own.
+func sorted(reply []byte) []string {
+	line, rest, _ := bytes.Cut(reply, []byte("\r\n"))
+	elements := []string{string(line)}
+	each := 1
+	if reply[0] == '%' {
+		each = 2
+	}
+	for in := bufio.NewReader(bytes.NewReader(rest)); ; {
+		var element []byte
+		for range each {
+			var err error
+			if element, err = readReply(in, element); err != nil {
+				slices.Sort(elements)
+				return elements
+			}
+		}
+		elements = append(elements, string(element))
+	}
+}
+
+// table is the command table, for the tips of entries.
+var table = sync.OnceValues(node.DocTable)
+
+func tipsOf(call []string) []string {
+	t, err := table()
+	if err != nil {
+		panic(err)
+	}
+	argv := make([][]byte, len(call))
+	for i, word := range call {
+		argv[i] = []byte(word)
+	}
+	if cmd, _ := t.Find(argv); cmd != nil {
+		return cmd.Tips
+	}
+	return nil
+}
