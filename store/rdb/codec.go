@@ -39,6 +39,8 @@ var codecs = [...]codec{
 	stringCodec,
 	hashCodec,
 	setCodec,
+	listCodec,
+	zsetCodec,
 }
 
 // codecFor maps RDB types to codecs: codecFor[t] is 0 or one more than an index of codecs.
