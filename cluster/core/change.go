@@ -36,6 +36,7 @@ type changer struct {
 	begun    Mono
 	retryAt  Mono
 	goneAt   Mono // since when the policy wants a change
+	setAt    Mono // when the version I know became known to me
 	want     []bus.NodeID
 	wantTok  uint64
 	until    Mono
@@ -111,6 +112,9 @@ func (m *Machine) tickChange() {
 	if !m.cfg.AutoVoters || !m.coordinates() {
 		c.goneAt = 0
 		return
+	}
+	if c.setAt > 0 && m.now-c.setAt < 2*m.t() {
+		return // a fresh set votes only after T: changes in a row, against an operator's, would leave no time to elect anyone
 	}
 	next, why := m.autoVoters()
 	if next == nil {

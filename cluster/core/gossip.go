@@ -355,6 +355,9 @@ func (m *Machine) learnVoters(ver uint64, set []bus.NodeID) {
 	m.event(EvVoterSet, bus.NodeID{}, 0, "voter set %d has %d members: %s", ver, len(set), shorts(m.voters))
 	m.save("voters")
 	m.change.goneAt = 0
+	if !first {
+		m.change.setAt = m.now
+	}
 	m.lead.newVersion(m)
 	m.prop.newVersion(m)
 	m.form.lock, m.form.mine = nil, nil

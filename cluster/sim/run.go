@@ -350,7 +350,8 @@ func (w *World) repair() (acted bool) {
 			if q.view == nil || q == p || len(q.view.Nodes) == 1 {
 				continue
 			}
-			if _, ok := q.view.Find(p.id); !ok {
+			// The same when all addresses changed at once: nobody finds anybody where he was (H18).
+			if i, ok := q.view.Find(p.id); !ok || q.view.Nodes[i].Health != topology.Online && q.conns[p.i] == nil {
 				do(q, core.Admin{Kind: core.AdminMeet, IP: p.ip, Port: 7000, CPort: 17000})
 			}
 		}

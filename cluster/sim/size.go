@@ -5,7 +5,7 @@ import "github.com/sextantdb/sextant/bus"
 // frameSize estimates an encoded frame without encoding it; TestSizeEstimate holds it
 // against bus.Codec. Most of a frame is ids of 20 bytes (22 encoded).
 func frameSize(m *bus.Msg) int {
-	const head, id, stat = 66, 22, 97
+	const head, id, stat = 52, 22, 97
 	row := func(r *bus.Row) int { return 76 + len(r.IP) + len(r.Host) + 3*len(r.Slots) }
 	rec := func(r *bus.Rec) int { return 58 + 26*len(r.ISR) }
 	spans := func(ss []bus.SlotSpan) (n int) {
@@ -90,6 +90,8 @@ func frameSize(m *bus.Msg) int {
 		n += 3 + id*len(b.Nodes)
 	case *bus.Handover:
 		n += 42 + len(b.Why)
+	case *bus.Installed, *bus.SlotPrepare:
+		n += 4
 	default:
 		n += 26
 	}
