@@ -492,6 +492,13 @@ func (m *Machine) onLocal(l *Local) {
 		if p := m.find(m.myPrimary()); p != nil && p != m.me {
 			m.ping(p) // it may now put me into its set
 		}
+		if !m.formed() { // and one of these into its first set
+			for _, id := range m.electors() {
+				if p := m.find(id); p != nil && p != m.me && id != m.myPrimary() {
+					m.ping(p)
+				}
+			}
+		}
 	}
 	m.handLocal()
 }
