@@ -21,15 +21,16 @@ func (c collections) commands() [][]command.Command {
 }
 
 func (n *Node) collections() collections {
-	limits := func() values.Limits { return limitsOf(n.cfg.Now()) }
 	return collections{
-		hash: hash.Options{Limits: limits, Rand: rand.Uint64},
+		hash: hash.Options{Limits: n.limits, Rand: rand.Uint64},
 		set: sets.Options{
-			Limits: limits, Rand: rand.Uint64,
+			Limits: n.limits, Rand: rand.Uint64,
 			LazyServerDel: func() bool { return n.cfg.Now().LazyfreeLazyServerDel },
 		},
 	}
 }
+
+func (n *Node) limits() values.Limits { return limitsOf(n.cfg.Now()) }
 
 // limitsOf are the sizes up to which collections are kept compact.
 func limitsOf(v *Values) values.Limits {

@@ -47,6 +47,7 @@ func (n *Node) genericOptions() generic.Options {
 		Compress:      func() bool { return n.cfg.Now().RDBCompression },
 		LazyExpire:    func() bool { return n.cfg.Now().LazyfreeLazyExpire },
 		LazyServerDel: func() bool { return n.cfg.Now().LazyfreeLazyServerDel },
+		Limits:        n.limits,
 	}
 }
 
@@ -339,7 +340,7 @@ func (n *Node) reload(o admin.ReloadOptions) resp.Error {
 	var libs collector
 	_, err := n.loader.File(context.Background(), v.Path(v.DBFilename), persist.LoadOptions{
 		Library: libs.add, KeepExpired: true, SkipChecksum: !v.RDBChecksum || n.noChecksum.Load(), Policy: v.MaxMemoryPolicy, Merge: o.NoFlush,
-		Pace: n.loadPace(),
+		Pace: n.loadPace(), Limits: limitsOf(v),
 	})
 	if err != nil {
 		return resp.Errorf("ERR Error trying to load the RDB dump, check server logs: %v", err)

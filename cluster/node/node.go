@@ -355,7 +355,7 @@ func (n *Node) load() error {
 	var dead command.Effects
 	got, err := n.loader.File(n.loadCtx, v.Path(v.DBFilename), persist.LoadOptions{
 		KeepExpired: replica, SkipChecksum: !v.RDBChecksum || n.noChecksum.Load(), Policy: v.MaxMemoryPolicy, AtStart: true,
-		Pace: n.loadPace(), Library: libs.add,
+		Pace: n.loadPace(), Library: libs.add, Limits: limitsOf(v),
 		Expired: func(db int, key []byte) { dead.Append(db, []byte("DEL"), key) },
 	})
 	if errors.Is(err, fs.ErrNotExist) {

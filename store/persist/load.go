@@ -13,6 +13,7 @@ import (
 	"github.com/sextantdb/sextant/store"
 	"github.com/sextantdb/sextant/store/rdb"
 	"github.com/sextantdb/sextant/store/slot"
+	"github.com/sextantdb/sextant/store/value"
 )
 
 const (
@@ -46,6 +47,8 @@ type LoadOptions struct {
 	Merge bool
 	// SkipChecksum is rdbchecksum no.
 	SkipChecksum bool
+	// Limits say which collections stay compact; the zero value stands for Redis' defaults.
+	Limits value.Limits
 	// Policy decides which of the access clocks of the file are used.
 	Policy store.Policy
 	// Drop, when set, says that the keys of a slot are not wanted (cluster mode: another node
@@ -182,7 +185,7 @@ func (l *Loader) Stream(ctx context.Context, src io.Reader, size int64, o LoadOp
 
 	ld := load{
 		Loader: l, o: o, nowMs: now.UnixMilli(), r: rdb.NewReader(src, rdb.ReaderOptions{
-			Databases: l.o.Store.Databases(), SkipChecksum: o.SkipChecksum,
+			Databases: l.o.Store.Databases(), SkipChecksum: o.SkipChecksum, Limits: o.Limits,
 		}),
 	}
 	err = ld.run(ctx)

@@ -62,6 +62,13 @@ func parseRestore(c *command.Ctx) (o restoreOptions, ok bool) {
 	return o, true
 }
 
+func (f family) limits() value.Limits {
+	if f.Limits == nil {
+		return value.DefaultLimits()
+	}
+	return f.Limits()
+}
+
 func (f family) restore(c *command.Ctx) {
 	o, ok := parseRestore(c)
 	if !ok {
@@ -81,7 +88,7 @@ func (f family) restore(c *command.Ctx) {
 		c.Fail(resp.ErrInvalidTTL)
 		return
 	}
-	v, err := rdb.ParsePayload(c.Argv[3], rdb.ReaderOptions{})
+	v, err := rdb.ParsePayload(c.Argv[3], rdb.ReaderOptions{Limits: f.limits()})
 	switch {
 	case errors.Is(err, rdb.ErrPayloadFooter):
 		c.Fail(resp.ErrDumpPayload)

@@ -4,7 +4,10 @@
 // or the cluster.
 package generic
 
-import "github.com/sextantdb/sextant/resp/command"
+import (
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/store/value"
+)
 
 // Options are the settings the family reads. The functions are called for single calls, on
 // any event loop, and give what CONFIG SET last said.
@@ -19,6 +22,9 @@ type Options struct {
 	// deleted because of a time in the past, and what RESTORE replaces by nothing, is
 	// propagated as UNLINK instead of DEL.
 	LazyExpire, LazyServerDel func() bool
+	// Limits say which collections stay compact when RESTORE makes them; nil stands for Redis'
+	// defaults.
+	Limits func() value.Limits
 }
 
 // family is Options as the receiver of the handlers that need them.
