@@ -32,11 +32,24 @@ func (c *Ctx) Cursor(i int) (uint64, bool) {
 // ScanWords reads the words COUNT and MATCH of HSCAN, SSCAN and ZSCAN from argv[from] on; a nil
 // pattern stands for everything. It answers the error.
 func (c *Ctx) ScanWords(from int) (count int, pattern []byte, ok bool) {
+	return c.scanWords(from, nil)
+}
+
+// ScanFieldWords is ScanWords for HSCAN, which knows NOVALUES too.
+func (c *Ctx) ScanFieldWords(from int) (count int, pattern []byte, noValues, ok bool) {
+	count, pattern, ok = c.scanWords(from, &noValues)
+	return count, pattern, noValues, ok
+}
+
+func (c *Ctx) scanWords(from int, noValues *bool) (count int, pattern []byte, ok bool) {
 	n := int64(10)
-	for i := from; i < len(c.Argv); i += 2 {
+	for i := from; i < len(c.Argv); i++ {
 		switch word := c.Argv[i]; {
+		case noValues != nil && Is(word, "NOVALUES"):
+			*noValues = true
 		case i+1 < len(c.Argv) && Is(word, "COUNT"):
-			if n, ok = c.Int(i + 1); !ok {
+			i++
+			if n, ok = c.Int(i); !ok {
 				return 0, nil, false
 			}
 			if n < 1 {
@@ -44,7 +57,8 @@ func (c *Ctx) ScanWords(from int) (count int, pattern []byte, ok bool) {
 				return 0, nil, false
 			}
 		case i+1 < len(c.Argv) && Is(word, "MATCH"):
-			if pattern = c.Argv[i+1]; len(pattern) == 1 && pattern[0] == '*' {
+			i++
+			if pattern = c.Argv[i]; len(pattern) == 1 && pattern[0] == '*' {
 				pattern = nil
 			} else if pattern == nil {
 				pattern = []byte{}

@@ -114,10 +114,11 @@ func Commands(o Options) []command.Command {
 			Doc: command.Doc{Summary: "Answers one or several fields of a hash, chosen at random.", Complexity: "O(n) for n fields answered"},
 		},
 		{
-			Name: "HSCAN", Since: "2.8.0", Arity: -3, Flags: command.ReadOnly, Args: "key cursor:int [MATCH pattern:pattern] [COUNT count:int]",
+			Name: "HSCAN", Since: "2.8.0", Arity: -3, Flags: command.ReadOnly, Args: "key cursor:int [MATCH pattern:pattern] [COUNT count:int] [NOVALUES]",
 			Reply: "[bulk, [bulk...]]", Run: hscan,
 			Keys: []command.KeySpec{command.At(1, look)}, Tips: random,
-			Doc: command.Doc{Summary: "Goes through the fields of a hash in steps.", Complexity: "O(1) for a step, O(n) for all n fields"},
+			Doc: command.Doc{Summary: "Goes through the fields of a hash in steps.", Complexity: "O(1) for a step, O(n) for all n fields",
+				History: []string{"NOVALUES, which Redis has from 7.4 on"}},
 		},
 	}
 	for i := range entries {

@@ -182,9 +182,10 @@ func hscan(c *command.Ctx) {
 	}
 	var count int
 	var pattern []byte
+	var noValues bool
 	if h.Len() == 0 { // words are not looked at then, as in Redis
 		cursor = 0
-	} else if count, pattern, ok = c.ScanWords(3); !ok {
+	} else if count, pattern, noValues, ok = c.ScanFieldWords(3); !ok {
 		return
 	}
 	c.Out.Array(2)
@@ -196,8 +197,11 @@ func hscan(c *command.Ctx) {
 		cursor = h.Scan(cursor, count, func(field, val []byte) {
 			if pattern == nil || glob.Match(pattern, field) {
 				c.Out.Bulk(field)
-				c.Out.Bulk(val)
-				n += 2
+				n++
+				if !noValues {
+					c.Out.Bulk(val)
+					n++
+				}
 			}
 		})
 	}
