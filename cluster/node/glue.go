@@ -48,6 +48,7 @@ func (n *Node) genericOptions() generic.Options {
 		LazyExpire:    func() bool { return n.cfg.Now().LazyfreeLazyExpire },
 		LazyServerDel: func() bool { return n.cfg.Now().LazyfreeLazyServerDel },
 		Limits:        n.limits,
+		SkipChecksum:  n.noChecksum.Load,
 	}
 }
 

@@ -88,7 +88,7 @@ func (f family) restore(c *command.Ctx) {
 		c.Fail(resp.ErrInvalidTTL)
 		return
 	}
-	v, err := rdb.ParsePayload(c.Argv[3], rdb.ReaderOptions{Limits: f.limits()})
+	v, err := rdb.ParsePayload(c.Argv[3], rdb.ReaderOptions{Limits: f.limits(), SkipChecksum: f.SkipChecksum != nil && f.SkipChecksum()})
 	switch {
 	case errors.Is(err, rdb.ErrPayloadFooter):
 		c.Fail(resp.ErrDumpPayload)

@@ -22,6 +22,9 @@ type Options struct {
 	// deleted because of a time in the past, and what RESTORE replaces by nothing, is
 	// propagated as UNLINK instead of DEL.
 	LazyExpire, LazyServerDel func() bool
+	// SkipChecksum says that RESTORE takes payloads with a wrong checksum (DEBUG
+	// SET-SKIP-CHECKSUM-VALIDATION); nil: never.
+	SkipChecksum func() bool
 	// Limits say which collections stay compact when RESTORE makes them; nil stands for Redis'
 	// defaults.
 	Limits func() value.Limits
