@@ -5,7 +5,9 @@ import (
 
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/command/hash"
+	lists "github.com/sextantdb/sextant/resp/command/list"
 	sets "github.com/sextantdb/sextant/resp/command/set"
+	"github.com/sextantdb/sextant/resp/command/zset"
 	values "github.com/sextantdb/sextant/store/value"
 )
 
@@ -14,10 +16,12 @@ import (
 type collections struct {
 	hash hash.Options
 	set  sets.Options
+	list lists.Options
+	zset zset.Options
 }
 
 func (c collections) commands() [][]command.Command {
-	return [][]command.Command{hash.Commands(c.hash), sets.Commands(c.set)}
+	return [][]command.Command{hash.Commands(c.hash), sets.Commands(c.set), lists.Commands(c.list), zset.Commands(c.zset)}
 }
 
 func (n *Node) collections() collections {
@@ -27,6 +31,8 @@ func (n *Node) collections() collections {
 			Limits: n.limits, Rand: rand.Uint64,
 			LazyServerDel: func() bool { return n.cfg.Now().LazyfreeLazyServerDel },
 		},
+		list: lists.Options{Limits: n.limits},
+		zset: zset.Options{Limits: n.limits, Rand: rand.Uint64},
 	}
 }
 

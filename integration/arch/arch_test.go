@@ -56,6 +56,8 @@ var law = []pkg{
 	{"resp/command/str", false, "+family"},
 	{"resp/command/hash", false, "+family resp/glob"},
 	{"resp/command/set", false, "+family resp/glob"},
+	{"resp/command/list", false, "+family"},
+	{"resp/command/zset", false, "+family resp/glob"},
 	{"resp/command/txn", false, "+family"},
 	{"resp/command/conn", false, "+family"},
 	{"resp/command/admin", false, "+family resp/observe store/stat resp/glob store/rdb"},

@@ -6,9 +6,11 @@ import (
 	"github.com/sextantdb/sextant/resp/command/conn"
 	"github.com/sextantdb/sextant/resp/command/generic"
 	"github.com/sextantdb/sextant/resp/command/hash"
+	lists "github.com/sextantdb/sextant/resp/command/list"
 	"github.com/sextantdb/sextant/resp/command/set"
 	"github.com/sextantdb/sextant/resp/command/str"
 	"github.com/sextantdb/sextant/resp/command/txn"
+	"github.com/sextantdb/sextant/resp/command/zset"
 )
 
 // families are all families whose entries the tests here look at: add yours.
@@ -19,6 +21,8 @@ func families() [][]command.Command {
 		generic.Commands(generic.Options{LFU: no, Compress: no, LazyExpire: no, LazyServerDel: no}),
 		hash.Commands(hash.Options{}),
 		set.Commands(set.Options{}),
+		lists.Commands(lists.Options{}), lists.Blocking(lists.Options{}),
+		zset.Commands(zset.Options{}), zset.Blocking(zset.Options{}),
 		txn.Commands(),
 		conn.Commands(conn.Deps{}),
 		admin.Commands(admin.Deps{}),
@@ -27,7 +31,7 @@ func families() [][]command.Command {
 
 // complete are the groups of which every command of 7.2 must be entered, but for those in
 // elsewhere.
-var complete = []command.Group{command.String, command.Hash, command.Set, command.Generic, command.Transactions, command.Connection}
+var complete = []command.Group{command.String, command.Hash, command.Set, command.List, command.SortedSet, command.Generic, command.Transactions, command.Connection}
 
 // elsewhere are commands of complete groups that no family above has, and where they are.
 var elsewhere = map[string]string{

@@ -247,7 +247,7 @@ func (f family) zrandmember(c *command.Ctx) {
 		beginMembers(c, int(count), withScores)
 		it := z.From(0, false)
 		for left := n; count > 0 && it.Next(); left-- {
-			if int64(f.Random()%uint64(left)) < count {
+			if int64(f.Rand()%uint64(left)) < count {
 				answer(it.Member(), it.Score())
 				count--
 			}
@@ -268,7 +268,7 @@ func (f family) zrandmember(c *command.Ctx) {
 	}
 }
 
-func (f family) pick(n int) int { return int(f.Random() % uint64(n)) }
+func (f family) pick(n int) int { return int(f.Rand() % uint64(n)) }
 
 // repeatedMax bounds the reply of a ZRANDMEMBER that repeats members, in bytes: Redis closes
 // the connection when its output buffer is beyond its limits; here the call fails.

@@ -12,8 +12,8 @@ import (
 // any event loop, and give what CONFIG SET last said.
 type Options struct {
 	Limits func() value.Limits
-	// Random is where ZRANDMEMBER's choices come from. Any goroutine may call it.
-	Random func() uint64
+	// Rand is where ZRANDMEMBER's choices come from. Any goroutine may call it.
+	Rand func() uint64
 }
 
 // family is Options as the receiver of the handlers that need them.

@@ -22,7 +22,7 @@ func setup(s commandtest.Settings) [][]command.Command {
 		}
 		return l
 	}
-	o := zset.Options{Limits: limits, Random: rand.Uint64}
+	o := zset.Options{Limits: limits, Rand: rand.Uint64}
 	return [][]command.Command{
 		append(zset.Commands(o), zset.Blocking(o)...),
 		generic.Commands(generic.Options{LFU: no, Compress: no, LazyExpire: no, LazyServerDel: no}),
