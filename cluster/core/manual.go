@@ -94,6 +94,10 @@ func (m *Machine) tickHandover() {
 	if h.role == handNone {
 		return
 	}
+	if h.role == handPrimary && !m.formed() && !m.me.row.Primary.IsZero() {
+		m.handStop("done") // without voters the heir's claim is all the news there is
+		return
+	}
 	if m.now >= h.until {
 		m.handAbort("timed out")
 		return
@@ -189,6 +193,8 @@ func (m *Machine) onHandover(p *peer, b *bus.Handover) {
 				return
 			}
 			m.lead.order, m.lead.orderUntil, m.lead.electAt = bus.VoteHandover, h.until, m.now
+		} else if h.role == handReplica && h.tok == b.Tok && h.step == bus.HandoverGo && m.lead.phase == idle {
+			m.lead.electAt = m.now // the lease was given back again: do not sit out what voters said before
 		}
 	case bus.HandoverAbort:
 		if h.role != handNone && h.tok == b.Tok && h.peer == p.row.ID {
