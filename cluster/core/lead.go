@@ -315,9 +315,14 @@ func (m *Machine) proposeRec(r *bus.Rec) {
 	m.toVoters(m.acceptOf(r))
 }
 
-// acceptOf: TSend makes the acceptance a lease.
+// acceptOf: TSend makes the acceptance a lease, which whoever hands over must not take anew: its
+// heir would have to wait it out.
 func (m *Machine) acceptOf(r *bus.Rec) *bus.Accept {
-	return &bus.Accept{Rec: *r, TSend: int64(m.now), Stat: m.stat()}
+	a := &bus.Accept{Rec: *r, TSend: int64(m.now), Stat: m.stat()}
+	if m.lead.released {
+		a.TSend = 0
+	}
+	return a
 }
 
 // resend repeats the same proposal until it is decided: one at a time, never another value in

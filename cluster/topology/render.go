@@ -149,7 +149,7 @@ func (v *View) Slots() (out []SlotRange) {
 			if !seen {
 				nodes = []int{int(o)}
 				for _, r := range v.Replicas(int(o)) {
-					if v.Nodes[r].Health != Failed {
+					if v.Nodes[r].Health != Failed && !v.Nodes[r].Loading {
 						nodes = append(nodes, r)
 					}
 				}
@@ -241,6 +241,7 @@ func (v *View) Info() []Field {
 		Field{"cluster_slot_map_version", num(v.SlotVer)},
 		Field{"shard_epoch", num(v.Rec.Epoch)},
 		Field{"shard_seq", num(v.Rec.Seq)},
+		Field{"in_sync", strconv.Itoa(len(v.Rec.ISR))},
 		Field{"possible_loss", flag(v.Rec.Forced)},
 		Field{"cluster_serving", flag(v.Serving)})
 	if v.Reason != "" {

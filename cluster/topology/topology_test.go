@@ -54,12 +54,18 @@ func TestNodesTextIsWhatRedisCLIReads(t *testing.T) {
 	require.Equal(t, "master,fail?", (&Node{Health: Suspect}).FlagsText())
 }
 
+// Replicas that have failed or are still loading are no use to a client (as in Redis).
 func TestSlotsListLiveReplicasOnly(t *testing.T) {
-	s := sampleView().Slots()
-	require.Equal(t, []SlotRange{
-		{slot.Range{First: 0, Last: 100}, []int{0}}, {slot.Range{First: 101, Last: 199}, []int{1, 2}},
-		{slot.Range{First: 200, Last: 200}, []int{0}}, {slot.Range{First: 201, Last: 16383}, []int{1, 2}},
-	}, s)
+	v := sampleView()
+	slots := func(second ...int) []SlotRange {
+		return []SlotRange{
+			{slot.Range{First: 0, Last: 100}, []int{0}}, {slot.Range{First: 101, Last: 199}, second},
+			{slot.Range{First: 200, Last: 200}, []int{0}}, {slot.Range{First: 201, Last: 16383}, second},
+		}
+	}
+	require.Equal(t, slots(1), v.Slots())
+	v.Nodes[2].Loading = false
+	require.Equal(t, slots(1, 2), v.Slots())
 }
 
 func TestShards(t *testing.T) {
