@@ -111,7 +111,9 @@ func (d *Dispatcher) Closed(sc *server.Conn, why error) {
 	d.unhold(c)
 	c.w.discard(c)
 	d.EndMonitor(&c.sess)
-	c.sess.Set(session.Closing)
+	if why != server.ErrDetached { // else it lives on with another owner
+		c.sess.Set(session.Closing)
+	}
 }
 
 // each calls f for every client, by ascending ID.

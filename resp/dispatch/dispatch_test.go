@@ -2,6 +2,7 @@ package dispatch_test
 
 import (
 	"context"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -102,7 +103,7 @@ func extra(r *rig, tickets chan command.Ticket) []command.Command {
 			case "off":
 				c.Sess.Set(session.ReplyOff)
 			case "on":
-				c.Sess.Clear(session.ReplyOff)
+				c.Sess.Clear(session.ReplyOff | session.ReplySkip | session.ReplySkipping)
 				c.Out.OK()
 			case "skip":
 				c.Sess.Set(session.ReplySkip)
@@ -146,7 +147,8 @@ func (r *rig) watched() int {
 type dialed struct {
 	t *testing.T
 	net.Conn
-	buf []byte
+	buf  []byte
+	last string // see read
 }
 
 func (r *rig) dial() *dialed {
@@ -177,6 +179,16 @@ func (c *dialed) want(lines ...string) {
 	}
 	require.Equal(c.t, want, string(c.buf[:len(want)]))
 	c.buf = c.buf[len(want):]
+}
+
+// read takes n bytes into last.
+func (c *dialed) read(n int) {
+	c.t.Helper()
+	require.NoError(c.t, c.SetReadDeadline(time.Now().Add(5*time.Second)))
+	b := make([]byte, n)
+	_, err := io.ReadFull(c, b)
+	require.NoError(c.t, err)
+	c.last = string(b)
 }
 
 func TestPlainCommandsAndTheirStream(t *testing.T) {
@@ -357,7 +369,40 @@ func TestReplyModes(t *testing.T) {
 	r := newRig(t, nil, nil)
 	c := r.dial()
 	c.send("REPLY skip", "SET a 1", "GET a").want("$1", "1")
+	c.send("REPLY skip", "REPLY on", "GET a").want("+OK", "$1", "1")
+	c.send("REPLY skip", "REPLY skip", "GET a", "GET none").want("$-1")
 	c.send("REPLY off", "SET a 2", "GET a", "REPLY on", "GET a").want("+OK", "$1", "2")
+}
+
+// While clients are paused nothing changes: a key whose time has come is gone for who reads, and
+// is deleted and counted only afterwards.
+func TestNothingExpiresDuringAPause(t *testing.T) {
+	r := newRig(t, nil, nil)
+	c := r.dial()
+	c.send("SET k v PX 1").want("+OK")
+	r.d.SetActiveExpire(false)
+	r.d.Pause(dispatch.PauseWrites, 60_000)
+	require.Eventually(t, func() bool {
+		c.send("EXISTS k").read(4)
+		return c.last == ":0\r\n"
+	}, 5*time.Second, time.Millisecond)
+	assert.EqualValues(t, 1, r.s.DBSize(0))
+	assert.Zero(t, r.s.Stats().ExpiredKeys)
+	r.d.Unpause()
+	r.tape.take()
+	c.send("EXISTS k").want(":0")
+	assert.Equal(t, "DEL k\n--", r.tape.take())
+	assert.EqualValues(t, 1, r.s.Stats().ExpiredKeys)
+}
+
+// EXEC is refused where one of its commands would be, and is over then, also when there was no MULTI.
+func TestExecIsRefusedLikeItsCommands(t *testing.T) {
+	r := newRig(t, nil, nil)
+	c := r.dial()
+	c.send("EXEC now").want("-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command")
+	c.send("MULTI", "GET k").want("+OK", "+QUEUED")
+	r.d.SetGate(dispatch.GateStale, true)
+	c.send("EXEC", "EXEC").want("-EXECABORT Transaction discarded because of: "+string(resp.ErrMasterDown), "-ERR EXEC without MULTI")
 }
 
 // switchboard is a Router with one verdict per slot group, changed by tests.

@@ -65,7 +65,8 @@ type Loop struct {
 	netOut   int64
 	reads    int64
 	writes   int64
-	mailNow  mail // the box being worked off
+	commands int64 // in this round
+	mailNow  mail  // the box being worked off
 
 	hasHolds atomic.Bool // holding is not empty; written by the loop
 
@@ -172,6 +173,7 @@ func (l *Loop) run() {
 
 func (l *Loop) round() {
 	l.poll.wait(len(l.ready) == 0 && len(l.doomed) == 0)
+	began := time.Now()
 	l.NowMs, l.Mono = l.srv.opts.Clock()
 	if l.alarm != 0 && l.alarm <= l.Mono {
 		l.alarm = 0
@@ -191,7 +193,16 @@ func (l *Loop) round() {
 	}
 	l.bury()
 	l.count()
-	l.srv.handler.Housekeeping(l, tick)
+	if tick {
+		before := time.Now()
+		l.srv.handler.Housekeeping(l, true)
+		l.srv.Stats.TickNs.Add(int64(time.Since(before)))
+	} else {
+		l.srv.handler.Housekeeping(l, false)
+	}
+	took := int64(time.Since(began))
+	l.srv.Stats.RoundNs.Add(took)
+	l.srv.Stats.LongestRoundNs.Max(took)
 }
 
 func (l *Loop) takeMail() {
@@ -378,7 +389,7 @@ func (l *Loop) received(c *Conn, n int, err error) bool {
 // itself, or the loop's buffer, whose first carried bytes c.in holds too. What is left is kept in c.in.
 func (l *Loop) turnTaken(c *Conn, buf []byte, carried int) {
 	used := 0
-	if c.paused == 0 {
+	if !l.checkInput(c, len(buf)) && c.paused == 0 { // before, too: a large request may come in with few reads
 		used = l.turn(c, buf)
 	}
 	own := len(c.in) > 0 && len(buf) > 0 && &c.in[0] == &buf[0]
@@ -400,24 +411,25 @@ func (l *Loop) turnTaken(c *Conn, buf []byte, carried int) {
 		c.in = nil
 	}
 	c.cur = nil
-	l.checkInput(c)
-	l.touched(c)
-}
-
-func (l *Loop) checkInput(c *Conn) {
-	kept := int64(len(c.in))
-	if c.inBytes.Load() != kept || c.inCap.Load() != int64(cap(c.in)) {
+	if kept := int64(len(c.in)); c.inBytes.Load() != kept || c.inCap.Load() != int64(cap(c.in)) {
 		c.inBytes.Store(kept)
 		c.inCap.Store(int64(cap(c.in)))
 	}
+	l.touched(c)
+}
+
+// checkInput ends a connection whose unexecuted input is longer than its limit, and says so.
+func (l *Loop) checkInput(c *Conn, unexecuted int) (over bool) {
 	set := l.srv.settings.Load()
 	limit := int64(set.QueryBuffer)
 	if c.unauth {
 		limit = min(limit, int64(set.UnauthQuery))
 	}
-	if kept > limit {
-		l.limitHit(c, ErrQueryLimit, kept, limit)
+	if int64(unexecuted) > limit {
+		l.limitHit(c, ErrQueryLimit, int64(unexecuted), limit)
+		return true
 	}
+	return false
 }
 
 func (l *Loop) limitHit(c *Conn, why error, bytes, limit int64) {
@@ -463,6 +475,7 @@ func (l *Loop) turn(c *Conn, buf []byte) (used int) {
 		}
 		c.mark = c.position()
 		c.cur = buf[used:]
+		l.commands++
 		l.srv.handler.Command(c, argv)
 		executed++
 		if c.paused > 0 || c.Closing() || c.detached {
@@ -854,6 +867,10 @@ func (s *Server) countClosed(why error) {
 func (l *Loop) count() {
 	st := &l.srv.Stats
 	st.Rounds.Inc()
+	if l.commands > 0 {
+		st.MostCommands.Max(l.commands)
+		l.commands = 0
+	}
 	if l.reads > 0 {
 		st.NetInput.Add(l.netIn)
 		st.Reads.Add(l.reads)

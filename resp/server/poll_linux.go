@@ -345,6 +345,11 @@ func (l *Loop) serve(ln *listener) {
 	})
 }
 
+// mute stops listening but keeps the socket, unmute listens again. Any goroutine.
+func (a *acceptor) mute() error { return unix.Shutdown(a.lfd, unix.SHUT_RDWR) }
+
+func (a *acceptor) unmute(backlog int) error { return unix.Listen(a.lfd, backlog) }
+
 // unserve closes ln. Until the loop's next round connections may still be accepted. Any goroutine. If the loop does not run,
 // the listener is closed at once.
 func (l *Loop) unserve(ln *listener) {

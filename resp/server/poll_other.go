@@ -89,6 +89,10 @@ func (l *Loop) serve(ln *listener) {
 	}()
 }
 
+// mute and unmute are not to be had here: a listener is closed or open.
+func (a *acceptor) mute() error      { return errors.ErrUnsupported }
+func (a *acceptor) unmute(int) error { return errors.ErrUnsupported }
+
 func (l *Loop) unserve(ln *listener) { ln.close() }
 
 // processStart anchors mono.

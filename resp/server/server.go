@@ -50,6 +50,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/sextantdb/sextant/resp"
@@ -151,7 +152,7 @@ func (s *Server) Rebind(bind []string, port int) error {
 	if s.mu.stopped {
 		return ErrStopped
 	}
-	var keep, fresh []*listener
+	var keep, fresh, muted []*listener
 	if port != 0 {
 		for _, addr := range bind {
 			if i := slices.IndexFunc(s.mu.listeners, func(ln *listener) bool { return ln.spec == addr && ln.port == port }); i >= 0 {
@@ -159,6 +160,12 @@ func (s *Server) Rebind(bind []string, port int) error {
 				continue
 			}
 			ln, err := listenTCP(addr, port, s.Settings().TCPBacklog)
+			if err != nil && errors.Is(err, syscall.EADDRINUSE) && len(muted) == 0 {
+				// Perhaps in use by ourselves: 127.0.0.1 cannot be had while * is open.
+				if muted = s.muteTCP(port); len(muted) > 0 {
+					ln, err = listenTCP(addr, port, s.Settings().TCPBacklog)
+				}
+			}
 			if err == nil {
 				fresh = append(fresh, ln)
 				continue
@@ -169,6 +176,11 @@ func (s *Server) Rebind(bind []string, port int) error {
 			}
 			for _, ln := range fresh {
 				ln.close()
+			}
+			for _, ln := range muted {
+				if unmute := ln.unmute(s.Settings().TCPBacklog); unmute != nil {
+					return fmt.Errorf("%w; %s is not listened on any more: %v", err, ln.name(), unmute)
+				}
 			}
 			return err
 		}
@@ -188,6 +200,17 @@ func (s *Server) Rebind(bind []string, port int) error {
 	}
 	s.mu.listeners = append(keep, fresh...)
 	return nil
+}
+
+// muteTCP makes the TCP listeners on port stop listening, so that their addresses are free, and
+// returns them. REQUIRES: s.mu.
+func (s *Server) muteTCP(port int) (muted []*listener) {
+	for _, ln := range s.mu.listeners {
+		if ln.unix == "" && ln.port == port && ln.mute() == nil {
+			muted = append(muted, ln)
+		}
+	}
+	return muted
 }
 
 // TCPAddrs returns the addresses that are listened on.

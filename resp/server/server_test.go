@@ -729,6 +729,34 @@ func TestRebind(t *testing.T) {
 	old.expect("+PONG\r\n")
 }
 
+// An address that is part of one listened on now can be had, and when that fails all is as before.
+func TestRebindWithinWhatIsOurs(t *testing.T) {
+	s := serve(t, newToy(), nil)
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	addr, port := free.Addr().String(), free.Addr().(*net.TCPAddr).Port
+	require.NoError(t, free.Close())
+	check := func() {
+		t.Helper()
+		nc, err := net.Dial("tcp", addr)
+		require.NoError(t, err)
+		defer nc.Close()
+		_, err = io.WriteString(nc, "PING\r\n")
+		require.NoError(t, err)
+		b := make([]byte, 7)
+		_, err = io.ReadFull(nc, b)
+		require.NoError(t, err)
+	}
+	require.NoError(t, s.Rebind([]string{"*"}, port))
+	check()
+	require.NoError(t, s.Rebind([]string{"127.0.0.1"}, port))
+	check()
+	require.NoError(t, s.Rebind([]string{"*"}, port))
+	require.Error(t, s.Rebind([]string{"127.0.0.1", "192.0.2.1"}, port))
+	require.Len(t, s.TCPAddrs(), 1)
+	check()
+}
+
 // Connections come and go on several loops while others talk: a descriptor number is reused at once, and an event or an
 // accept must never reach the wrong one.
 func TestCloseRaces(t *testing.T) {

@@ -109,19 +109,24 @@ func (s Settings) Validate() error {
 // Stats are the numbers the server counts; the node registers them under the names INFO gives them. All may be read from
 // any goroutine; byte counts are added once a round.
 type Stats struct {
-	Accepted    stat.Counter // total_connections_received
-	Rejected    stat.Counter // rejected_connections
-	NetInput    stat.Counter // total_net_input_bytes
-	NetOutput   stat.Counter // total_net_output_bytes
-	Reads       stat.Counter // total_reads_processed
-	Writes      stat.Counter // total_writes_processed
-	Rounds      stat.Counter // eventloop_cycles
-	QueryLimit  stat.Counter // client_query_buffer_limit_disconnections
-	OutputLimit stat.Counter // client_output_buffer_limit_disconnections
-	UnauthLimit stat.Counter // closed for unsent output or time before AUTH
-	IdleClosed  stat.Counter // closed by timeout
-	BadProtocol stat.Counter // closed after a protocol error
-	AcceptFails stat.Counter // failed accepts
-	PushDropped stat.Counter // pushes to connections that were closing
-	Connected   stat.Level   // open connections
+	Accepted  stat.Counter // total_connections_received
+	Rejected  stat.Counter // rejected_connections
+	NetInput  stat.Counter // total_net_input_bytes
+	NetOutput stat.Counter // total_net_output_bytes
+	Reads     stat.Counter // total_reads_processed
+	Writes    stat.Counter // total_writes_processed
+	Rounds    stat.Counter // eventloop_cycles
+	RoundNs   stat.Counter // time between polls; a second is a second of one loop
+	TickNs    stat.Counter // the share of it spent in periodic work
+
+	LongestRoundNs stat.Level
+	MostCommands   stat.Level   // requests of one round
+	QueryLimit     stat.Counter // client_query_buffer_limit_disconnections
+	OutputLimit    stat.Counter // client_output_buffer_limit_disconnections
+	UnauthLimit    stat.Counter // closed for unsent output or time before AUTH
+	IdleClosed     stat.Counter // closed by timeout
+	BadProtocol    stat.Counter // closed after a protocol error
+	AcceptFails    stat.Counter // failed accepts
+	PushDropped    stat.Counter // pushes to connections that were closing
+	Connected      stat.Level   // open connections
 }
