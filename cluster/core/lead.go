@@ -578,7 +578,13 @@ func (m *Machine) maybeWait(rec *bus.Rec, why string) {
 	}
 	sort.Slice(waits, func(a, b int) bool { return waits[a] < waits[b] })
 	k := min(max(need-1-got, 0), len(waits)-1)
-	m.lose(rec, why, waits[k]+2*Millisecond+m.rank(rec)*clamp(m.t()/200, Millisecond, 20*Millisecond))
+	wait := waits[k] + 2*Millisecond
+	if p := m.find(rec.Primary.ID); p != nil && p.statInc > rec.Primary.Inc {
+		// The lease they speak of died with the process that held it. They have not heard of the
+		// new one yet; in a moment they will.
+		wait = min(wait, m.retryEvery())
+	}
+	m.lose(rec, why, wait+m.rank(rec)*clamp(m.t()/200, Millisecond, 20*Millisecond))
 }
 
 // onNack: a greater epoch was promised. A primary that hears it stops; a candidate comes back

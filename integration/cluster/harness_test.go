@@ -219,13 +219,21 @@ type grid struct {
 }
 
 // newGrid starts n nodes and leaves forming to form.
-func newGrid(t testing.TB, n int, directives ...string) *grid {
+func newGrid(t testing.TB, n int, directives ...string) *grid { return newGridWith(t, n, "", directives...) }
+
+// newGridWith is newGrid for nodes that ask for a password.
+func newGridWith(t testing.TB, n int, pass string, directives ...string) *grid {
 	g := &grid{t: t}
 	root := t.TempDir()
 	for _, port := range freePorts(t, n) {
 		dir := filepath.Join(root, strconv.Itoa(port))
 		require.NoError(t, os.Mkdir(dir, 0o755))
-		g.nodes = append(g.nodes, start(t, dir, port, append([]string{"--cluster-enabled", "yes", "--enable-debug-command", "local"}, directives...)...))
+		p := &process{t: t, port: port, pass: pass, dir: dir}
+		p.args = append([]string{"server", "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--cluster-enabled", "yes",
+			"--enable-debug-command", "local"}, directives...)
+		p.launch()
+		t.Cleanup(p.kill)
+		g.nodes = append(g.nodes, p)
 	}
 	return g
 }
@@ -252,11 +260,17 @@ func (g *grid) formCLI(replicas int) {
 
 func (g *grid) run(name string, args ...string) string {
 	g.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	out, err := runFor(time.Minute, name, args...)
+	require.NoError(g.t, err, "%s %s:\n%s", name, strings.Join(args, " "), out)
+	return out
+}
+
+// runFor runs a program for a limited time and returns all it printed.
+func runFor(limit time.Duration, name string, args ...string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, name, args...).CombinedOutput()
-	require.NoError(g.t, err, "%s %s:\n%s", name, strings.Join(args, " "), out)
-	return string(out)
+	return string(out), err
 }
 
 // settled waits until every node says the cluster is ok and every replica is in sync.
@@ -276,9 +290,9 @@ func (g *grid) settled() {
 	// after the first synchronization.
 	for _, n := range g.nodes {
 		n.eventually(30*time.Second, "every replica in its shard's record", func() bool {
-			seq, _ := strconv.Atoi(n.cluster("shard_seq"))
+			members, _ := strconv.Atoi(n.cluster("in_sync"))
 			slaves, _ := strconv.Atoi(n.info("connected_slaves"))
-			return n.info("role") == "slave" || seq >= slaves
+			return n.info("role") == "slave" || members > slaves
 		})
 	}
 }
