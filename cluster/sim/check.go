@@ -34,6 +34,8 @@ type checker struct {
 	ackedBy []uint64               // by key: newest acknowledged write
 	taken   bool                   // a TAKEOVER was ordered: it may lose data
 
+	rounds map[round]*ballotBox // votes that candidates have been given
+
 	codec *bus.Codec
 	light bool // at scale: only what is cheap
 }
@@ -46,6 +48,18 @@ type verKey struct {
 	cluster bus.ClusterID
 	ver     uint64
 }
+type round struct {
+	proc  int
+	epoch uint64
+}
+
+// ballotBox is what a candidate can know when it proposes.
+type ballotBox struct {
+	reason bus.VoteReason
+	from   []bus.NodeID
+	recs   []bus.Rec
+}
+
 type dataLife struct{ proc, life int }
 type served struct {
 	epoch uint64
@@ -66,7 +80,7 @@ func (c *checker) init(w *World) {
 	*c = checker{w: w, decided: map[recKey]bus.Rec{}, newest: map[bus.ShardID]bus.Rec{}, raised: map[bus.ShardID][]bus.Rec{},
 		sets: map[verKey][]bus.NodeID{}, topSet: map[bus.ClusterID]uint64{}, maps: map[verKey]string{}, topMap: map[bus.ClusterID]uint64{},
 		regs: map[bus.NodeID]map[bus.ShardID]bus.Register{}, installed: map[bus.NodeID]uint64{}, lives: map[bus.Member]dataLife{},
-		forgotten: map[bus.NodeID]core.Mono{}, served: map[bus.ShardID]served{}, codec: bus.NewCodec()}
+		forgotten: map[bus.NodeID]core.Mono{}, served: map[bus.ShardID]served{}, rounds: map[round]*ballotBox{}, codec: bus.NewCodec()}
 	c.owner, c.slotBy = make([]bus.ShardID, w.p.Keys), make([]slotServed, w.p.Keys)
 	c.floor, c.ackedBy = make([]uint64, w.p.Keys), make([]uint64, w.p.Keys)
 }
@@ -97,9 +111,22 @@ func (c *checker) stepped(p *proc, in *core.Input, e *core.Effects) {
 	if old.Self == p.insp.Self {
 		c.voterStep(p, &old, e, changed)
 	}
+	if in.Kind == core.InMsg {
+		if v, ok := in.Msg.Body.(*bus.VoteAck); ok {
+			if box := c.rounds[round{p.i, v.Epoch}]; box != nil && !w.idIn(box.from, in.From) {
+				box.from, box.recs = append(box.from, in.From), append(box.recs, v.Rec)
+			}
+		}
+	}
 	for i := range e.Send {
-		if a, ok := e.Send[i].Msg.Body.(*bus.Accept); ok {
-			c.proposed(&a.Rec)
+		switch b := e.Send[i].Msg.Body.(type) {
+		case *bus.Accept:
+			c.proposed(&b.Rec)
+			c.based(p, &b.Rec)
+		case *bus.VoteReq:
+			if k := (round{p.i, b.Epoch}); c.rounds[k] == nil {
+				c.rounds[k] = &ballotBox{reason: b.Reason}
+			}
 		}
 	}
 	if !changed {
@@ -191,6 +218,53 @@ func (c *checker) proposed(r *bus.Rec) {
 	}
 	c.raised[r.Shard] = append(c.raised[r.Shard], *r)
 	c.lower(r)
+}
+
+// based: R4 and R5, a winner builds on the highest record that its voters hold, unless too few
+// can hold it for it to have been chosen.
+func (c *checker) based(p *proc, r *bus.Rec) {
+	k := round{p.i, r.Epoch}
+	box := c.rounds[k]
+	if r.Seq != 0 || box == nil || r.Primary.ID != p.insp.Self {
+		return
+	}
+	delete(c.rounds, k)
+	if box.reason != bus.VoteSilence { // others may keep the old primary in, or need no base
+		return
+	}
+	if p.insp.IsVoter && !c.w.idIn(box.from, p.id) { // its own vote is not a message
+		for i := range p.insp.Regs {
+			if p.insp.Regs[i].Shard == r.Shard {
+				box.recs = append(box.recs, p.insp.Regs[i].Rec)
+			}
+		}
+	}
+	var top bus.Rec
+	for i := range box.recs {
+		if box.recs[i].Newer(&top) && box.recs[i].Epoch < r.Epoch {
+			top = box.recs[i]
+		}
+	}
+	holders := 0
+	for i := range box.recs {
+		holders += b2i(!top.Newer(&box.recs[i]))
+	}
+	if n := len(p.insp.Voters); top.IsZero() || holders+n-len(box.recs) < n/2+1 {
+		return // it may be passed over
+	}
+	want := map[bus.Member]bool{r.Primary: true} // asked, not iterated
+	for _, x := range top.ISR {
+		if x != top.Primary && x.ID != p.insp.Self {
+			want[x] = true
+		}
+	}
+	ok := len(want) == len(r.ISR)
+	for _, x := range r.ISR {
+		ok = ok && want[x]
+	}
+	if !ok {
+		c.w.violated("not based on the highest record", "%s proposes %s of shard %s with %v; its voters hold %s with %v", p, at(r), r.Shard.Short(), c.members(r), at(&top), c.members(&top))
+	}
 }
 
 // lower takes back what is guaranteed when nodes that hold less may lead.

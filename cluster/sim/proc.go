@@ -118,7 +118,9 @@ func (w *World) add() *proc {
 	}
 	p.data.init(p)
 	w.procs = append(w.procs, p)
-	w.net.grow(len(w.procs))
+	if len(w.net.lat) < len(w.procs) {
+		w.net.grow(len(w.procs))
+	}
 	for _, q := range w.procs {
 		for len(q.conns) < len(w.procs) {
 			q.conns = append(q.conns, nil)
