@@ -256,7 +256,7 @@ func TestUsedMemoryFollowsTheData(t *testing.T) {
 	}
 	empty := used()
 	require.Greater(t, empty, 100_000)
-	require.Less(t, empty, 64<<20)
+	require.Less(t, empty, 512<<20, "of which most is this test process")
 	require.Equal(t, "OK", c.do("DEBUG", "POPULATE", "10000", "key", "1000"))
 	full := used()
 	require.Greater(t, full-empty, 10_000*1000)

@@ -35,7 +35,10 @@ func form(t *testing.T, primaries int, directives ...string) []*testNode {
 		eventually(t, func() bool { return conns[i].do("CLUSTER", "REPLICATE", id) == "OK" }, "node %d replicates", i)
 	}
 	for i, c := range conns {
-		eventually(t, func() bool { return strings.Contains(c.do("CLUSTER", "INFO"), "cluster_state:ok") }, "node %d is content", i)
+		eventually(t, func() bool {
+			info := c.do("CLUSTER", "INFO")
+			return strings.Contains(info, "cluster_state:ok") && !strings.Contains(info, "cluster_voter_set_version:0\r\n")
+		}, "node %d is content", i)
 		if i >= primaries {
 			linked(t, c)
 		}

@@ -25,7 +25,7 @@ func TestRestartKeepsTheData(t *testing.T) {
 	require.False(t, s.cleanStart)
 	c = s.dial()
 	require.Equal(t, "1", c.do("GET", "a"))
-	require.Equal(t, "1000", c.do("TTL", "e"))
+	require.Contains(t, []string{"999", "1000"}, c.do("TTL", "e"))
 	require.Equal(t, "0", c.info("rdb_changes_since_last_save"))
 	require.Equal(t, "OK", c.do("SELECT", "5"))
 	require.Equal(t, "100000", c.do("STRLEN", "b"))
@@ -50,9 +50,9 @@ func TestBgsaveIsInProgressAtOnce(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
 	c := s.dial()
-	require.Equal(t, "OK", c.do("DEBUG", "POPULATE", "1000", "key", "100"))
-	require.Equal(t, "OK", c.do("CONFIG", "SET", "rdb-key-save-delay", "100"))
-	for range 5 {
+	require.Equal(t, "OK", c.do("DEBUG", "POPULATE", "100", "key", "100"))
+	require.Equal(t, "OK", c.do("CONFIG", "SET", "rdb-key-save-delay", "1000"))
+	for range 3 {
 		require.Equal(t, "Background saving started", c.do("BGSAVE"))
 		require.Equal(t, "1", c.info("rdb_bgsave_in_progress"))
 		require.Equal(t, "-ERR Background save already in progress", c.do("BGSAVE"))
@@ -60,7 +60,7 @@ func TestBgsaveIsInProgressAtOnce(t *testing.T) {
 		eventually(t, func() bool { return c.info("rdb_bgsave_in_progress") == "0" }, "done")
 		require.Equal(t, "ok", c.info("rdb_last_bgsave_status"))
 	}
-	require.Equal(t, "5", c.info("rdb_saves"))
+	require.Equal(t, "3", c.info("rdb_saves"))
 }
 
 func TestFlushallBreaksASaveOff(t *testing.T) {
@@ -100,7 +100,7 @@ func TestFailingSavesStopWrites(t *testing.T) {
 func TestReloadLosesNothing(t *testing.T) {
 	t.Parallel()
 	s := serve(t)
-	require.Equal(t, "OK", s.dial().do("DEBUG", "POPULATE", "20000", "key", "100"))
+	require.Equal(t, "OK", s.dial().do("DEBUG", "POPULATE", "3000", "key", "1000"))
 	stop, last := make(chan struct{}), make(chan int)
 	w := s.dial()
 	go func() {
@@ -123,7 +123,7 @@ func TestReloadLosesNothing(t *testing.T) {
 		}
 	}()
 	c := s.dial()
-	for range 10 {
+	for range 4 {
 		require.Equal(t, "OK", c.do("DEBUG", "RELOAD"))
 	}
 	close(stop)
