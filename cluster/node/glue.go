@@ -460,6 +460,7 @@ func (n *Node) replDeps() repl.Deps {
 		Follows: func(host string, port int) {
 			// CONFIG GET shows it and CONFIG REWRITE keeps it.
 			n.cfg.Change(func(v *Values) { v.ReplicaOf = HostPort{host, port} })
+			n.refreshGates() // a link that is not up yet may make us stale
 		},
 		Listen: n.replEvent, Rand: rand.Reader, Now: nowMs, ClusterMode: n.cfg.Now().ClusterEnabled,
 		Detach: func(c *command.Ctx) (net.Conn, []byte, []byte, error) {

@@ -166,10 +166,10 @@ func (n *Node) memoryNow() (m usage) {
 	m.startup = n.startupBytes
 	// used_memory is the keyspace by its own account and what stands beside it; Go's own
 	// heap beyond that (code, stacks, tables of the node) is the startup share.
-	m.used = m.startup + k.UsedBytes + m.backlog + m.clients + m.replicas
+	m.used = m.startup + k.UsedBytes + m.backlog + m.clients // what replicas wait for is in the backlog's blocks
 	m.peak = n.peak.see(m.used)
 	m.rss = residentBytes()
-	m.overhead = m.startup + n.mem().tables() + m.backlog + m.clients + m.replicas
+	m.overhead = m.startup + n.mem().tables() + m.backlog + m.clients
 	m.dataset = m.used - m.overhead
 	m.active = k.MappedBytes
 	m.resident = k.MappedBytes
@@ -254,7 +254,7 @@ func (n *Node) infoMemory(s *stat.Section) {
 	s.Int("rss_overhead_bytes", "", stat.Gauge, func() int64 { m := n.memoryNow(); return m.rss - m.resident })
 	s.Float("mem_fragmentation_ratio", "resident bytes per byte of used_memory", stat.Gauge, 2, func() float64 { m := n.memoryNow(); return ratio(m.rss, m.used) })
 	s.Int("mem_fragmentation_bytes", "", stat.Gauge, func() int64 { m := n.memoryNow(); return m.rss - m.used })
-	s.Int("mem_not_counted_for_evict", "buffers that maxmemory leaves out", stat.Gauge, func() int64 { m := n.memoryNow(); return m.backlog + m.replicas })
+	s.Int("mem_not_counted_for_evict", "buffers that maxmemory leaves out", stat.Gauge, func() int64 { return max(0, n.backlogBytes()-n.cfg.Now().ReplBacklogSize) })
 	s.Int("mem_replication_backlog", "", stat.Gauge, n.backlogBytes)
 	s.Int("mem_total_replication_buffers", "", stat.Gauge, n.backlogBytes)
 	s.Int("mem_clients_slaves", "", stat.Gauge, func() int64 { return n.memoryNow().replicas })

@@ -61,3 +61,10 @@ func (n *Node) weighBesides() {
 	clients, _ := n.clientBytes()
 	n.besides.Store(n.startupBytes + clients + min(n.backlogBytes(), v.ReplBacklogSize))
 }
+
+// recountBesides is weighBesides for who is about to refuse calls: at most once in a ms.
+func (n *Node) recountBesides() {
+	if now := nowMs(); n.weighedMs.Swap(now) != now {
+		n.weighBesides()
+	}
+}

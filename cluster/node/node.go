@@ -73,6 +73,7 @@ type Node struct {
 	paused     atomic.Uint64
 	attackTold atomic.Int64 // Unix ms of the last warning about cross protocol scripting
 	besides    atomic.Int64 // see weighBesides
+	weighedMs  atomic.Int64 // Unix time
 	cronPaused atomic.Bool
 	noChecksum atomic.Bool
 	gateMu     sync.Mutex  // orders changes of GateLoading; see setLoading
@@ -222,7 +223,7 @@ func (n *Node) buildDispatch(v *Values) {
 		Table: n.table, Store: n.store, ACL: n.acl, Sink: n.repl.Stream, Observer: observer{n}, Loops: n.loops, Feed: n.feed,
 		LazyExpire: func() bool { return n.cfg.Now().LazyfreeLazyExpire },
 		LazyEvict:  func() bool { return n.cfg.Now().LazyfreeLazyEviction },
-		OtherBytes: n.besides.Load,
+		OtherBytes: n.besides.Load, Recount: n.recountBesides,
 	}
 	if n.agent != nil {
 		o.Router = n.agent

@@ -59,8 +59,8 @@ func TestConfigSetHoldsForTheNextCommand(t *testing.T) {
 	require.Equal(t, "OK", c.do("MULTI"))
 	require.Equal(t, "QUEUED", c.do("GET", "k"))
 	other := serveSecond(c)
-	require.Equal(t, "OK", other.do("REPLICAOF", "127.0.0.1", "1"))
 	require.Equal(t, "OK", other.do("CONFIG", "SET", "replica-serve-stale-data", "no"))
+	require.Equal(t, "OK", other.do("REPLICAOF", "127.0.0.1", "1"))
 	require.Contains(t, c.do("EXEC"), "-EXECABORT Transaction discarded because of: MASTERDOWN")
 }
 
@@ -96,6 +96,9 @@ func TestMaxmemoryIsKeptByEvicting(t *testing.T) {
 		slow.send("GET", "big")
 	}
 	eventually(t, func() bool { c.do("SET", "probe", "x"); return c.do("EXISTS", "big") == "0" }, "what a client does not read pushes keys out")
+	require.NoError(t, slow.Close())
+	eventually(t, func() bool { return c.info("connected_clients") == "1" }, "gone")
+	require.Equal(t, "OK", c.do("SET", "k", big[:1<<19]), "and what it held is not held against who comes next")
 }
 
 // Keys that expired while a primary was down are not loaded; replicas that continue with it are

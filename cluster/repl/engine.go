@@ -47,8 +47,8 @@ type Deps struct {
 	Leads func(Member) string
 	// Fsynced is the offset up to which the append-only file is on disk; nil or false: it is off.
 	Fsynced func() (int64, bool)
-	// Follows, if not nil, is told whom we follow from now on; "" is nobody. It must not call the
-	// Engine.
+	// Follows, if not nil, is told whom we follow from now on; "" is nobody. Roles cannot be changed
+	// from it, all else of the Engine may be called.
 	Follows func(host string, port int)
 }
 

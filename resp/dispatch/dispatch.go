@@ -33,6 +33,9 @@ type Options struct {
 	Feed *observe.Feed
 	// OtherBytes is the memory in use outside the keyspace that counts towards maxmemory.
 	OtherBytes func() int64
+	// Recount brings OtherBytes up to date before a call is refused for want of memory. nil: it is
+	// always up to date.
+	Recount func()
 }
 
 // Dispatcher is the server.Handler of a node.
@@ -47,6 +50,7 @@ type Dispatcher struct {
 	events   Broadcaster
 	clock    func() int64
 	other    func() int64
+	recount  func()
 	feed     *observe.Feed
 	workers  []*worker // one per loop
 
@@ -98,6 +102,9 @@ func New(o Options) *Dispatcher {
 	if d.clock == nil {
 		start := time.Now()
 		d.clock = func() int64 { return int64(time.Since(start)) }
+	}
+	if d.recount = o.Recount; d.recount == nil {
+		d.recount = func() {}
 	}
 	if d.other == nil {
 		d.other = func() int64 { return 0 }

@@ -119,12 +119,19 @@ func (w *worker) tidy(ns int64) {
 func (w *worker) makeRoom() bool {
 	d := w.d
 	limit := d.limits.maxMemory.Load()
+	recounted := false
 	for tries := 0; limit > 0 && d.store.UsedBytes()+d.other() > limit; {
 		if store.View(d.view.Load()) != store.ViewPrimary {
 			return true
 		}
-		if store.Policy(d.limits.policy.Load()) == store.NoEviction {
-			return false
+		if tries > 2*d.store.Stripes() || store.Policy(d.limits.policy.Load()) == store.NoEviction {
+			// Nothing that the policy allows to go. What is held beside the keys may have gone since.
+			if recounted {
+				return false
+			}
+			recounted, tries = true, 0
+			d.recount()
+			continue
 		}
 		if db, key, ok := w.keeper.evictor.Best(); ok {
 			if !w.evict(db, key) {
@@ -132,9 +139,7 @@ func (w *worker) makeRoom() bool {
 			}
 			continue
 		}
-		if tries++; tries > 2*d.store.Stripes() {
-			return false // nothing that the policy allows to go
-		}
+		tries++
 		w.txn.BeginStripe(d.store, w.nowMs, w.keeper.sampled)
 		w.keeper.evictor.Sample(&w.txn, int(d.limits.samples.Load()))
 		w.txn.End()

@@ -249,3 +249,13 @@ func BenchmarkDone(b *testing.B) {
 		s.Done(0, int64(i&0xfff), false)
 	}
 }
+
+// A slow log of length 0 takes no entries, and no ids.
+func TestSlowlogOfLengthZero(t *testing.T) {
+	s := NewSlowlog(0, 0)
+	require.False(t, s.Slow(1e6))
+	s.SetMaxLen(10)
+	require.True(t, s.Slow(0))
+	s.SetMaxLen(0)
+	require.False(t, s.Slow(1e6))
+}

@@ -19,6 +19,7 @@ const (
 // All methods may be called from any goroutine; a call that was not slow costs one load.
 type Slowlog struct {
 	slowerUs atomic.Int64 // log calls of at least this many µs; negative: none
+	off      atomic.Bool  // maxLen is 0
 
 	mu      sync.Mutex
 	maxLen  int64       // guarded by mu
@@ -40,6 +41,7 @@ type SlowEntry struct {
 func NewSlowlog(slowerUs, maxLen int64) *Slowlog {
 	s := &Slowlog{maxLen: maxLen}
 	s.slowerUs.Store(slowerUs)
+	s.off.Store(maxLen == 0)
 	return s
 }
 
@@ -51,6 +53,7 @@ func (s *Slowlog) SetMaxLen(n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.maxLen = n
+	s.off.Store(n == 0)
 	s.trimLocked()
 }
 
@@ -60,7 +63,7 @@ func (s *Slowlog) Slower() int64 { return s.slowerUs.Load() }
 // Slow reports whether a call of this many µs is to be logged.
 func (s *Slowlog) Slow(us int64) bool {
 	limit := s.slowerUs.Load()
-	return limit >= 0 && us >= limit
+	return limit >= 0 && us >= limit && !s.off.Load()
 }
 
 // Add logs a call. The words are copied and trimmed as Redis trims them.

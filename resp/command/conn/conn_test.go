@@ -11,6 +11,8 @@ import (
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/command/commandtest"
 	"github.com/sextantdb/sextant/resp/command/conn"
+	"github.com/sextantdb/sextant/resp/command/str"
+	"github.com/sextantdb/sextant/resp/command/txn"
 	"github.com/sextantdb/sextant/resp/session"
 )
 
@@ -201,6 +203,23 @@ func TestHelloAndReset(t *testing.T) {
 	require.NotNil(t, s.User())
 
 	require.Equal(t, "-ERR can only reset normal client connections", said(b.Client(session.Replica), "RESET"))
+}
+
+// What follows a SELECT in the same transaction works on the new database.
+func TestSelectInsideATransaction(t *testing.T) {
+	d := conn.Deps{
+		Clients: &clients{}, Users: users{acl.NewList()}, Databases: 16,
+		Node: conn.Node{Version: "7.2.4", Mode: "standalone", Role: func() string { return "master" }},
+	}
+	no := func() bool { return false }
+	b := commandtest.New(t, conn.Commands(d), txn.Commands(), str.Commands(str.Options{MaxBulk: func() int64 { return 1 << 20 }, LazyExpire: no}))
+	c := b.Client(0)
+	for _, call := range []string{"SET k zero", "MULTI", "SELECT 5", "SET k five", "GET k", "SELECT 0", "GET k"} {
+		c.Do(strings.Fields(call)...)
+	}
+	got := c.Do("EXEC").String()
+	require.Contains(t, got, `[OK, OK, "five", OK, "zero"]`)
+	require.Contains(t, got, "5 ~ SET k five")
 }
 
 func TestReplyModes(t *testing.T) {
