@@ -78,7 +78,13 @@ func (m *Machine) onAdmin(a *Admin) {
 		if p, err := m.named(a.Node); err != "" {
 			m.reply(a.Tok, err)
 		} else {
-			m.out.Replies = append(m.out.Replies, AdminReply{Tok: a.Tok, Int: int64(len(p.reports))})
+			n := 0
+			for _, r := range p.reports {
+				if r.by != m.self { // what others report: as in Redis, my own opinion is none
+					n++
+				}
+			}
+			m.out.Replies = append(m.out.Replies, AdminReply{Tok: a.Tok, Int: int64(n)})
 		}
 	case AdminVoters:
 		m.adminVoters(a)

@@ -137,3 +137,15 @@ func TestReplicaHearsOfARestartBeforeTheVoters(t *testing.T) {
 	took := n.until(10*Second, "the replica leads", func() bool { x := n.server(0); return x != nil && x.i == 3 })
 	assert.Less(t, took, Second)
 }
+
+// As in Redis, a node's own opinion is no report. (Found by the Tcl suite's failure-marking.)
+func TestOwnSuspicionIsNoReport(t *testing.T) {
+	n := newNet(t, 3, Second)
+	n.create(3, 0)
+	n.nodes[2].kill()
+	n.run(3 * Second)
+	dead := n.nodes[2].id.String()
+	for _, x := range n.nodes[:2] {
+		assert.EqualValues(t, 1, x.admin(Admin{Kind: AdminCountFailureReports, Node: dead}).Int)
+	}
+}

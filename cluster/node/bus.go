@@ -187,6 +187,10 @@ func (n *Node) linkEvent(e link.Event) {
 	case link.Unauthenticated:
 		n.log.Notice("cluster: the bus asks for no authentication (no cluster-bus-secret); it accepts nodes at loopback and private addresses only")
 	case link.Rejected:
+		if e.Reason == link.Silent { // somebody looked whether the port answers, as `cluster create` does
+			n.log.Verbose("cluster: connection with %s ended before it said who it is: %v", e.Host, e.Err)
+			return
+		}
 		n.log.Warning("cluster: connection with %s refused: %v", e.Host, e.Err)
 	}
 }
