@@ -120,6 +120,7 @@ func (t StoreTarget) Begin(inPlace bool) (Dataset, error) {
 		t.InPlace(true)
 	}
 	d.flush()
+	d.reclaim() // the new data needs the room
 	return d, nil
 }
 
@@ -132,7 +133,8 @@ type storeDataset struct {
 	libs    [][]byte
 }
 
-// flush empties where the data goes, and frees what was there.
+// flush empties where the data goes. What was there is freed by housekeeping: whoever changes
+// the node's role may be waiting for us.
 func (d *storeDataset) flush() {
 	d.txn.BeginAll(d.t.Store, d.t.Now())
 	if d.inPlace {
@@ -141,7 +143,6 @@ func (d *storeDataset) flush() {
 		d.txn.FlushShadow()
 	}
 	d.txn.End()
-	d.reclaim()
 }
 
 // ended lets clients back in.
@@ -228,7 +229,6 @@ func (d *storeDataset) Install(at func()) error {
 	at()
 	d.txn.End()
 	d.ended()
-	d.reclaim()
 	return nil
 }
 

@@ -58,8 +58,8 @@ func (w *worker) expire() {
 	for stripe := w.index; stripe < d.store.Stripes(); stripe += len(d.workers) {
 		for more := d.store.NextExpire(stripe) <= w.nowMs; more; {
 			w.txn.BeginStripe(d.store, w.nowMs, stripe)
-			if Gate(d.gates.Load())&(GateLoading|GatePause) != 0 {
-				w.txn.End() // closed since: whoever fenced after that counts on nothing going on
+			if Gate(d.gates.Load())&(GateLoading|GatePause) != 0 || store.View(d.view.Load()) != store.ViewPrimary {
+				w.txn.End() // changed since: whoever fenced after that counts on nothing going on
 				return
 			}
 			_, more = w.txn.ActiveExpire(expireStep)
