@@ -201,7 +201,7 @@ func TestShutdownWaitsAndAborts(t *testing.T) {
 	a, b, c, w := s.dial(), s.dial(), s.dial(), s.dial()
 	require.Equal(t, "OK", c.do("SET", "k", "1"))
 	a.send("SHUTDOWN")
-	eventually(t, func() bool { return strings.Contains(s.out.String(), "replica(s) are not in sync") }, "it waits")
+	eventually(t, func() bool { return strings.Contains(s.out.String(), "Waiting for replicas before shutting down") }, "it waits")
 	b.send("SHUTDOWN", "NOSAVE")
 	w.send("SET", "k", "2")
 	eventually(t, func() bool { return c.info("blocked_clients") == "3" }, "all of them wait")
