@@ -8,6 +8,7 @@ import (
 
 	"github.com/sextantdb/sextant/bus/link"
 	"github.com/sextantdb/sextant/resp/dispatch"
+	"github.com/sextantdb/sextant/store/snapshot"
 	"github.com/sextantdb/sextant/store/stat"
 )
 
@@ -147,7 +148,11 @@ func (n *Node) infoPersistence(s *stat.Section) {
 	gauge("current_save_keys_processed", "keys of the running snapshot written", func() int64 { return n.saver.Info().KeysProcessed })
 	gauge("current_save_keys_total", "keys of the running snapshot", func() int64 { return n.saver.Info().KeysTotal })
 	gauge("rdb_changes_since_last_save", "", func() int64 { return n.saver.Info().ChangesSinceLastSave })
-	gauge("rdb_bgsave_in_progress", "", func() int64 { return flagInt(n.saver.Info().BgsaveInProgress || n.saving.Load() > 0) })
+	gauge("rdb_bgsave_in_progress", "", func() int64 {
+		// A snapshot for replicas counts, as in Redis, where any child that writes an RDB does.
+		purpose, busy := n.source.Busy()
+		return flagInt(n.saver.Info().BgsaveInProgress || n.saving.Load() > 0 || busy && purpose == snapshot.ForSync)
+	})
 	gauge("rdb_last_save_time", "Unix time", func() int64 { return n.saver.Info().LastSaveTime })
 	s.Text("rdb_last_bgsave_status", "", func() string {
 		if n.saver.Failed() {

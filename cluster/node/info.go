@@ -89,6 +89,11 @@ func (n *Node) infoServer(s *stat.Section) {
 	s.Text("process_supervised", "", func() string { return supervisor(n.cfg.Now()) })
 	s.Text("run_id", "", says(n.runID))
 	s.Int("tcp_port", "", stat.Gauge, func() int64 { return n.cfg.Now().Port })
+	s.Rows("shutdown_in_milliseconds: how long an orderly end waits for replicas yet", func(emit func(name, value string)) {
+		if deadline := n.ending.deadlineMs.Load(); deadline != 0 {
+			emit("shutdown_in_milliseconds", strconv.FormatInt(deadline-nowMs(), 10))
+		}
+	})
 	s.Int("server_time_usec", "Unix time in microseconds", stat.Gauge, func() int64 { return time.Now().UnixMicro() })
 	s.Int("uptime_in_seconds", "time since the start", stat.Gauge, func() int64 { return int64(time.Since(n.started).Seconds()) })
 	s.Text("uptime_in_days", "", func() string { return strconv.Itoa(int(time.Since(n.started).Hours() / 24)) })

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sextantdb/sextant/resp"
@@ -26,6 +27,8 @@ var (
 
 // ending is an orderly end under way.
 type ending struct {
+	deadlineMs atomic.Int64 // Unix time until which replicas are waited for; 0: none are
+
 	mu      sync.Mutex
 	abort   context.CancelFunc // guarded by mu, like all here; nil: none is under way
 	waiting bool               // it waits for replicas, so it can still be aborted
@@ -125,11 +128,17 @@ func (n *Node) shutDown(ctx context.Context, o admin.ShutdownOptions) error {
 
 // awaitReplicas waits until every replica has acknowledged the whole stream, at most for limit.
 func (n *Node) awaitReplicas(ctx context.Context, limit time.Duration) {
-	behind := n.repl.Behind()
-	if behind == 0 || n.repl.IsReplica() {
+	if n.repl.Behind() == 0 || n.repl.IsReplica() {
 		return
 	}
-	n.log.Notice("%d replica(s) are not in sync; waiting up to %v for them.", behind, limit)
+	n.log.Notice("Waiting for replicas before shutting down.")
+	n.ending.deadlineMs.Store(nowMs() + limit.Milliseconds())
+	defer n.ending.deadlineMs.Store(0)
+	defer func() {
+		if ctx.Err() == nil {
+			n.repl.TellLagging()
+		}
+	}()
 	deadline := time.NewTimer(limit)
 	defer deadline.Stop()
 	tick := time.NewTicker(10 * time.Millisecond)
@@ -139,11 +148,9 @@ func (n *Node) awaitReplicas(ctx context.Context, limit time.Duration) {
 		case <-ctx.Done():
 			return
 		case <-deadline.C:
-			n.log.Warning("%d of the replicas are still behind. Exiting all the same.", n.repl.Behind())
 			return
 		case <-tick.C:
 			if n.repl.Behind() == 0 {
-				n.log.Notice("All replicas are in sync.")
 				return
 			}
 		}

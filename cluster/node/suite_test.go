@@ -279,3 +279,34 @@ func TestRewriteOfEveryDirective(t *testing.T) {
 		require.False(t, strings.HasPrefix(p.Name, "cluster-voters"), "what tools cannot set back is not listed")
 	}
 }
+
+// INFO says how long an orderly end waits yet, the log who was waited for.
+func TestAnOrderlyEndTellsWhomItWaitsFor(t *testing.T) {
+	t.Parallel()
+	p := primary(t, 10)
+	linked(t, serve(t, "replicaof", "127.0.0.1 "+strconv.Itoa(p.port)).dial())
+	w, lazy := p.dial(), p.dial()
+	lazy.send("PSYNC", w.info("master_replid"), "1")
+	require.Contains(t, lazy.read(), "CONTINUE")
+	require.Equal(t, "OK", w.do("SET", "k", "v"))
+	require.Empty(t, w.info("shutdown_in_milliseconds"))
+	end := p.dial()
+	end.send("SHUTDOWN", "NOSAVE")
+	eventually(t, func() bool { return strings.HasPrefix(w.info("shutdown_in_milliseconds"), "9") }, "waits up to ten seconds")
+	lazy.send("REPLCONF", "ACK", w.info("master_repl_offset"))
+	require.Equal(t, 0, <-p.Over())
+	require.Contains(t, p.out.String(), "Waiting for replicas before shutting down.")
+	require.Contains(t, p.out.String(), "2 of 2 replicas are in sync when shutting down.")
+}
+
+// DEBUG OBJECT tells about what is there, also on a replica that waits for its primary to delete it.
+func TestDebugObjectSeesExpiredKeys(t *testing.T) {
+	t.Parallel()
+	c := serve(t).dial()
+	require.Equal(t, "OK", c.do("DEBUG", "SET-ACTIVE-EXPIRE", "0"))
+	require.Equal(t, "OK", c.do("SET", "k", "v", "PX", "1"))
+	time.Sleep(3 * time.Millisecond)
+	require.Contains(t, c.do("DEBUG", "OBJECT", "k"), "encoding:embstr")
+	require.Equal(t, "0", c.do("EXISTS", "k"))
+	require.Contains(t, c.do("DEBUG", "OBJECT", "k"), "-ERR no such key")
+}

@@ -1,5 +1,7 @@
 package repl
 
+import "fmt"
+
 // Behind is how many replicas have not acknowledged the whole stream yet. An orderly end waits
 // for them.
 func (e *Engine) Behind() (n int) {
@@ -49,5 +51,37 @@ func (e *Engine) Freeze() (thaw func()) {
 		next := newLink(e, l.host, l.port)
 		e.link = next
 		e.goes(func() { next.run(nil) })
+	}
+}
+
+// TellLagging emits, at an orderly end, which replicas have not got everything and how many have.
+func (e *Engine) TellLagging() {
+	end := e.Stream.Offset()
+	now := e.deps.Now()
+	e.mu.Lock()
+	all, inSync := 0, 0
+	var lines []string
+	for _, r := range e.replicas {
+		if r.gone {
+			continue
+		}
+		all++
+		if r.state == replicaOnline && r.ackOff >= end {
+			inSync++
+			continue
+		}
+		lag := int64(0)
+		if r.state == replicaOnline {
+			lag = (now - r.ackTime) / 1000
+		}
+		lines = append(lines, fmt.Sprintf("Lagging replica %s reported offset %d behind master, lag=%d, state=%s.",
+			r.name(), end-r.ackOff, lag, replicaStateNames[r.state]))
+	}
+	e.mu.Unlock()
+	for _, line := range lines {
+		e.emit(EvReplicaLost, "%s", line)
+	}
+	if all > 0 {
+		e.emit(EvReplicaLost, "%d of %d replicas are in sync when shutting down.", inSync, all)
 	}
 }

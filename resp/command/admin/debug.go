@@ -221,8 +221,11 @@ func debugStructSize(_ *family, c *command.Ctx, _ [][]byte) {
 	c.Out.BulkString("bits:" + strconv.Itoa(strconv.IntSize))
 }
 
-// peek finds a key without touching or counting it.
+// peek finds a key, expired or not, without touching or counting it.
 func peek(c *command.Ctx, key []byte) (store.Entry, bool) {
+	view := c.Txn.View()
+	c.Txn.SetView(store.ViewStream)
+	defer c.Txn.SetView(view)
 	return c.Txn.Lookup(key, store.NoTouch|store.NoStats)
 }
 
@@ -364,13 +367,26 @@ func redisType(t value.Type) uint32 {
 	return uint32(t)
 }
 
-// value mixes in what e holds. Values other than strings are mixed as they are encoded, so
-// equal values with different encodings differ.
+// value mixes in what e holds. Values of types that are not named are mixed as they are
+// encoded, so equal ones with different encodings differ.
 func (d *digest) value(e store.Entry) {
 	d.mixInt(redisType(e.Type()))
 	switch o := e.Object(); {
 	case e.Type() == value.String:
 		d.mix(e.Bytes(make([]byte, 0, 20)))
+	case e.Type() == value.Hash:
+		value.HashOf(e.Payload(), o).Each(func(field, val []byte) bool {
+			var one digest
+			one.mix(field)
+			one.mix(val)
+			d.xor(one[:])
+			return true
+		})
+	case e.Type() == value.Set:
+		value.SetOf(e.Encoding(), e.Payload(), o).Each(func(m []byte) bool {
+			d.xor(m)
+			return true
+		})
 	case o != nil:
 		d.mixInt(uint32(o.Len()))
 	default:
