@@ -12,10 +12,13 @@ import (
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/command/admin"
 	"github.com/sextantdb/sextant/resp/command/commandtest"
+	"github.com/sextantdb/sextant/resp/command/hash"
+	"github.com/sextantdb/sextant/resp/command/set"
 	"github.com/sextantdb/sextant/resp/observe"
 	"github.com/sextantdb/sextant/resp/session"
 	"github.com/sextantdb/sextant/store"
 	"github.com/sextantdb/sextant/store/stat"
+	"github.com/sextantdb/sextant/store/value"
 )
 
 // node is everything the family needs of a node; it notes what it is asked for.
@@ -492,6 +495,17 @@ func TestDigestIsRedisDigest(t *testing.T) {
 	require.NotEqual(t, first, do(c, "DEBUG DIGEST"))
 	c.Do("PUT", "a", "1")
 	require.Equal(t, first, do(c, "DEBUG DIGEST"), "the order of writing does not matter")
+}
+
+// The digests are redis-server 7.0.15's of the same hash and set.
+func TestDigestOfCollections(t *testing.T) {
+	limits := func() value.Limits { return value.DefaultLimits() }
+	b := commandtest.New(t, admin.Commands(newBench(t, nil).deps), hash.Commands(hash.Options{Limits: limits}), set.Commands(set.Options{Limits: limits}))
+	c := b.Client(0)
+	c.Do("HSET", "h", "b", "two", "a", "1")
+	c.Do("SADD", "s", "5", "x")
+	require.Equal(t, "[aaec2dd6dd5d0e6fbdce75b84b029b773e920b00, 0f7b1ca121b02df0c927eac794ae99219160a350]", do(c, "DEBUG DIGEST-VALUE h s"))
+	require.Equal(t, "873d11dc67b7ad91617d68f8840560d5b8598822", do(c, "DEBUG DIGEST"))
 }
 
 func TestHelpOfEveryContainer(t *testing.T) {
