@@ -168,8 +168,8 @@ func TestShutdownWords(t *testing.T) {
 }
 
 // laggard attaches a replica that acknowledges nothing.
-func laggard(t *testing.T, s *testNode) *client {
-	r := s.dial()
+func laggard(t *testing.T, dial func() *client) *client {
+	r := dial()
 	require.Equal(t, "OK", r.do("REPLCONF", "listening-port", "1"))
 	require.Equal(t, "OK", r.do("REPLCONF", "capa", "eof", "capa", "psync2"))
 	r.send("PSYNC", "?", "-1")
@@ -188,7 +188,7 @@ func laggard(t *testing.T, s *testNode) *client {
 		all = append(all, b)
 	}
 	r.send("REPLCONF", "ACK", "0")
-	eventually(t, func() bool { return strings.Contains(s.dial().info("slave0"), "state=online") }, "online")
+	eventually(t, func() bool { return strings.Contains(dial().info("slave0"), "state=online") }, "online")
 	return r
 }
 
@@ -197,7 +197,7 @@ func laggard(t *testing.T, s *testNode) *client {
 func TestShutdownWaitsAndAborts(t *testing.T) {
 	t.Parallel()
 	s := serve(t, "repl-diskless-sync-delay", "0", "shutdown-timeout", "100")
-	laggard(t, s)
+	laggard(t, s.dial)
 	a, b, c, w := s.dial(), s.dial(), s.dial(), s.dial()
 	require.Equal(t, "OK", c.do("SET", "k", "1"))
 	a.send("SHUTDOWN")

@@ -214,3 +214,16 @@ func TestSystemdIsTold(t *testing.T) {
 		require.Equal(t, 0, p.code())
 	}
 }
+
+// A second signal ends a node that still waits for its replicas.
+func TestSecondSignalEndsAtOnce(t *testing.T) {
+	t.Parallel()
+	p := launch(t, t.TempDir(), "--save", "", "--shutdown-timeout", "1000", "--repl-diskless-sync-delay", "0")
+	laggard(t, p.dial)
+	require.Equal(t, "OK", p.dial().do("SET", "k", "v"))
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	eventually(t, func() bool { return strings.Contains(p.out.String(), "Waiting for replicas") }, "it waits")
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGINT))
+	require.Equal(t, 1, p.code())
+	require.Contains(t, p.out.String(), "You insist... exiting now.")
+}
