@@ -49,6 +49,7 @@ func (n *Node) genericOptions() generic.Options {
 		LazyServerDel: func() bool { return n.cfg.Now().LazyfreeLazyServerDel },
 		Limits:        n.limits,
 		SkipChecksum:  n.noChecksum.Load,
+		Refused:       func(why error) { n.log.Warning("RESTORE refused a payload: %v", why) },
 	}
 }
 

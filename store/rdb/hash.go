@@ -46,13 +46,13 @@ func readHash(d *Decoder, rdbType byte, v *Value) error {
 		}
 		o, ok := value.FitHash(b, d.limits)
 		if !ok {
-			return d.Corrupt(from, "a hash with the same field twice")
+			return d.Corrupt(from, "Hash listpack with dup elements")
 		}
 		return v.compactOr(value.Listpack, b, o)
 	}
-	walk, name := ziplist, "ziplist"
+	walk, name := ziplist, "Hash ziplist"
 	if rdbType == TypeHashZipmap {
-		walk, name = zipmap, "zipmap"
+		walk, name = zipmap, "Zipmap"
 	}
 	h := value.EditHash(nil, nil, d.build, d.limits)
 	unique, isField := true, true
@@ -67,9 +67,9 @@ func readHash(d *Decoder, rdbType byte, v *Value) error {
 	})
 	switch {
 	case !unique:
-		return d.Corrupt(from, "a hash with the same field twice")
+		return d.Corrupt(from, "%s integrity check failed: the same field twice", name)
 	case !ok || n%2 != 0:
-		return d.Corrupt(from, "Hash %s integrity check failed.", name)
+		return d.Corrupt(from, "%s integrity check failed.", name)
 	case n == 0:
 		return errEmpty
 	}

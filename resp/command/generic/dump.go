@@ -94,6 +94,9 @@ func (f family) restore(c *command.Ctx) {
 		c.Fail(resp.ErrDumpPayload)
 		return
 	case err != nil:
+		if f.Refused != nil {
+			f.Refused(err)
+		}
 		c.Fail(resp.ErrBadDataFormat)
 		return
 	}

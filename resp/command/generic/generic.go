@@ -22,6 +22,9 @@ type Options struct {
 	// deleted because of a time in the past, and what RESTORE replaces by nothing, is
 	// propagated as UNLINK instead of DEL.
 	LazyExpire, LazyServerDel func() bool
+	// Refused is told why the payload of a RESTORE is no good, which the client is not; nil:
+	// nobody is.
+	Refused func(error)
 	// SkipChecksum says that RESTORE takes payloads with a wrong checksum (DEBUG
 	// SET-SKIP-CHECKSUM-VALIDATION); nil: never.
 	SkipChecksum func() bool
