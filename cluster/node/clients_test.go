@@ -138,6 +138,23 @@ func TestQueryBufferLimit(t *testing.T) {
 	require.Equal(t, "1", s.dial().info("client_query_buffer_limit_disconnections"))
 }
 
+// A transaction that is queued and never executed is bounded like a request that is never finished.
+func TestQueueOfATransactionIsBounded(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "client-query-buffer-limit", "1mb")
+	c := s.dial()
+	require.Equal(t, "OK", c.do("MULTI"))
+	big := strings.Repeat("x", 300_000)
+	for range 3 {
+		require.Equal(t, "QUEUED", c.do("SET", "k", big))
+	}
+	c.send("SET", "k", big)
+	c.closed()
+	d := s.dial()
+	require.Equal(t, "1", d.info("client_query_buffer_limit_disconnections"))
+	require.Equal(t, "(nil)", d.do("GET", "k"))
+}
+
 // What CONFIG SET of a directive is to change, it changes at once.
 func TestConfigSetTakesEffect(t *testing.T) {
 	t.Parallel()

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/server"
 	"github.com/sextantdb/sextant/resp/session"
 	"github.com/sextantdb/sextant/store"
 	"github.com/sextantdb/sextant/store/slot"
@@ -184,6 +185,10 @@ func (w *worker) queue(c *client, cmd *command.Command, argv [][]byte) {
 		}
 	}
 	c.sess.Enqueue(cmd, argv)
+	if c.conn != nil && c.sess.QueueBytes() > int64(c.conn.Loop().Server().Settings().QueryBuffer) {
+		c.conn.Close(server.ErrQueryLimit) // what is queued counts as what is not executed yet
+		return
+	}
 	c.out.Simple("QUEUED")
 }
 
