@@ -79,13 +79,15 @@ func (h HashView) Each(fn func(field, val []byte) bool) {
 	case h.t != nil:
 		h.t.each(fn)
 	case h.p != nil:
-		var d1, d2 [20]byte
+		var d1, d2, field, val []byte // d1 and d2 are room for numbers, once there are some
 		for at, end := h.p.First(), h.p.End(); at != end; {
-			val := h.p.Next(at)
-			if !fn(h.p.Get(at).Bytes(d1[:]), h.p.Get(val).Bytes(d2[:])) {
+			next := h.p.Next(at)
+			field, d1 = textOf(h.p.Get(at), d1)
+			val, d2 = textOf(h.p.Get(next), d2)
+			if !fn(field, val) {
 				return
 			}
-			at = h.p.Next(val)
+			at = h.p.Next(next)
 		}
 	}
 }

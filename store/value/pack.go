@@ -22,10 +22,20 @@ func CheckIntset(b []byte) (int, bool) {
 // valid during the call.
 func EachInPack(b []byte, fn func([]byte) bool) {
 	p := listpack.Pack(b)
-	var digits [20]byte
+	var digits []byte // room for numbers, once there is one
 	for at, end := p.First(), p.End(); at != end; at = p.Next(at) {
-		if !fn(p.Get(at).Bytes(digits[:])) {
+		var text []byte
+		if text, digits = textOf(p.Get(at), digits); !fn(text) {
 			return
 		}
 	}
+}
+
+// textOf is an element as text: a number is written into digits, which may grow.
+func textOf(v listpack.Value, digits []byte) (text, room []byte) {
+	if !v.IsInt {
+		return v.Str, digits
+	}
+	digits = v.Append(digits[:0])
+	return digits, digits
 }

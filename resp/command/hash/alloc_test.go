@@ -18,6 +18,7 @@ func TestPlainPathsDoNotAllocate(t *testing.T) {
 	b := commandtest.New(t, setup(commandtest.Settings{})...)
 	c := b.Client(0)
 	c.Do("HSET", "small", "f1", "v1", "f2", "v2", "n", "5", "f3", "v3")
+	c.Do("HSET", "plain", "f1", "v1", "f2", "v2")
 	for i := range 2000 {
 		c.Do("HSET", "large", fmt.Sprint("f", i), "value")
 	}
@@ -25,6 +26,7 @@ func TestPlainPathsDoNotAllocate(t *testing.T) {
 	for _, line := range []string{
 		"HGET small f2", "HGET small n", "HGET large f77", "HMGET small f1 n nosuch", "HSET small f2 other", "HSET small f2 v2 f3 v3",
 		"HSET large f77 other", "HSET large f77 value", "HEXISTS small f1", "HSTRLEN large f1", "HLEN small", "HINCRBY small n 1", "HSETNX small f1 x",
+		"HGETALL plain", "HKEYS large",
 	} {
 		argv := words(line)
 		cmd, refusal := b.Table.Find(argv)
