@@ -110,19 +110,9 @@ func rank(c *command.Ctx, reverse bool) {
 	}
 }
 
-// scanCursor reads a cursor as strtoull does.
-func scanCursor(b []byte) (uint64, bool) {
-	if len(b) > 0 && b[0] == '+' {
-		b = b[1:]
-	}
-	n, err := strconv.ParseUint(string(b), 10, 64)
-	return n, err == nil
-}
-
 func zscan(c *command.Ctx) {
-	cursor, ok := scanCursor(c.Argv[2])
+	cursor, ok := c.Cursor(2)
 	if !ok {
-		c.Fail(resp.ErrInvalidCursor)
 		return
 	}
 	z, found, ok := read(c, c.Argv[1])
@@ -135,28 +125,9 @@ func zscan(c *command.Ctx) {
 		c.Out.Array(0)
 		return
 	}
-	count := int64(10)
-	var pattern []byte
-	for i := 3; i < len(c.Argv); i += 2 {
-		switch word := c.Argv[i]; {
-		case i+1 < len(c.Argv) && command.Is(word, "COUNT"):
-			if count, ok = c.Int(i + 1); !ok {
-				return
-			}
-			if count < 1 {
-				c.Fail(resp.ErrSyntax)
-				return
-			}
-		case i+1 < len(c.Argv) && command.Is(word, "MATCH"):
-			if pattern = c.Argv[i+1]; len(pattern) == 1 && pattern[0] == '*' {
-				pattern = nil
-			} else if pattern == nil {
-				pattern = []byte{}
-			}
-		default:
-			c.Fail(resp.ErrSyntax)
-			return
-		}
+	count, pattern, ok := c.ScanWords(3)
+	if !ok {
+		return
 	}
 	large := z.Large() != nil
 	mark := c.Out.Len()
@@ -164,7 +135,7 @@ func zscan(c *command.Ctx) {
 	c.Out.BulkUint(0)
 	list := c.Out.Defer()
 	n := 0
-	next := z.Scan(cursor, int(min(count, math.MaxInt32)), func(member []byte, score float64) {
+	next := z.Scan(cursor, count, func(member []byte, score float64) {
 		if pattern != nil && !glob.Match(pattern, member) {
 			return
 		}

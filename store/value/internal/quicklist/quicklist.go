@@ -59,6 +59,7 @@ type node struct {
 }
 
 const (
+	roomUnit  = 1024 // Go allocates multiples of it, up to 8 KiB, without loss
 	nodeBytes = 48
 	listBytes = 96
 )
@@ -121,14 +122,14 @@ func (l *List) edit(k, count int, change func(listpack.Pack) listpack.Pack) {
 	l.bytes += int64(cap(nd.pack))
 }
 
-// newNode makes a node of one element.
-func (l *List) newNode(s []byte, limit Limit) *node {
+// newNode makes a node of one element, with room for that many bytes.
+func (l *List) newNode(s []byte, limit Limit, room int) *node {
 	nd := &node{gen: l.gen, n: 1}
 	if limit.plain(s) {
 		nd.plain = true
 		nd.pack = append(nd.pack, s...)
 	} else {
-		nd.pack = listpack.New(nil).Append(s)
+		nd.pack = listpack.New(make([]byte, 0, room)).Append(s)
 	}
 	l.bytes += nd.bytes()
 	l.n++
@@ -160,10 +161,15 @@ func (l *List) Push(s []byte, front bool, limit Limit) {
 		l.bytes += int64(cap(nd.pack) - was)
 		return
 	}
+	room := 0
 	if l.n > 0 {
 		l.fit(end)
+		if full := l.row.at(end); l.row.len() > 1 && !full.plain {
+			// A list that grows this way will fill the next node too: no growing step by step.
+			room = (len(full.pack) + roomUnit - 1) &^ (roomUnit - 1)
+		}
 	}
-	nd := l.newNode(s, limit)
+	nd := l.newNode(s, limit, room)
 	if front {
 		l.row.insert(0, nd)
 	} else {
@@ -264,7 +270,7 @@ func (l *List) insertAt(k, off int, s []byte, limit Limit) {
 		l.edit(k-1, 1, func(p listpack.Pack) listpack.Pack { return p.Append(s) })
 		return
 	case off == 0:
-		l.row.insert(k, l.newNode(s, limit))
+		l.row.insert(k, l.newNode(s, limit, 0))
 		return
 	}
 	l.split(k, off)
