@@ -31,7 +31,7 @@ type changer struct {
 	frozen   []*bus.Frozen
 	accepted []bool
 	done     []bus.NodeID
-	merged   bus.Install
+	merged   *bus.Install // immutable once made: it has been sent
 	at       Mono
 	begun    Mono
 	retryAt  Mono
@@ -282,7 +282,7 @@ func (m *Machine) continueChange() {
 	case changeInstalling:
 		for _, id := range c.targets() {
 			if !has(c.done, id) {
-				m.send(id, &c.merged)
+				m.send(id, c.merged)
 			}
 		}
 	default:
@@ -388,7 +388,8 @@ func (m *Machine) onFrozen(p *peer, b *bus.Frozen) {
 }
 
 // mergeFrozen takes the maximum of everything promised and accepted.
-func mergeFrozen(fs []*bus.Frozen) (out bus.Install) {
+func mergeFrozen(fs []*bus.Frozen) *bus.Install {
+	out := new(bus.Install)
 	var v voter
 	for _, f := range fs {
 		if f == nil {
@@ -430,7 +431,7 @@ func (m *Machine) onSetAccepted(p *peer, b *bus.SetAccepted) {
 	}
 	c.phase, c.at, c.begun = changeInstalling, m.now, m.now
 	for _, id := range c.targets() {
-		m.send(id, &c.merged)
+		m.send(id, c.merged)
 	}
 }
 

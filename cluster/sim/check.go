@@ -55,9 +55,9 @@ type round struct {
 
 // ballotBox is what a candidate can know when it proposes.
 type ballotBox struct {
-	reason bus.VoteReason
-	from   []bus.NodeID
-	recs   []bus.Rec
+	silence bool
+	from    []bus.NodeID
+	recs    []bus.Rec
 }
 
 type dataLife struct{ proc, life int }
@@ -118,15 +118,15 @@ func (c *checker) stepped(p *proc, in *core.Input, e *core.Effects) {
 			}
 		}
 	}
+	for _, ev := range e.Events {
+		if ev.Kind == core.EvElectionStarted { // an epoch may be tried twice: only the last round's votes count
+			c.rounds[round{p.i, ev.Epoch}] = &ballotBox{silence: strings.HasPrefix(ev.Text, "reason "+bus.VoteSilence.String())}
+		}
+	}
 	for i := range e.Send {
-		switch b := e.Send[i].Msg.Body.(type) {
-		case *bus.Accept:
+		if b, ok := e.Send[i].Msg.Body.(*bus.Accept); ok {
 			c.proposed(&b.Rec)
-			c.based(p, &b.Rec)
-		case *bus.VoteReq:
-			if k := (round{p.i, b.Epoch}); c.rounds[k] == nil {
-				c.rounds[k] = &ballotBox{reason: b.Reason}
-			}
+			c.based(p, &b.Rec, old.Regs)
 		}
 	}
 	if !changed {
@@ -222,20 +222,20 @@ func (c *checker) proposed(r *bus.Rec) {
 
 // based: R4 and R5, a winner builds on the highest record that its voters hold, unless too few
 // can hold it for it to have been chosen.
-func (c *checker) based(p *proc, r *bus.Rec) {
+func (c *checker) based(p *proc, r *bus.Rec, own []bus.Register) {
 	k := round{p.i, r.Epoch}
 	box := c.rounds[k]
 	if r.Seq != 0 || box == nil || r.Primary.ID != p.insp.Self {
 		return
 	}
 	delete(c.rounds, k)
-	if box.reason != bus.VoteSilence { // others may keep the old primary in, or need no base
+	if !box.silence { // others may keep the old primary in, or need no base
 		return
 	}
 	if p.insp.IsVoter && !c.w.idIn(box.from, p.id) { // its own vote is not a message
-		for i := range p.insp.Regs {
-			if p.insp.Regs[i].Shard == r.Shard {
-				box.recs = append(box.recs, p.insp.Regs[i].Rec)
+		for i := range own {
+			if own[i].Shard == r.Shard {
+				box.recs = append(box.recs, own[i].Rec)
 			}
 		}
 	}
@@ -349,6 +349,9 @@ func (c *checker) saved(p *proc, s *core.Save) {
 		if w.bad != nil {
 			return
 		}
+	}
+	if p.insp.IsVoter {
+		c.remember(p) // it is on disk, whether or not this life will speak of it
 	}
 	if s.All { // a start, or a reset: 15
 		me := bus.NewMember(p.m.Inspect().Self, p.insp.Inc)
@@ -528,20 +531,26 @@ func (c *checker) performed(p *proc) {
 	}
 	p.looked = false
 	if p.insp.IsVoter {
-		mem := c.regs[p.id]
-		if mem == nil {
-			mem = map[bus.ShardID]bus.Register{}
-			c.regs[p.id] = mem
-		}
-		for i := range p.insp.Regs {
-			g := &p.insp.Regs[i]
-			if old, ok := mem[g.Shard]; ok && (g.Promised < old.Promised || old.Rec.Newer(&g.Rec)) {
-				w.violated("register went back", "%s shard %s: promise %d after %d, record %s after %s", p, g.Shard.Short(), g.Promised, old.Promised, at(&g.Rec), at(&old.Rec))
-			}
-			mem[g.Shard] = *g
-		}
+		c.remember(p)
 	}
 	c.remembered(p)
+}
+
+// remember compares a voter's registers with what it has said or saved before.
+func (c *checker) remember(p *proc) {
+	w := c.w
+	mem := c.regs[p.id]
+	if mem == nil {
+		mem = map[bus.ShardID]bus.Register{}
+		c.regs[p.id] = mem
+	}
+	for i := range p.insp.Regs {
+		g := &p.insp.Regs[i]
+		if old, ok := mem[g.Shard]; ok && (g.Promised < old.Promised || old.Rec.Newer(&g.Rec)) {
+			w.violated("register went back", "%s shard %s: promise %d after %d, record %s after %s", p, g.Shard.Short(), g.Promised, old.Promised, at(&g.Rec), at(&old.Rec))
+		}
+		mem[g.Shard] = *g
+	}
 }
 
 // remembered: no majority of a decided set can lack a decided record (I2).

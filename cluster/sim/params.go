@@ -193,14 +193,14 @@ type Fault struct {
 }
 
 func (f Fault) String() string {
-	return fmt.Sprintf("%s at=%dus a=%d b=%d dur=%dus x=%d", f.Kind, f.At/1000, f.A, f.B, f.Dur/1000, f.X)
+	return fmt.Sprintf("%s at=%dns a=%d b=%d dur=%dns x=%d", f.Kind, f.At, f.A, f.B, f.Dur, f.X)
 }
 
 // String is the text form, which ParsePlan reads: kept failures are files of it.
 func (pl Plan) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "seed %d\nprimaries %d\nreplicas %d\nspares %d\nforeign %v\nclients %d\nlength %dus\n",
-		pl.Seed, pl.Primaries, pl.Replicas, pl.Spares, pl.Foreign, pl.Clients, pl.Length/1000)
+	fmt.Fprintf(&b, "seed %d\nprimaries %d\nreplicas %d\nspares %d\nforeign %v\nclients %d\nlength %dns\n",
+		pl.Seed, pl.Primaries, pl.Replicas, pl.Spares, pl.Foreign, pl.Clients, pl.Length)
 	for _, f := range pl.Faults {
 		fmt.Fprintf(&b, "fault %s\n", f)
 	}
@@ -211,7 +211,7 @@ func (pl Plan) String() string {
 func ParsePlan(text string) (pl Plan, err error) {
 	for n, line := range strings.Split(text, "\n") {
 		word, rest, _ := strings.Cut(strings.TrimSpace(line), " ")
-		num, bad := strconv.ParseUint(strings.TrimSuffix(rest, "us"), 10, 64)
+		num, bad := strconv.ParseUint(strings.TrimSuffix(rest, "ns"), 10, 64)
 		switch word {
 		case "seed":
 			pl.Seed = num
@@ -226,13 +226,13 @@ func ParsePlan(text string) (pl Plan, err error) {
 		case "clients":
 			pl.Clients = int(num)
 		case "length":
-			pl.Length = core.Mono(num) * 1000
+			pl.Length = core.Mono(num)
 		case "fault":
 			var f Fault
 			var name string
 			var at, dur int64
-			_, bad = fmt.Sscanf(rest, "%s at=%dus a=%d b=%d dur=%dus x=%d", &name, &at, &f.A, &f.B, &dur, &f.X)
-			f.At, f.Dur = core.Mono(at)*1000, core.Mono(dur)*1000
+			_, bad = fmt.Sscanf(rest, "%s at=%dns a=%d b=%d dur=%dns x=%d", &name, &at, &f.A, &f.B, &dur, &f.X)
+			f.At, f.Dur = core.Mono(at), core.Mono(dur)
 			var ok bool
 			if f.Kind, ok = kindNamed(name); !ok && bad == nil {
 				bad = fmt.Errorf("unknown fault %q", name)

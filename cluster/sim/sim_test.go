@@ -209,7 +209,7 @@ func TestPlanText(t *testing.T) {
 	back, err := ParsePlan("# why\n" + pl.String())
 	require.NoError(t, err)
 	require.Equal(t, pl.String(), back.String())
-	for _, bad := range []string{"seed x", "fault nonsense at=1us a=0 b=0 dur=1us x=1", "fault crash", "what 1", "foreign maybe"} {
+	for _, bad := range []string{"seed x", "fault nonsense at=1ns a=0 b=0 dur=1ns x=1", "fault crash", "what 1", "foreign maybe"} {
 		_, err := ParsePlan(bad)
 		require.Error(t, err, bad)
 	}
