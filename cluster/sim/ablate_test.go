@@ -19,25 +19,33 @@ type ablation struct {
 }
 
 var ablations = map[string]ablation{
-	"any-replica":          {rule: core.AblateAnyReplica, kinds: []faultKind{faultCrashEmpty, faultCrashStale, faultPause, faultIsolate, faultReplicate}, within: 300},
-	"no-incarnation":       {rule: core.AblateNoIncarnation, kinds: []faultKind{faultCrashEmpty, faultCrashStale}, within: 300},
-	"any-offset":           {rule: core.AblateAnyOffset, kinds: []faultKind{faultReplStall, faultCrashEmpty, faultPause}, within: 300, tune: calmNet, shape: func(pl *Plan) { pl.Primaries, pl.Replicas = 3, 2 }},
-	"first-record":         {rule: core.AblateFirstRecord, kinds: []faultKind{faultCut, faultCutBoth, faultSplit, faultPause, faultReplicate, faultCrashEmpty, faultFailover}, within: 300, shape: oneShard},
-	"no-fence":             {rule: core.AblateNoFence, kinds: []faultKind{faultCut, faultCutBoth, faultSplit, faultPause, faultBump, faultFailover, faultForce, buggifyAccept, buggifyVote, buggifySend}, within: 300, shape: oneShard},
-	"nolease-wait":         {rule: core.AblateNoLeaseWait, kinds: []faultKind{faultCut, faultCutBoth, faultIsolate, faultForce}, within: 300},
-	"no-lease-check":       {rule: core.AblateNoLeaseCheck, kinds: []faultKind{faultIsolate, faultSplit, faultPause}, within: 300},
-	"lease-from-receipt":   {rule: core.AblateLeaseFromReceipt, kinds: []faultKind{faultCut, faultIsolate, faultIsolateOneWay, faultSplit}, within: 300, tune: slowNet, shape: oneShard},
-	"noquarantine":         {rule: core.AblateNoQuarantine, kinds: []faultKind{faultCrash}, within: 50, shape: script(leaseHolderCutOff, step{170, faultCrash, 1, 0, 5}, step{171, faultCrash, 2, 0, 5})},
-	"nofsync-promise":      {rule: core.AblateNoPromiseSave, kinds: []faultKind{faultCrash, faultCutBoth, buggifyVote, faultForce}, within: 300},
-	"nofsync-record":       {rule: core.AblateNoRecordSave, kinds: []faultKind{faultCrash, faultFailover, buggifyAccept}, within: 300},
-	"voter-accepts-old":    {rule: core.AblateVoterAcceptsOld, kinds: []faultKind{faultCut, faultCutBoth, faultSplit, faultFailover, faultForce, faultPause, faultCrashEmpty}, within: 300, tune: slowNet, shape: oneShard},
-	"no-freeze":            {rule: core.AblateNoFreeze, kinds: []faultKind{faultVoters, faultForce, faultFailover, faultPause}, within: 300},
-	"no-copy":              {rule: core.AblateNoCopy, kinds: []faultKind{faultVoters, faultForce, faultFailover}, within: 300},
-	"no-version":           {rule: core.AblateNoVersion, kinds: []faultKind{faultVoters, faultVoters, faultCut}, within: 150, tune: func(p *Params) { slowNet(p); p.FaultEvery = p.T / 6 }},
-	"install-noquarantine": {rule: core.AblateInstallNoQuarantine, kinds: []faultKind{faultVoters}, within: 150, shape: script(leaseHolderCutOff, step{170, faultVoters, 1, 2, 5})},
-	"no-cluster-id":        {rule: core.AblateNoClusterID, kinds: []faultKind{faultSoftReset, faultForeign, faultBump, faultFailover, faultForce}, within: 300, shape: func(pl *Plan) { pl.Foreign = true }},
-	"no-ban":               {rule: core.AblateNoBan, kinds: []faultKind{faultForget, faultCutBoth, faultPause}, within: 300},
-	"no-slot-ballot":       {rule: core.AblateNoSlotBallot, kinds: []faultKind{faultRaceSlots}, within: 150, tune: quickVoters},
+	"any-replica":        {rule: core.AblateAnyReplica, kinds: []faultKind{faultCrashEmpty, faultCrashStale, faultPause, faultIsolate, faultReplicate}, within: 300},
+	"no-incarnation":     {rule: core.AblateNoIncarnation, kinds: []faultKind{faultCrashEmpty, faultCrashStale}, within: 300},
+	"any-offset":         {rule: core.AblateAnyOffset, kinds: []faultKind{faultReplStall, faultCrashEmpty, faultPause}, within: 300, tune: calmNet, shape: func(pl *Plan) { pl.Primaries, pl.Replicas = 3, 2 }},
+	"first-record":       {rule: core.AblateFirstRecord, kinds: []faultKind{faultCut, faultCutBoth, faultSplit, faultPause, faultReplicate, faultCrashEmpty, faultFailover}, within: 300, shape: oneShard},
+	"nolease-wait":       {rule: core.AblateNoLeaseWait, kinds: []faultKind{faultCut, faultCutBoth, faultIsolate, faultForce}, within: 300},
+	"no-lease-check":     {rule: core.AblateNoLeaseCheck, kinds: []faultKind{faultIsolate, faultSplit, faultPause}, within: 300},
+	"lease-from-receipt": {rule: core.AblateLeaseFromReceipt, kinds: []faultKind{faultCut, faultIsolate, faultIsolateOneWay, faultSplit}, within: 300, tune: slowNet, shape: oneShard},
+	"noquarantine":       {rule: core.AblateNoQuarantine, kinds: []faultKind{faultCrash}, within: 50, shape: script(leaseHolderCutOff, step{170, faultCrash, 1, 0, 5, 0}, step{171, faultCrash, 2, 0, 5, 0})},
+	"nofsync-promise":    {rule: core.AblateNoPromiseSave, kinds: []faultKind{faultCrash, faultCutBoth, buggifyVote, faultForce}, within: 300},
+	"nofsync-record":     {rule: core.AblateNoRecordSave, kinds: []faultKind{faultCrash, faultFailover, buggifyAccept}, within: 300},
+	"voter-accepts-old":  {rule: core.AblateVoterAcceptsOld, kinds: []faultKind{faultCut, faultCutBoth, faultSplit, faultFailover, faultForce, faultPause, faultCrashEmpty}, within: 300, tune: slowNet, shape: oneShard},
+	"no-freeze":          {rule: core.AblateNoFreeze, kinds: []faultKind{faultVoters, faultForce, faultFailover, faultPause}, within: 300},
+	"no-copy":            {rule: core.AblateNoCopy, kinds: []faultKind{faultVoters, faultForce, faultFailover}, within: 300},
+	"no-version":         {rule: core.AblateNoVersion, kinds: []faultKind{faultVoters, faultVoters, faultCut}, within: 150, tune: func(p *Params) { slowNet(p); p.FaultEvery = p.T / 6 }},
+	"install-noquarantine": {rule: core.AblateInstallNoQuarantine, kinds: []faultKind{faultVoters}, within: 150, shape: script(nil,
+		// The primary is no voter, so that the set can be replaced quickly while it is away.
+		step{0, faultVoters, 1, 0, 5, 0b010110}, step{150, faultCutBoth, 0, 3, 600, 0},
+		step{400, faultIsolate, 0, 1, 300, 0}, step{410, faultVoters, 1, 0, 5, 0b111000})},
+	"no-cluster-id":  {rule: core.AblateNoClusterID, kinds: []faultKind{faultSoftReset, faultForeign, faultBump, faultFailover, faultForce}, within: 300, shape: func(pl *Plan) { pl.Foreign = true }},
+	"no-ban":         {rule: core.AblateNoBan, kinds: []faultKind{faultForget, faultCutBoth, faultPause}, within: 300},
+	"no-slot-ballot": {rule: core.AblateNoSlotBallot, kinds: []faultKind{faultRaceSlots}, within: 150, tune: quickVoters},
+}
+
+// unseen are rules that the asynchronous mode cannot show, with the reason.
+var unseen = map[string]string{
+	"no-fence": "a primary stands against its own record only when its lease has run out, or for a BUMP that it wins itself: " +
+		"without the fence it is still not allowed to serve (R9). The fence guards commits of the strict mode (R1).",
 }
 
 // step is a fault of a script; times in hundredths of T.
@@ -46,11 +54,12 @@ type step struct {
 	kind faultKind
 	a, b int
 	dur  core.Mono
+	set  int // voters: which nodes, as bits
 }
 
 // leaseHolderCutOff: the primary n0 is cut off from its replica n3, which asks the voters again
 // and again, and at 1.6 T from everyone, so that its lease runs on for about T.
-var leaseHolderCutOff = []step{{0, faultCutBoth, 0, 3, 500}, {160, faultIsolate, 0, 1, 300}}
+var leaseHolderCutOff = []step{{0, faultCutBoth, 0, 3, 700, 0}, {160, faultIsolate, 0, 1, 300, 0}}
 
 // script replaces the drawn faults; only who and when else is left to the seed.
 func script(first []step, more ...step) func(*Plan) {
@@ -58,10 +67,10 @@ func script(first []step, more ...step) func(*Plan) {
 		pl.Primaries, pl.Replicas, pl.Spares, pl.Foreign = 3, 1, 0, false
 		p := pl.params()
 		r := stream(pl.Seed, forFaults)
-		pl.Faults, pl.Length = nil, 4*p.T
+		pl.Faults, pl.Length = nil, 7*p.T
 		for _, s := range append(append([]step(nil), first...), more...) {
 			x := r.next() >> 32
-			for s.kind == faultVoters && !replicasVote(x) {
+			for s.kind == faultVoters && !orders(x, s.set) {
 				x = r.next() >> 32
 			}
 			pl.Faults = append(pl.Faults, Fault{At: p.T * s.at / 100, Kind: s.kind, A: s.a, B: s.b, Dur: p.T * s.dur / 100, X: x})
@@ -69,15 +78,14 @@ func script(first []step, more ...step) func(*Plan) {
 	}
 }
 
-// replicasVote: a voters fault with this X orders the set n3, n4, n5 of six nodes: none of them
-// remembers a lease.
-func replicasVote(x uint64) bool {
+// orders: a voters fault with this X names exactly these of six nodes.
+func orders(x uint64, set int) bool {
 	r := &rng{x}
 	seen := 0
 	for range pick(r, 1, 3, 3, 5) {
 		seen |= 1 << r.n(6)
 	}
-	return seen == 0b111000
+	return seen == set
 }
 
 func calmNet(p *Params) { p.SlowPct, p.LossPct, p.DupPct, p.Reorder, p.Bandwidth = 0, 0, 0, false, 0 }
@@ -124,6 +132,10 @@ func TestAblationsBite(t *testing.T) {
 	for i, name := range names {
 		t.Run(name, func(t *testing.T) {
 			a, ok := ablations[name]
+			if why := unseen[name]; why != "" {
+				require.False(t, ok)
+				t.Skip(why)
+			}
 			require.True(t, ok, "a rule without a test")
 			require.Equal(t, bits[i], a.rule)
 			for seed := uint64(1); seed <= uint64(a.within); seed++ {

@@ -27,6 +27,7 @@ type checker struct {
 	installed map[bus.NodeID]uint64
 	lives     map[bus.Member]dataLife
 	forgotten map[bus.NodeID]core.Mono
+	metAt     core.Mono
 
 	served  map[bus.ShardID]served // last executed command of a shard
 	slotBy  []slotServed           // by key
@@ -741,10 +742,17 @@ func (c *checker) reset(p *proc) {
 }
 
 // forget: id was forgotten by an operator.
-func (c *checker) forget(id bus.NodeID) { c.forgotten[id] = c.w.now }
+func (c *checker) forget(id bus.NodeID) {
+	if c.w.now-c.metAt > 2*max(c.w.p.T, core.Second) { // else a MEET under way may still bring it back
+		c.forgotten[id] = c.w.now
+	}
+}
 
 // met lifts every ban as far as the checker is concerned: a MEET may bring anyone back.
-func (c *checker) met() { clear(c.forgotten) }
+func (c *checker) met() {
+	clear(c.forgotten)
+	c.metAt = c.w.now
+}
 
 // viewed: S33, a forgotten node does not come back by gossip within a minute.
 func (c *checker) viewed(p *proc, v *topology.View) {

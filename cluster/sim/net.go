@@ -1,6 +1,8 @@
 package sim
 
 import (
+	"bytes"
+
 	"github.com/sextantdb/sextant/bus"
 	"github.com/sextantdb/sextant/cluster/core"
 )
@@ -202,9 +204,9 @@ func (n *network) send(x *proc, e *core.Envelope) {
 	if n.r.pct(w.p.DupPct) {
 		copies = 2
 	}
-	msg := e.Msg
+	var was []byte
 	if w.p.Encode {
-		msg = w.reencode(msg)
+		was = w.encode(e.Msg)
 	}
 	for range copies {
 		to := w.now + d
@@ -215,21 +217,29 @@ func (n *network) send(x *proc, e *core.Envelope) {
 		} else {
 			to = max(to, c.born+2*d)
 		}
-		n.arrive(c, x, y, msg, to-w.now)
+		n.arrive(c, x, y, e.Msg, was, to-w.now)
 		d += n.r.in(0, w.p.T/4)
 	}
 }
 
-func (n *network) arrive(c *conn, x, y *proc, msg *bus.Msg, d core.Mono) {
+// arrive delivers after d. was is the frame, when this run encodes: what is decoded arrives, and
+// the sender must not have touched the message since.
+func (n *network) arrive(c *conn, x, y *proc, msg *bus.Msg, was []byte, d core.Mono) {
 	n.w.at(d, func() {
 		if until := n.cut[x.i][y.i]; until > n.w.now {
 			// A stream stalls and goes on after a short cut; after a long one it is gone.
 			if n.w.p.Stall && until-n.w.now < n.w.p.deadAfter() {
-				n.arrive(c, x, y, msg, until-n.w.now+1)
+				n.arrive(c, x, y, msg, was, until-n.w.now+1)
 			}
 			return
 		}
 		if n.lives(c, y) {
+			if was != nil {
+				if !bytes.Equal(was, n.w.encode(msg)) {
+					n.w.violated("message changed after it was sent", "%s from %s to %s", msg.Kind(), x, y)
+				}
+				msg = n.w.decode(was)
+			}
 			y.input(core.Input{Kind: core.InMsg, From: msg.From, Addr: x.ip, Msg: msg})
 		}
 	})

@@ -81,7 +81,7 @@ func drawParams(seed uint64) Params {
 	if r.pct(15) {
 		p.Bandwidth = int(core.Mono(pick(r, 100_000, 500_000)) * core.Second / p.T) // a few pings' worth in the worst case
 	}
-	p.Encode = r.pct(5)
+	p.Encode = r.pct(10)
 	p.FsyncMax = pick(r, 0, ms, p.T/100, p.T/20)
 	p.RoleDelay = pick(r, 0, ms, p.T/50)
 	p.Redial = p.T / core.Mono(5+r.n(20))
@@ -252,18 +252,19 @@ func ParsePlan(text string) (pl Plan, err error) {
 	return pl, nil
 }
 
-// reencode passes a message through the codec, as the wire does.
-func (w *World) reencode(m *bus.Msg) *bus.Msg {
-	c := bus.NewCodec()
-	b, err := c.Append(nil, m)
+// encode and decode pass a message through the codec, as the wire does.
+func (w *World) encode(m *bus.Msg) []byte {
+	b, err := w.codec.Append(nil, m)
 	if err != nil {
 		w.violated("codec", "%s cannot be encoded: %v", m.Kind(), err)
-		return m
 	}
-	out, err := c.Decode(b)
+	return b
+}
+
+func (w *World) decode(b []byte) *bus.Msg {
+	m, err := w.codec.Decode(b)
 	if err != nil {
-		w.violated("codec", "%s cannot be decoded: %v", m.Kind(), err)
-		return m
+		w.violated("codec", "frame cannot be decoded: %v", err)
 	}
-	return out
+	return m
 }

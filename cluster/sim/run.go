@@ -32,7 +32,7 @@ func (w *World) result() Result {
 }
 
 func newWorld(pl Plan, traced bool) *World {
-	w := &World{plan: pl, p: pl.params(), ids: map[bus.NodeID]*proc{}, oper: stream(pl.Seed, forOperator), traced: traced}
+	w := &World{plan: pl, p: pl.params(), ids: map[bus.NodeID]*proc{}, codec: bus.NewCodec(), traced: traced}
 	w.net = network{w: w, r: stream(pl.Seed, forNet)}
 	w.check.init(w)
 	w.now = core.Second

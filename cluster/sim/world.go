@@ -53,7 +53,6 @@ const (
 	forFaults
 	forNet
 	forClients
-	forOperator
 	forNodes // + index
 )
 
@@ -94,13 +93,13 @@ type World struct {
 	ids     map[bus.NodeID]*proc // by the id of each process's last machine
 	net     network
 	clients []*client
-	oper    *rng
 	next    uint64 // tokens of admin commands, replids
 	lastVal uint64 // of the last executed write
 
 	check  checker
 	bad    *Violation
 	phase  phaseKind
+	codec  *bus.Codec
 	counts Counts
 	trace  []string // the last events of all machines, for reports
 	traced bool
