@@ -86,6 +86,11 @@ func (g *generator) arg(words []string, a *command.Arg) []string {
 		if a.Token != "" && (i == 0 || a.MultipleToken) {
 			words = append(words, a.Token)
 		}
+		if strings.Contains(a.Name, "seconds") || a.Name == "ttl" {
+			// Nothing may expire while a sequence runs: the two servers would not agree when.
+			words = append(words, g.pick("-1", "0", "1000000", "99999999", "x", "1.5", "9223372036854775807"))
+			continue
+		}
 		switch a.Type {
 		case command.KeyArg:
 			words = append(words, g.key())

@@ -181,7 +181,7 @@ func (c *Conn) push(b []byte) (first, ok bool) {
 	c.hasPush.Store(true)
 	// A loop that is held up cannot enforce the limit, so the hard one is looked at here too.
 	hard := s.settings.Load().Output[c.Class()].Hard
-	over := hard > 0 && pending >= hard
+	over := hard > 0 && pending-uncounted >= hard
 	if over {
 		c.mu.dropped = true
 		c.mu.pushed = nil

@@ -19,6 +19,7 @@ const (
 	chunkBytes   = 64 << 10  // unsent output from which on it moves to the queue of chunks
 	writeMost    = 256 << 10 // bytes given to one write, which occupies a processor until the kernel has copied them
 	flushMost    = 1 << 20   // bytes sent to a connection in one round, so that a fast reader of much delays others little
+	uncounted    = 16 << 10  // output that no limit of a class counts: what fits Redis' fixed buffer, so that small replies pass any limit
 	maxHolds     = 1 << 16   // holds of a connection from which on its requests wait
 	pooledOut    = 64 << 10  // the largest output buffer that is lent again
 	pooledOuts   = 256       // output buffers kept for lending
@@ -643,7 +644,7 @@ func (l *Loop) withinOutput(c *Conn, set *Settings) bool {
 	if lim.Hard == 0 && lim.Soft == 0 {
 		return true
 	}
-	pending := int64(c.Pending())
+	pending := int64(max(c.Pending()-uncounted, 0))
 	if lim.Hard > 0 && pending >= lim.Hard {
 		l.limitHit(c, ErrOutputLimit, pending, lim.Hard)
 		return false

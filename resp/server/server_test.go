@@ -399,6 +399,17 @@ func TestSoftOutputLimitNeedsTime(t *testing.T) {
 	require.Equal(t, ErrOutputLimit, <-h.closed)
 }
 
+// A limit below the size of any reply ends those who let much pile up, not who reads a small reply.
+func TestSmallRepliesPassAnyOutputLimit(t *testing.T) {
+	h := newToy()
+	s := serve(t, h, func(o *Options) { o.Settings.Output[ClassNormal] = OutputLimit{Hard: 10} })
+	c := dial(t, s)
+	c.send(request("SET", "v", strings.Repeat("x", 5000)) + request("GET", "v"))
+	c.expect("+OK\r\n$5000\r\n" + strings.Repeat("x", 5000) + "\r\n")
+	c.send(request("SET", "v", strings.Repeat("x", 50_000)) + request("GET", "v"))
+	require.Equal(t, ErrOutputLimit, <-h.closed)
+}
+
 func TestQueryBufferLimit(t *testing.T) {
 	h := newToy()
 	s := serve(t, h, func(o *Options) { o.Settings.QueryBuffer = 1 << 20 })
