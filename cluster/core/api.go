@@ -335,13 +335,14 @@ const (
 	EvReset
 	EvDropped // a message was not listened to; Text says why
 	EvRefusal // a named refusal
+	EvTwin    // another process runs under this node's id
 )
 
 var eventNames = [...]string{
 	"node-added", "node-removed", "node-address", "node-suspect", "node-failed", "node-back", "cluster-state",
 	"cluster-id", "voter-set", "formation", "election-started", "election-won", "election-lost", "vote-granted",
 	"vote-refused", "lease-lost", "lease-held", "role", "record", "slot-map", "slots-lost", "epoch", "handover",
-	"replica-migrated", "reset", "dropped", "refusal",
+	"replica-migrated", "reset", "dropped", "refusal", "twin",
 }
 
 func (k EventKind) String() string { return eventNames[k] }

@@ -202,6 +202,9 @@ func (m *Machine) learnFail(f *bus.FailNote) {
 	if p == nil || p.row.Ver > f.Ver {
 		return
 	}
+	if p == m.me && f.Ver > p.row.Ver {
+		m.twinSeen(f.Ver)
+	}
 	if p == m.me {
 		m.event(EvNodeBack, m.self, 0, "%s says I failed: refuted", f.By.Short())
 		m.changed(func(*bus.Row) {})

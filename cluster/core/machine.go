@@ -65,6 +65,7 @@ type Machine struct {
 	cluster bus.ClusterID
 	boot    uint64
 	inc     uint64
+	twin    uint64 // greatest version of my row that was not mine, as told to the log
 	me      *peer
 	epoch   uint64 // greatest epoch seen
 

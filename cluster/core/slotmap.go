@@ -218,11 +218,11 @@ type slotProp struct {
 	// told are changes that an operator asks of every node once one has made them (redis-cli
 	// --cluster reshard): the news is on its way here, so they wait for it a little before they
 	// become proposals that could only get into the first one's way.
-	told  []slotOp
-	tries int  // refused attempts since the last decision
-	at    Mono // of the attempt's last message
-	begun    Mono
-	retryAt  Mono
+	told    []slotOp
+	tries   int  // refused attempts since the last decision
+	at      Mono // of the attempt's last message
+	begun   Mono
+	retryAt Mono
 }
 
 const (

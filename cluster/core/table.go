@@ -191,8 +191,20 @@ func (m *Machine) tickBans() {
 // refute answers an outdated or false statement about me with a newer row. After a restart
 // from a lost state file my own old rows come back at me this way as well.
 func (m *Machine) refute(row *bus.Row) {
+	if row.Inc > m.inc { // they only grow, and they are durable: this one is not mine
+		m.twinSeen(row.Ver)
+	}
 	if row.Ver > m.me.row.Ver {
 		m.changed(func(r *bus.Row) { r.Ver = row.Ver })
+	}
+}
+
+// twinSeen tells the log, once per version, that others know my row in a version I never gave it.
+func (m *Machine) twinSeen(ver uint64) {
+	if ver > m.twin {
+		m.twin = ver
+		m.event(EvTwin, m.self, 0, "another process runs under my node id: others know version %x of my row, mine is %x. Was the directory copied, or "+
+			"an old state file restored? Stop one of the two, and start the other again", ver, m.me.row.Ver)
 	}
 }
 

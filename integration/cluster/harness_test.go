@@ -219,7 +219,9 @@ type grid struct {
 }
 
 // newGrid starts n nodes and leaves forming to form.
-func newGrid(t testing.TB, n int, directives ...string) *grid { return newGridWith(t, n, "", directives...) }
+func newGrid(t testing.TB, n int, directives ...string) *grid {
+	return newGridWith(t, n, "", directives...)
+}
 
 // newGridWith is newGrid for nodes that ask for a password.
 func newGridWith(t testing.TB, n int, pass string, directives ...string) *grid {

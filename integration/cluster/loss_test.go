@@ -184,6 +184,9 @@ func TestCopiedStateFile(t *testing.T) {
 		assert.False(t, twin.try("SET", key, "twin") == "OK" && g.nodes[0].try("SET", key, "original") == "OK", "two nodes serve one slot")
 	}
 	twin.kill()
+	g.nodes[0].eventually(15*time.Second, "the one that was pushed aside says why", func() bool {
+		return strings.Contains(g.nodes[0].out.String(), "another process runs under my node id")
+	})
 	g.nodes[0].kill()
 	g.nodes[0].launch()
 	everywhere(g.nodes, 20*time.Second, "whole without the twin", func(n *process) bool { return n.state() == "ok" })
