@@ -40,14 +40,14 @@ func hashEdit(k *kept, scratch *[]byte, l value.Limits, fn func(*value.HashEdit)
 }
 
 func TestHashModel(t *testing.T) {
-	for seed := range uint64(30) {
+	for seed := range uint64(6) {
 		r := rand.New(rand.NewPCG(seed, 3))
 		l := value.Limits{HashEntries: r.IntN(40), HashValue: r.IntN(64)}
 		var k kept
 		var scratch []byte
 		model := map[string]string{}
 		large := false
-		for range 300 {
+		for range 200 {
 			hashEdit(&k, &scratch, l, func(e *value.HashEdit) {
 				field := strconv.Itoa(r.IntN(60))
 				if r.IntN(3) == 0 {
@@ -134,14 +134,14 @@ func TestSetEncodings(t *testing.T) {
 }
 
 func TestSetModel(t *testing.T) {
-	for seed := range uint64(40) {
+	for seed := range uint64(10) {
 		r := rand.New(rand.NewPCG(seed, 4))
 		l := value.Limits{SetIntset: r.IntN(40), SetEntries: r.IntN(30), SetValue: r.IntN(64)}
 		words := seed%2 == 0
 		var k kept
 		var scratch []byte
 		model := map[string]bool{}
-		for range 300 {
+		for range 200 {
 			e := value.EditSet(k.enc, k.payload, k.o, scratch, l)
 			m := strconv.Itoa(r.IntN(90) - 20)
 			if words && r.IntN(3) == 0 {

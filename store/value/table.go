@@ -40,9 +40,10 @@ type table struct {
 	mem   int64    // what the chunks and the directory take
 	deep  int      // how many chunks have depth == bits
 	dir   []*chunk // 1<<bits places; a chunk of depth d has 1<<(bits-d) of them, side by side
-	owner *owner   // of the chunks this table may edit
+	owner *owner   // of the chunks this table may edit; nil until there has been a clone
 
-	dirShared bool // dir belongs to a clone too
+	dirShared bool      // dir belongs to a clone too
+	first     [1]*chunk // the first dir
 }
 
 // owner is an identity; it has a size so that two of them have two addresses.
@@ -54,10 +55,15 @@ type chunk struct {
 	tags  []byte   // by item: low byte of its hash
 	offs  []uint16 // by item: where it begins in data
 	data  []byte
-	// big are strings too long for data; nil entries are free.
-	big      [][]byte
-	bigBytes int
-	depth    uint8
+	big   *bigStrings // nil while there are none
+	depth uint8
+}
+
+// bigStrings are the strings of a chunk that are too long for its data. They are never written
+// to, so that copies of the chunk can share them.
+type bigStrings struct {
+	at    [][]byte // nil entries are free
+	bytes int
 }
 
 // An item in data is its key and then, in a hash, its value. Each is a head and bytes:
@@ -87,9 +93,9 @@ var hashSeed = maphash.MakeSeed()
 func hashOf(key []byte) uint64 { return maphash.Bytes(hashSeed, key) }
 
 func newTable(typ Type) *table {
-	o := new(owner)
-	c := &chunk{owner: o}
-	t := &table{typ: typ, owner: o, dir: []*chunk{c}, deep: 1}
+	c := new(chunk)
+	t := &table{typ: typ, deep: 1, first: [1]*chunk{c}}
+	t.dir = t.first[:]
 	t.mem = c.bytes() + 8
 	return t
 }
@@ -383,7 +389,11 @@ func (t *table) scan(cursor uint64, count int, fn func(key, val []byte)) uint64 
 // Chunks.
 
 func (c *chunk) bytes() int64 {
-	return int64(unsafe.Sizeof(*c)) + int64(cap(c.tags)+2*cap(c.offs)+cap(c.data)+24*cap(c.big)+c.bigBytes)
+	n := int64(unsafe.Sizeof(*c)) + int64(cap(c.tags)+2*cap(c.offs)+cap(c.data))
+	if c.big != nil {
+		n += int64(unsafe.Sizeof(*c.big)) + int64(24*cap(c.big.at)+c.big.bytes)
+	}
+	return n
 }
 
 func (c *chunk) full() bool {
@@ -402,7 +412,9 @@ func (c *chunk) copy(o *owner) *chunk {
 	d.tags = append([]byte(nil), c.tags...)
 	d.offs = append([]uint16(nil), c.offs...)
 	d.data = append([]byte(nil), c.data...)
-	d.big = append([][]byte(nil), c.big...)
+	if c.big != nil {
+		d.big = &bigStrings{append([][]byte(nil), c.big.at...), c.big.bytes}
+	}
 	return &d
 }
 
@@ -445,7 +457,7 @@ func (c *chunk) str(at int) (s []byte, end int) {
 	}
 	n := int(head >> 2)
 	if head&1 != 0 {
-		return c.big[n], at
+		return c.big.at[n], at
 	}
 	return c.data[at : at+n : at+n], at + n
 }
@@ -492,7 +504,7 @@ func (c *chunk) move(from *chunk, i int, values bool) {
 		head, end := from.end(at)
 		c.room(end - at)
 		if head&1 != 0 {
-			c.data = binary.AppendUvarint(c.data, uint64(c.keep(from.big[head>>2]))<<2|1)
+			c.data = binary.AppendUvarint(c.data, uint64(c.keep(from.big.at[head>>2]))<<2|1)
 		} else {
 			c.data = append(c.data, from.data[at:end]...)
 		}
@@ -524,25 +536,32 @@ func (c *chunk) appendStr(s []byte) {
 	c.data = append(c.data, s...)
 }
 
-// keep puts s, which nobody writes to, among the big strings; chunks share them.
+// keep puts s, which nobody writes to, among the big strings.
 func (c *chunk) keep(s []byte) int {
-	c.bigBytes += cap(s)
-	for i := range c.big {
-		if c.big[i] == nil {
-			c.big[i] = s
+	if c.big == nil {
+		c.big = new(bigStrings)
+	}
+	b := c.big
+	b.bytes += cap(s)
+	for i := range b.at {
+		if b.at[i] == nil {
+			b.at[i] = s
 			return i
 		}
 	}
-	c.big = append(c.big, s)
-	return len(c.big) - 1
+	b.at = append(b.at, s)
+	return len(b.at) - 1
 }
 
 // drop frees what the string whose head stands at a place has among the big strings.
 func (c *chunk) drop(at int) {
 	head, _ := binary.Uvarint(c.data[at:])
 	if head&1 != 0 {
-		c.bigBytes -= cap(c.big[head>>2])
-		c.big[head>>2] = nil
+		c.big.bytes -= cap(c.big.at[head>>2])
+		c.big.at[head>>2] = nil
+		if c.big.bytes == 0 {
+			c.big = nil
+		}
 	}
 }
 
@@ -603,12 +622,6 @@ func (c *chunk) remove(i int, values bool) {
 	if last < cap(c.tags)/2 {
 		c.tags = append(sized[byte](last), c.tags...)
 		c.offs = append(sized[uint16](last), c.offs...)
-	}
-	for n := len(c.big); n > 0 && c.big[n-1] == nil; n-- {
-		c.big = c.big[:n-1]
-	}
-	if len(c.big) == 0 {
-		c.big = nil
 	}
 }
 

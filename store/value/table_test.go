@@ -22,11 +22,14 @@ func checkTable(t *testing.T, tab *table, model map[string]string) {
 	n, mem, deep := 0, int64(8*len(tab.dir)), 0
 	tab.eachChunk(func(c *chunk) bool {
 		mem += c.bytes()
-		big := 0
-		for _, s := range c.big {
-			big += cap(s)
+		if c.big != nil {
+			big := 0
+			for _, s := range c.big.at {
+				big += cap(s)
+			}
+			require.Equal(t, big, c.big.bytes)
+			require.NotZero(t, big)
 		}
-		require.Equal(t, big, c.bigBytes)
 		if c.depth == tab.bits {
 			deep++
 		}
@@ -76,7 +79,7 @@ func someVal(r *rand.Rand) []byte {
 }
 
 func TestTableModel(t *testing.T) {
-	for seed := range uint64(6) {
+	for seed := range uint64(2) {
 		r := rand.New(rand.NewPCG(seed, 1))
 		tab, model := newTable(Hash), map[string]string{}
 		type frozen struct {
@@ -106,7 +109,7 @@ func TestTableModel(t *testing.T) {
 					clones[len(clones)-1].o, tab = tab, clones[len(clones)-1].o.(*table)
 				}
 			}
-			if step%997 == 0 {
+			if step%1997 == 0 {
 				checkTable(t, tab, model)
 			}
 		}
@@ -118,7 +121,7 @@ func TestTableModel(t *testing.T) {
 			tab.remove([]byte(k))
 		}
 		checkTable(t, tab, map[string]string{})
-		assert.EqualValues(t, 1, len(tab.dir), "an empty table is small again")
+		assert.Len(t, tab.dir, 1, "an empty table is small again")
 	}
 }
 
@@ -159,17 +162,17 @@ func TestCloneIsIndependent(t *testing.T) {
 
 // Everything that is there from a scan's first call to its last is seen, exactly once.
 func TestScanWhileTheTableChanges(t *testing.T) {
-	for seed := range uint64(12) {
+	for seed := range uint64(6) {
 		r := rand.New(rand.NewPCG(seed, 2))
 		tab := newTable(Set)
 		stay := map[string]int{}
-		for i := range 2000 {
+		for i := range 1000 {
 			k := fmt.Sprint("stays", i)
 			stay[k] = 0
 			tab.set([]byte(k), nil)
 		}
 		if seed%3 == 1 { // shrinking
-			for i := range 20000 {
+			for i := range 8000 {
 				tab.set(fmt.Append(nil, "goes", i), nil)
 			}
 		}
@@ -184,7 +187,7 @@ func TestScanWhileTheTableChanges(t *testing.T) {
 			if cursor == 0 {
 				break
 			}
-			for range 100 {
+			for range 40 {
 				switch seed % 3 {
 				case 0:
 					tab.set(fmt.Append(nil, "new", r.IntN(1<<30)), nil)
@@ -224,7 +227,7 @@ func TestScanVisitsAboutCount(t *testing.T) {
 // Every item has the same chance: the counts are within what chance explains.
 func TestRandomIsFair(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
-	for _, n := range []int{1, 7, 100, 400, 3000} {
+	for _, n := range []int{1, 7, 100, 1000} {
 		for _, size := range []int{4, 200} {
 			tab := newTable(Hash)
 			for i := range n {
@@ -234,7 +237,9 @@ func TestRandomIsFair(t *testing.T) {
 			rounds := 200 * n
 			for range rounds {
 				k, v := tab.random(r.Uint64)
-				require.Len(t, v, size)
+				if len(v) != size {
+					t.Fatal("a value that is not its own")
+				}
 				counts[string(k)]++
 			}
 			require.Len(t, counts, n)
