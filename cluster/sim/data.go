@@ -196,13 +196,6 @@ func (d *dataset) become(r core.RoleChange) {
 		d.p.poke()
 		return
 	}
-	if d.p.w.p.DriverFollowsAny { // what a driver must not do: see RoleChange.PrimaryInc
-		if r.IP == "" {
-			d.role.Primary, d.role.IP = old.Primary, old.IP
-		}
-		d.p.poke()
-		return
-	}
 	same := old.Role == r.Role && old.Primary == r.Primary && old.PrimaryInc == r.PrimaryInc && old.IP == r.IP
 	if !same {
 		d.unlink()
@@ -288,7 +281,7 @@ func (d *dataset) pull() {
 	if y == nil || y == d.p || !w.net.reach(d.p, y) || !y.data.known || y.data.role.Role != topology.RolePrimary {
 		return
 	}
-	if !w.p.DriverFollowsAny && (y.id != d.role.Primary || y.insp.Inc != d.role.PrimaryInc) {
+	if y.id != d.role.Primary || y.insp.Inc != d.role.PrimaryInc {
 		return // another node, or another life of it: its data is not what the shard is led by
 	}
 	d.connect(y)

@@ -42,8 +42,7 @@ type Params struct {
 	FaultEvery             core.Mono
 	On                     [faultKinds]bool // the fault kinds of this seed
 	// Rules that are switched off, by tests only.
-	Ablate           core.Ablation
-	DriverFollowsAny bool
+	Ablate core.Ablation
 }
 
 const (
@@ -134,7 +133,6 @@ type Plan struct {
 	Clients   int
 	Length    core.Mono // of the faulty phase
 	Faults    []Fault
-	Drifted   int64         // ppm beyond the contract, only by tests
 	Tune      func(*Params) // changes drawn parameters, only by tests
 }
 

@@ -49,7 +49,7 @@ func failed(pl Plan, r Result) (Plan, Result) {
 func TestSeeds(t *testing.T) {
 	n := *simSeeds
 	if n == 0 {
-		n = 300
+		n = 200
 		if testing.Short() {
 			n = 25
 		}
