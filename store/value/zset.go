@@ -440,8 +440,11 @@ func (z *SortedSet) Scan(cursor uint64, count int, fn func(member []byte, score 
 func ParseScore(b []byte) (float64, bool) { return parseDouble(b, false) }
 
 // ParseScoreBound is ParseScore for the ends of ranges, where numbers may overflow, vanish or
-// be missing, and spaces lead.
+// be missing, spaces lead, and a NUL byte ends the text: Redis reads them as C strings.
 func ParseScoreBound(b []byte) (float64, bool) {
+	if i := bytes.IndexByte(b, 0); i >= 0 {
+		b = b[:i]
+	}
 	for len(b) > 0 && (b[0] == ' ' || b[0] >= '\t' && b[0] <= '\r') {
 		b = b[1:]
 	}

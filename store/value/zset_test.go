@@ -148,7 +148,7 @@ func TestParseScore(t *testing.T) {
 		_, ok := value.ParseScore([]byte(text))
 		assert.False(t, ok, "%q", text)
 	}
-	for text, want := range map[string]float64{"": 0, " 1": 1, "1e400": math.Inf(1), "1e-400": 0} {
+	for text, want := range map[string]float64{"": 0, " 1": 1, "2\x00x": 2, "1e400": math.Inf(1), "1e-400": 0} {
 		got, ok := value.ParseScoreBound([]byte(text))
 		assert.True(t, ok, "%q", text)
 		assert.Equal(t, want, got, "%q", text)
