@@ -404,6 +404,7 @@ func (n *Node) runCron() {
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
 	var last struct{ ops, in, out, replIn, replOut, rounds, roundNs int64 }
+	sweep := sweeper{n: n, s: n.disp.NewSweeper()}
 	for round := 0; ; round++ {
 		select {
 		case <-n.quit:
@@ -415,6 +416,9 @@ func (n *Node) runCron() {
 		}
 		n.refreshGates()
 		n.weighBesides()
+		if n.agent != nil {
+			sweep.run()
+		}
 		if !n.stopping.Load() {
 			n.saver.Cron()
 		}
