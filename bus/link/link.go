@@ -219,11 +219,11 @@ type Stats struct {
 	Dials        stat.Counter
 	DialFails    stat.Counter
 	Accepts      stat.Counter
-	Rejects      [numReasons]stat.Counter // by Reason
+	Rejects      [numReasons]stat.Counter  // by Reason
 	Dropped      [numChannels]stat.Counter // for whatever reason
 	DroppedBytes stat.Counter
 	OverBudget   [numChannels]stat.Counter // of them, those whose connection had no room
-	Links        stat.Level // authenticated connections
+	Links        stat.Level                // authenticated connections
 }
 
 // Net is a node's connections to the others.
