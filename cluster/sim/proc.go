@@ -323,16 +323,24 @@ func (p *proc) perform(batch []core.Effects) {
 				w.at(p.paused-w.now, func() {
 					if p.up && p.life == life {
 						p.synced(batch, &save)
-						p.loop()
+						p.goOn(life)
 					}
 				})
 				p.busy = p.paused
 				return
 			}
 			p.synced(batch, &save)
-			p.loop()
+			p.goOn(life)
 		}
 	})
+}
+
+// goOn takes the next inputs, unless what has just happened ended this life: a trap within
+// fsync kills the process, and the dead must not go on working.
+func (p *proc) goOn(life int) {
+	if p.up && p.life == life {
+		p.loop()
+	}
 }
 
 func (p *proc) synced(batch []core.Effects, save *core.Save) {

@@ -96,7 +96,6 @@ func (c *Counts) add(o *Counts) {
 // openSeeds are plans that still break something, with what is known. They are played and
 // reported, and must not break anything else. Take them out as they are mended.
 var openSeeds = map[uint64]string{
-	90:     "register went back: a promise of n1 is lost by a crash within fsync; core's lazy saves or this package's fsync model, NOT DECIDED: safety",
 	100217: "a node that was reset keeps another cluster's id and MEETs do not bring it back in time: operator model or core, not decided",
 	100439: "a restarted primary refuses its own cold start (a-member-is-here) after resets and a REPLICATE: suspect core/voter.go coldWait",
 }
