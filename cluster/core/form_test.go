@@ -1,6 +1,7 @@
 package core
 
 import (
+	"github.com/sextantdb/sextant/cluster/topology"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -110,6 +111,10 @@ func TestFormingIsNotSeenByClients(t *testing.T) {
 	n.check = func(x *tnode) {
 		if x.view != nil {
 			require.Equal(t, slot.Count, x.view.Assigned, "node %d", x.i)
+			require.Equal(t, topology.StateOK, x.view.State, "node %d: %s", x.i, x.view.Reason)
+		}
+		if x.i < 3 { // a primary serves until its first lease by what let it serve before
+			require.True(t, x.serves(), "node %d stops serving while the voter set forms: %s, lease %d ms", x.i, x.view.NotServing, (x.lease-n.now)/Millisecond)
 		}
 	}
 	n.form()

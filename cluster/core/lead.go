@@ -35,12 +35,16 @@ type lead struct {
 	pendAt   Mono
 
 	// the lease, as primary
-	acked    []Mono // by index of voter: newest acknowledged send time
-	exp      Mono
-	renewAt  Mono
-	expandAt Mono // next look at who may join the set
-	released bool
-	held     bool // the lease was valid at the last look
+	acked  []Mono // by index of voter: newest acknowledged send time
+	exp    Mono
+	before Mono // the deadline by which this primary served before there were voters; 0 = none
+	// lentUntil is how long what is left of before counts for a lease. Volatile.
+	lentUntil Mono
+	lent      bool // exp is lentUntil, not yet a lease of the voters
+	renewAt   Mono
+	expandAt  Mono // next look at who may join the set
+	released  bool
+	held      bool // the lease was valid at the last look
 
 	// an operator's FORCE, TAKEOVER or BUMPEPOCH, or a handover, under way
 	order      bus.VoteReason
@@ -121,7 +125,11 @@ func (m *Machine) leaseDeadline() Mono {
 	if !m.formed() {
 		return m.heardMajority()
 	}
-	if !m.leads(m.rec(m.me.row.Shard)) || m.lead.released {
+	rec := m.rec(m.me.row.Shard)
+	if rec.IsZero() && !m.isReplica() {
+		return m.lead.lentUntil
+	}
+	if !m.leads(rec) || m.lead.released {
 		return 0
 	}
 	return m.lead.exp
@@ -192,16 +200,27 @@ func (l *lead) wake(m *Machine) Mono {
 
 // leadStep does what is due in my shard.
 func (m *Machine) leadStep() {
+	l := &m.lead
 	if !m.formed() {
+		l.before = m.heardMajority()
 		return
 	}
-	l := &m.lead
+	if l.before != 0 {
+		// The set has just formed: what let this primary serve before holds on until its record and
+		// its first lease are there, for one renewal at most, so that clients do not see the
+		// change. No voter of a new set votes within T of its start.
+		l.lentUntil = min(l.before, m.now+m.t()/5)
+		l.before = 0
+	}
 	rec := m.rec(m.me.row.Shard)
 	leading := m.leads(rec)
 	if leading != l.was {
 		l.was = leading
 		l.released = false
-		l.exp, l.held = 0, false
+		l.exp, l.held, l.lent = 0, false, false
+		if leading && m.now < l.lentUntil {
+			l.exp, l.lent = l.lentUntil, true
+		}
 		l.acked = make([]Mono, len(m.voters))
 		l.renewAt = m.now
 		if l.phase == idle {
@@ -231,7 +250,7 @@ func (m *Machine) primaryStep(rec *bus.Rec) {
 	l := &m.lead
 	if !l.released && m.now >= l.renewAt {
 		l.renewAt = m.now + m.t()/5
-		if l.exp <= m.now { // without a lease: ask more often
+		if l.exp <= m.now || l.lent { // without a lease of the voters: ask more often
 			l.renewAt = m.now + m.retryEvery()
 		}
 		m.toVoters(&bus.LeaseReq{Shard: rec.Shard, Epoch: rec.Epoch, TSend: int64(m.now), Stat: m.stat()})
@@ -355,7 +374,7 @@ func (m *Machine) leaseAcked(i int, tsend int64) {
 	sort.Slice(newest, func(a, b int) bool { return newest[a] > newest[b] })
 	if at := newest[len(m.voters)/2]; at > 0 {
 		ppm := Mono(m.cfg.DriftPPM)
-		l.exp = max(l.exp, at+m.t()/(1000000+ppm)*(1000000-ppm))
+		l.exp, l.lent = max(l.exp, at+m.t()/(1000000+ppm)*(1000000-ppm)), false
 	}
 }
 

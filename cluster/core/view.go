@@ -75,6 +75,8 @@ func (m *Machine) serving() (bool, string) {
 		return false, "replica"
 	case !m.formed():
 		return true, ""
+	case rec.IsZero() && m.now < m.lead.lentUntil:
+		return true, "" // the voter set has just formed
 	case rec.IsZero():
 		return false, "the shard has no record yet"
 	case !m.leads(rec):
