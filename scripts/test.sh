@@ -38,9 +38,9 @@ if [ $quick = yes ]; then
   exec go test $(go list ./... | grep -v /integration/cluster)
 fi
 
-# Packages whose tests are about goroutines run under the race detector; the pure ones and the
-# simulator, which is one goroutine by design, run faster without it.
-plain='/(slot|value|glob|core|topology|manage|sim|arch|rdb)$'
+# Packages whose tests are about goroutines run under the race detector; the pure ones, the
+# simulator, which is one goroutine by design, and the tests of whole processes run without it.
+plain='/(slot|value|glob|core|topology|manage|sim|rdb|integration/[a-z]+)$'
 echo "== tests with the race detector"
 go test -race -timeout 15m $(go list ./... | grep -Ev "$plain")
 echo "== tests without it"

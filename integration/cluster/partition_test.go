@@ -36,15 +36,18 @@ func newSplit(t testing.TB, n int, directives ...string) *split {
 	prefix := fmt.Sprintf("127.%d.%d.", 1+rand.IntN(254), rand.IntN(255))
 	root := t.TempDir()
 	args := []string{"cluster", "create", "--replicas", "1", "--yes"}
+	for i := range n { // before any gate opens: gates look at them from their own goroutines
+		s.hosts = append(s.hosts, prefix+strconv.Itoa(i+1))
+	}
 	for i, port := range freePorts(t, n) {
-		host, gate := prefix+strconv.Itoa(i+1), s.gates[i]
+		host, gate := s.hosts[i], s.gates[i]
 		dir := filepath.Join(root, strconv.Itoa(port))
 		require.NoError(t, os.Mkdir(dir, 0o755))
 		p := &process{t: t, host: host, port: port, dir: dir}
 		p.args = append([]string{"server", "--port", strconv.Itoa(port), "--bind", host, "--bind-source-addr", host, "--dir", dir,
 			"--protected-mode", "no", "--cluster-enabled", "yes", "--enable-debug-command", "yes", "--cluster-announce-ip", host,
 			"--cluster-announce-port", strconv.Itoa(gate), "--cluster-announce-bus-port", strconv.Itoa(gate + 10000)}, directives...)
-		s.hosts, s.nodes = append(s.hosts, host), append(s.nodes, p)
+		s.nodes = append(s.nodes, p)
 		s.gate(i, gate, port)
 		s.gate(i, gate+10000, port+10000)
 		p.launch()
