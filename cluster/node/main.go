@@ -15,7 +15,6 @@ import (
 
 	"github.com/sextantdb/sextant/cluster/agent"
 	"github.com/sextantdb/sextant/resp"
-	"github.com/sextantdb/sextant/resp/command/admin"
 	"github.com/sextantdb/sextant/resp/server"
 )
 
@@ -135,13 +134,11 @@ func (n *Node) obey(signals <-chan os.Signal) {
 			n.finish(1)
 			continue
 		}
-		n.beginShutdown("Received "+name+" scheduling shutdown...", signalOptions(flags), func(resp.Error) {
+		n.beginShutdown("Received "+name+" scheduling shutdown...", flags.Options(), func(resp.Error) {
 			n.log.Warning("SIGTERM received but errors trying to shut down the server, check the logs for more information")
 		})
 	}
 }
-
-func signalOptions(f ShutdownFlags) admin.ShutdownOptions { return f.Options() }
 
 // daemonize starts this program again in a session of its own, without a terminal, and
 // leaves it alone.

@@ -74,7 +74,6 @@ type Dispatcher struct {
 
 // Stats are the numbers dispatch counts.
 type Stats struct {
-	ErrorReplies  stat.Counter // total_error_replies
 	Blocked       stat.Level   // blocked_clients
 	Evicted       stat.Counter // evicted_keys
 	ExpireStopped stat.Counter // expired_time_cap_reached_count

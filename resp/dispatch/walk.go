@@ -138,7 +138,6 @@ func (w *worker) reject(c *client, cmd *command.Command, err resp.Error) {
 // refuse counts err and answers text.
 func (w *worker) refuse(c *client, cmd *command.Command, err, text resp.Error) {
 	w.d.observer.Rejected(w.index, cmd, err)
-	w.d.Stats.ErrorReplies.Inc()
 	c.out.Error(text)
 }
 
@@ -303,9 +302,6 @@ func (w *worker) call(cmd *command.Command, argv [][]byte) {
 	w.ended = w.d.clock()
 	ns := w.ended - start
 	w.commands.Add(1)
-	if ctx.Err != "" {
-		w.d.Stats.ErrorReplies.Inc()
-	}
 	w.d.observer.Called(w.index, ctx, ns)
 	if w.d.feed.Active() {
 		w.tellMonitors(cmd)
