@@ -218,22 +218,35 @@ func (t *Txn) Append(key, val []byte) int {
 // SetRange writes val over the string at key from offset, zero-filling a gap, and returns
 // the new length. An absent key is created as Raw. REQUIRES: absent or a string; val not empty.
 func (t *Txn) SetRange(key []byte, offset int, val []byte) int {
-	var p place
-	n := 0
-	if t.locate(&p, key) {
-		t.changing(&p)
-		n = Entry{p.b, t, p.st}.StrLen()
-	} else {
-		t.putBytes(&p, key, value.String, value.Raw, nil, NoExpire)
-	}
-	size := max(n, offset+len(val))
-	text := t.stretch(&p, size)
+	text, n := t.editString(key, offset+len(val))
 	if n < offset {
 		clear(text[n:offset])
 	}
 	copy(text[offset:], val)
+	return len(text)
+}
+
+// EditString makes the string at key, which is created if absent, a Raw one of at least n
+// bytes and returns it for writing in place; new bytes are zero. It is changed from here on,
+// whatever the caller writes. REQUIRES: absent or a string; n > 0.
+func (t *Txn) EditString(key []byte, n int) []byte {
+	text, old := t.editString(key, n)
+	clear(text[old:])
+	return text
+}
+
+// editString is EditString with arbitrary content behind the old bytes.
+func (t *Txn) editString(key []byte, n int) (text []byte, old int) {
+	var p place
+	if t.locate(&p, key) {
+		t.changing(&p)
+		old = Entry{p.b, t, p.st}.StrLen()
+	} else {
+		t.putBytes(&p, key, value.String, value.Raw, nil, NoExpire)
+	}
+	text = t.stretch(&p, max(n, old))
 	t.changed(&p, key)
-	return size
+	return text, old
 }
 
 // stretch makes the string at p a Raw one of n bytes, not fewer than it has, and returns

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/command/bitmap"
 	"github.com/sextantdb/sextant/resp/command/hash"
 	lists "github.com/sextantdb/sextant/resp/command/list"
 	sets "github.com/sextantdb/sextant/resp/command/set"
@@ -18,10 +19,11 @@ type collections struct {
 	set  sets.Options
 	list lists.Options
 	zset zset.Options
+	bits bitmap.Options
 }
 
 func (c collections) commands() [][]command.Command {
-	return [][]command.Command{hash.Commands(c.hash), sets.Commands(c.set), lists.Commands(c.list), zset.Commands(c.zset)}
+	return [][]command.Command{hash.Commands(c.hash), sets.Commands(c.set), lists.Commands(c.list), zset.Commands(c.zset), bitmap.Commands(c.bits)}
 }
 
 func (n *Node) collections() collections {
@@ -33,8 +35,11 @@ func (n *Node) collections() collections {
 		},
 		list: lists.Options{Limits: n.limits},
 		zset: zset.Options{Limits: n.limits, Rand: rand.Uint64},
+		bits: bitmap.Options{MaxBulk: n.maxBulk},
 	}
 }
+
+func (n *Node) maxBulk() int64 { return n.cfg.Now().ProtoMaxBulkLen }
 
 func (n *Node) limits() values.Limits { return limitsOf(n.cfg.Now()) }
 

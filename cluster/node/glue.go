@@ -35,7 +35,7 @@ import (
 
 func (n *Node) strOptions() str.Options {
 	return str.Options{
-		MaxBulk:    func() int64 { return n.cfg.Now().ProtoMaxBulkLen },
+		MaxBulk:    n.maxBulk,
 		LazyExpire: func() bool { return n.cfg.Now().LazyfreeLazyExpire },
 	}
 }
