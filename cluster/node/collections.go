@@ -6,6 +6,7 @@ import (
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/command/bitmap"
 	"github.com/sextantdb/sextant/resp/command/hash"
+	"github.com/sextantdb/sextant/resp/command/hll"
 	lists "github.com/sextantdb/sextant/resp/command/list"
 	sets "github.com/sextantdb/sextant/resp/command/set"
 	"github.com/sextantdb/sextant/resp/command/zset"
@@ -20,10 +21,11 @@ type collections struct {
 	list lists.Options
 	zset zset.Options
 	bits bitmap.Options
+	hll  hll.Options
 }
 
 func (c collections) commands() [][]command.Command {
-	return [][]command.Command{hash.Commands(c.hash), sets.Commands(c.set), lists.Commands(c.list), zset.Commands(c.zset), bitmap.Commands(c.bits)}
+	return [][]command.Command{hash.Commands(c.hash), sets.Commands(c.set), lists.Commands(c.list), zset.Commands(c.zset), bitmap.Commands(c.bits), hll.Commands(c.hll)}
 }
 
 func (n *Node) collections() collections {
@@ -36,6 +38,7 @@ func (n *Node) collections() collections {
 		list: lists.Options{Limits: n.limits},
 		zset: zset.Options{Limits: n.limits, Rand: rand.Uint64},
 		bits: bitmap.Options{MaxBulk: n.maxBulk},
+		hll:  hll.Options{SparseMax: func() int { return int(n.cfg.Now().HLLSparseMaxBytes) }, Rand: rand.Uint64},
 	}
 }
 

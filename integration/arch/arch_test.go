@@ -55,6 +55,7 @@ var law = []pkg{
 	{"resp/command/generic", false, "+family store/rdb resp/glob"},
 	{"resp/command/str", false, "+family"},
 	{"resp/command/bitmap", false, "+family"},
+	{"resp/command/hll", false, "+family"},
 	{"resp/command/hash", false, "+family resp/glob"},
 	{"resp/command/set", false, "+family resp/glob"},
 	{"resp/command/list", false, "+family"},

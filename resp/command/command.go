@@ -285,7 +285,8 @@ func (c *Command) check() error {
 		if writes && c.Flags&(Write|MayReplicate|ReadOnly) == ReadOnly {
 			return refuse("key spec %d writes, the command is readonly", i+1)
 		}
-		if k.Begin == BeginIndex && k.Index >= minWords && c.Flags&NoMandatoryKeys == 0 && c.Run != nil {
+		more := i > 0 && k.Find == FindRange && k.Last < 0 // any number of keys behind others (PFMERGE)
+		if k.Begin == BeginIndex && k.Index >= minWords && !more && c.Flags&NoMandatoryKeys == 0 && c.Run != nil {
 			return refuse("key spec %d begins at word %d, arity is %d", i+1, k.Index, c.Arity)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/sextantdb/sextant/resp/command/conn"
 	"github.com/sextantdb/sextant/resp/command/generic"
 	"github.com/sextantdb/sextant/resp/command/hash"
+	"github.com/sextantdb/sextant/resp/command/hll"
 	lists "github.com/sextantdb/sextant/resp/command/list"
 	"github.com/sextantdb/sextant/resp/command/set"
 	"github.com/sextantdb/sextant/resp/command/str"
@@ -21,6 +22,7 @@ func families() [][]command.Command {
 		str.Commands(str.Options{MaxBulk: func() int64 { return 512 << 20 }, LazyExpire: no}),
 		generic.Commands(generic.Options{LFU: no, Compress: no, LazyExpire: no, LazyServerDel: no}),
 		bitmap.Commands(bitmap.Options{}),
+		hll.Commands(hll.Options{}),
 		hash.Commands(hash.Options{}),
 		set.Commands(set.Options{}),
 		lists.Commands(lists.Options{}), lists.Blocking(lists.Options{}),
@@ -33,7 +35,7 @@ func families() [][]command.Command {
 
 // complete are the groups of which every command of 7.2 must be entered, but for those in
 // elsewhere.
-var complete = []command.Group{command.String, command.Bitmap, command.Hash, command.Set, command.List, command.SortedSet, command.Generic, command.Transactions, command.Connection}
+var complete = []command.Group{command.String, command.Bitmap, command.HyperLogLog, command.Hash, command.Set, command.List, command.SortedSet, command.Generic, command.Transactions, command.Connection}
 
 // elsewhere are commands of complete groups that no family above has, and where they are.
 var elsewhere = map[string]string{
