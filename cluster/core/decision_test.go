@@ -148,7 +148,10 @@ func TestJudgeVote(t *testing.T) {
 	require.Equal(t, "voter-started-lately", m.judgeVote(p, r, req(bus.VoteHandover)).why)
 	m.vote.quiet = false
 	require.Equal(t, "shard-has-a-record", m.judgeVote(p, r, req(bus.VoteNewShard)).why)
-	require.Equal(t, "a-member-may-return", m.judgeVote(p, r, req(bus.VoteCold)).why)
+	require.Nil(t, m.judgeVote(p, r, req(bus.VoteCold)), "a member")
+	cold := req(bus.VoteCold)
+	cold.Cand.Inc++
+	require.Equal(t, "a-member-may-return", m.judgeVote(p, r, cold).why)
 	r.lease.Offset, r.lease.Flags = 100, 0
 	b := req(bus.VoteSilence)
 	b.Stat.Flags = bus.StatEmpty
@@ -217,4 +220,42 @@ func FuzzStep(f *testing.F) {
 			require.NoError(t, m.Check())
 		}
 	})
+}
+
+// A voter that knows the candidate for a member has nothing against its cold start: the record
+// by which it lacks proof is another voter's. Before, candidate and voter waited for "the
+// member that is here", the candidate itself, for ever.
+func TestColdStartOfAMember(t *testing.T) {
+	shard := nid(9)
+	cand, other := bus.NewMember(nid(1), 1), bus.NewMember(nid(2), 1)
+	newMachine := func(isr ...bus.Member) (*Machine, *reg) {
+		m, _ := New(DefaultConfig(), Boot{Local: Local{}}, Second)
+		m.learn(&bus.Row{ID: cand.ID, Ver: 1, Inc: 1, Shard: shard}, true)
+		m.learn(&bus.Row{ID: other.ID, Ver: 1, Inc: 1, Shard: shard}, true)
+		for _, id := range []bus.NodeID{cand.ID, other.ID} {
+			p := m.find(id)
+			p.statInc, p.heardAt, p.statAt = 1, m.now, m.now
+		}
+		r := m.vote.reg(shard)
+		r.Rec = bus.Rec{Shard: shard, Epoch: 3, Primary: isr[0], ISR: isr}
+		return m, r
+	}
+	req := &bus.VoteReq{Shard: shard, Epoch: 9, Cand: cand, Reason: bus.VoteCold, Stat: bus.Stat{Offset: 7}}
+
+	m, r := newMachine(cand, other)
+	require.Nil(t, m.judgeCold(m.find(cand.ID), r, req), "the candidate is the member that is here")
+	m, r = newMachine(other)
+	no := m.judgeCold(m.find(cand.ID), r, req)
+	require.NotNil(t, no)
+	require.Equal(t, "a-member-may-return", no.why)
+
+	// and what it proposes says so: no force when the record that counts has it as a member
+	m, _ = newMachine(other)
+	m.lead.reason, m.lead.epoch = bus.VoteCold, 9
+	next, refusal := m.winner(&bus.Rec{Shard: m.me.row.Shard, Epoch: 3, Primary: other, ISR: []bus.Member{other, m.member(), cand}})
+	require.Empty(t, refusal)
+	require.False(t, next.Forced)
+	require.Len(t, next.ISR, 2, "cand stays, the old primary goes")
+	_, refusal = m.winner(&bus.Rec{Shard: m.me.row.Shard, Epoch: 3, Primary: other, ISR: []bus.Member{other}})
+	require.Equal(t, "a-member-may-return", refusal)
 }

@@ -718,6 +718,7 @@ func (m *Machine) winner(base *bus.Rec) (*bus.Rec, string) {
 	next := &bus.Rec{Shard: m.me.row.Shard, Epoch: l.epoch, Primary: me, VoterVer: m.voterVer}
 	_, idThere := base.HasID(m.self)
 	in := base.Has(me) || idThere && m.off(AblateNoIncarnation) || m.off(AblateAnyReplica)
+	cold := l.reason == bus.VoteCold && !in // a member by the record that counts needs no cold start
 	switch l.reason {
 	case bus.VoteNewShard:
 		if !base.IsZero() && !in {
@@ -726,10 +727,10 @@ func (m *Machine) winner(base *bus.Rec) (*bus.Rec, string) {
 	case bus.VoteTakeover:
 		next.Forced = !in
 	case bus.VoteCold:
-		if why, _ := m.coldWait(base); why != "" && !in {
+		if why, _ := m.coldWait(base); why != "" && cold {
 			return nil, why
 		}
-		next.Forced = true
+		next.Forced = cold || base.Forced
 	default:
 		if !in {
 			return nil, fmt.Sprintf("not-in-set: epoch %d seq %d, my incarnation %d", base.Epoch, base.Seq, m.inc)
@@ -738,7 +739,7 @@ func (m *Machine) winner(base *bus.Rec) (*bus.Rec, string) {
 	}
 	next.ISR = []bus.Member{me}
 	for _, x := range base.ISR {
-		if x.ID != m.self && (x != base.Primary || l.reason == bus.VoteHandover) && l.reason != bus.VoteCold {
+		if x.ID != m.self && (x != base.Primary || l.reason == bus.VoteHandover) && !cold {
 			next.ISR = append(next.ISR, x)
 		}
 	}

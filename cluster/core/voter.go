@@ -245,7 +245,15 @@ func (m *Machine) judgeOffset(r *reg, b *bus.VoteReq) *voteRefusal {
 // judgeCold allows a leader without proof of its data only when no member of the last set
 // can still have that proof: each has come back as a new incarnation, or (async mode) has been
 // silent for the cold-start grace. The candidate must be the best of those that are here.
+//
+// Voters' records differ after a proposal that only a minority holds: the candidate may have no
+// proof by the newest of them, which it must reckon with because a voter has forgotten, and
+// prove itself by the one that this voter knows. Then this voter has nothing against it that
+// it would not have against any member; which record counts, the votes say (R4, R5).
 func (m *Machine) judgeCold(p *peer, r *reg, b *bus.VoteReq) *voteRefusal {
+	if r.Rec.Has(b.Cand) {
+		return m.judgeOffset(r, b)
+	}
 	if why, left := m.coldWait(&r.Rec); why != "" {
 		return &voteRefusal{why, clamp(left, m.t()/4, m.t()), int64(r.Rec.Epoch)}
 	}

@@ -86,6 +86,12 @@ func (d *dataset) boot() {
 	}
 }
 
+// flush is FLUSHALL by the operator.
+func (d *dataset) flush() {
+	clear(d.kv)
+	d.keys = 0
+}
+
 // die is the end of a process.
 func (d *dataset) die(keep keepData) {
 	if d.link != nil {

@@ -339,7 +339,8 @@ func (w *World) repair() (acted bool) {
 			if p.i >= len(w.members()) {
 				continue // never invited
 			}
-			if p.view.Nodes[0].Slots != nil { // it was told to own slots all by itself
+			if p.view.Nodes[0].Slots != nil { // it was told to own slots all by itself, and clients may have found it
+				p.data.flush()
 				do(p, core.Admin{Kind: core.AdminReset})
 			} else if p != anchor {
 				do(p, core.Admin{Kind: core.AdminMeet, IP: anchor.ip, Port: 7000, CPort: 17000})
@@ -403,8 +404,7 @@ func (w *World) repair() (acted bool) {
 	for _, p := range w.joined() {
 		if p.up && p.view != nil && len(p.view.Nodes) > 1 && p.view.Role == topology.RolePrimary && p.view.Nodes[p.view.Me].Slots == nil && !w.ownsSlots(p) {
 			if to := w.fewest(p); to != nil {
-				clear(p.data.kv) // FLUSHALL: the node must be empty
-				p.data.keys = 0
+				p.data.flush() // the node must be empty
 				do(p, core.Admin{Kind: core.AdminReplicate, Node: to.id.String()})
 			}
 		}
