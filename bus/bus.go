@@ -286,6 +286,7 @@ const (
 	StatSynced                        // replica: holds a whole copy of its primary's data
 	StatLoading                       // is loading a data set
 	StatEmpty                         // holds no key and has none to load
+	StatStuck                         // does not serve: its event loops or its store do not answer
 )
 
 // Stat is a node's own replication position. It rides on pings, leases and vote requests.

@@ -10,8 +10,9 @@
 // things leave it for other goroutines: the View (atomic pointer), the routes made from it
 // (atomic pointer), the lease deadline (atomic number) and the callbacks of Options. The
 // loop never waits for a stripe, a client or a connection: so a handler that holds stripes may
-// wait for the loop, and a busy data path cannot cost the node its lease. It does wait for
-// fsync, because a vote must not leave before it is on disk.
+// wait for the loop, and a busy data path cannot cost the node its lease. (One that hangs does:
+// whoever owns it reports that, see core.Local.Silent.) The loop does wait for fsync, because a
+// vote must not leave before it is on disk.
 package agent
 
 import (

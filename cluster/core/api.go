@@ -162,6 +162,10 @@ type Local struct {
 	// Primary: Paused repeats the token of the Pause now in force, 0 when writes flow. Offset
 	// must have been read after the last write before the pause.
 	Paused uint64
+	// Silent is how long the data path has not answered its watchdog: event loops that hang, a
+	// stripe that is not let go. The bus has goroutines of its own and would keep a lease that
+	// nobody can serve under.
+	Silent Mono
 }
 
 // Effects is what must happen now, in field order.
@@ -336,13 +340,14 @@ const (
 	EvDropped // a message was not listened to; Text says why
 	EvRefusal // a named refusal
 	EvTwin    // another process runs under this node's id
+	EvStuck   // this node's data path has stopped answering, or answers again
 )
 
 var eventNames = [...]string{
 	"node-added", "node-removed", "node-address", "node-suspect", "node-failed", "node-back", "cluster-state",
 	"cluster-id", "voter-set", "formation", "election-started", "election-won", "election-lost", "vote-granted",
 	"vote-refused", "lease-lost", "lease-held", "role", "record", "slot-map", "slots-lost", "epoch", "handover",
-	"replica-migrated", "reset", "dropped", "refusal", "twin",
+	"replica-migrated", "reset", "dropped", "refusal", "twin", "stuck",
 }
 
 func (k EventKind) String() string { return eventNames[k] }

@@ -40,6 +40,26 @@ func (m *Machine) silent(p *peer) Mono {
 	return m.now - max(p.heardAt, p.addedAt)
 }
 
+// stuck: this node's data path has not answered for so long that whoever waits for it should be
+// served elsewhere. Its lease is not renewed, and it tells the others not to count its messages
+// as signs of life: from then on all goes as if the process had been stopped.
+func (m *Machine) stuck() bool { return m.local.Silent > m.t()/4 }
+
+// stuckChanged tells everyone at once; whoever held me for failed hears that I am back.
+func (m *Machine) stuckChanged() {
+	if m.stuck() {
+		m.event(EvStuck, m.self, m.epoch, "the data path has not answered for %d ms: the lease is not renewed", m.local.Silent/Millisecond)
+		m.pushNow = true
+		return
+	}
+	m.event(EvStuck, m.self, m.epoch, "the data path answers again")
+	m.lead.renewAt = m.now
+	m.changed(func(*bus.Row) {})
+}
+
+// unserving: p says of itself that it does not serve.
+func (p *peer) unserving() bool { return p.stat.Flags&bus.StatStuck != 0 }
+
 func (m *Machine) suspects() (out []bus.NodeID) {
 	if !has(m.electors(), m.self) {
 		return nil
@@ -204,6 +224,9 @@ func (m *Machine) learnFail(f *bus.FailNote) {
 	}
 	if p == m.me && f.Ver > p.row.Ver {
 		m.twinSeen(f.Ver)
+	}
+	if p == m.me && m.stuck() {
+		return // they are right
 	}
 	if p == m.me {
 		m.event(EvNodeBack, m.self, 0, "%s says I failed: refuted", f.By.Short())

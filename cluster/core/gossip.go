@@ -141,7 +141,13 @@ func (m *Machine) tickLinks() {
 
 // heard notes a sign of life and what every header tells.
 func (m *Machine) heard(p *peer, msg *bus.Msg, addr string) {
-	p.heardAt = m.now
+	alive := !p.unserving()
+	if b, ok := msg.Body.(*bus.Ping); ok {
+		alive = b.Stat.Flags&bus.StatStuck == 0
+	}
+	if alive {
+		p.heardAt = m.now
+	}
 	p.pongMs = m.wall
 	p.pingMs = 0
 	p.boot = msg.Boot
@@ -157,7 +163,7 @@ func (m *Machine) heard(p *peer, msg *bus.Msg, addr string) {
 			m.peersDirt, m.viewDirty = true, true
 		}
 	}
-	if p.suspect || p.failed {
+	if alive && (p.suspect || p.failed) {
 		m.back(p, "it was heard")
 	}
 	m.seeEpoch(msg.Epoch)
@@ -192,7 +198,7 @@ func (m *Machine) onPing(p *peer, b *bus.Ping) {
 	}
 	m.takeReports(p, b.Suspects)
 	if !b.For.IsZero() {
-		if q := m.find(b.For); q != nil && q != m.me {
+		if q := m.find(b.For); q != nil && q != m.me && !q.unserving() {
 			q.heardAt = m.now // a helper heard it for us
 			if q.suspect {
 				m.back(q, "it was heard by "+p.row.ID.Short())

@@ -248,7 +248,9 @@ func (m *Machine) leadStep() {
 
 func (m *Machine) primaryStep(rec *bus.Rec) {
 	l := &m.lead
-	if !l.released && m.now >= l.renewAt {
+	if !l.released && m.now >= l.renewAt && m.stuck() {
+		l.renewAt = m.now + m.tickEvery()
+	} else if !l.released && m.now >= l.renewAt {
 		l.renewAt = m.now + m.t()/5
 		if l.exp <= m.now || l.lent { // without a lease of the voters: ask more often
 			l.renewAt = m.now + m.retryEvery()
@@ -335,10 +337,10 @@ func (m *Machine) proposeRec(r *bus.Rec) {
 }
 
 // acceptOf: TSend makes the acceptance a lease, which whoever hands over must not take anew: its
-// heir would have to wait it out.
+// heir would have to wait it out. Nor must a node that cannot serve under it.
 func (m *Machine) acceptOf(r *bus.Rec) *bus.Accept {
 	a := &bus.Accept{Rec: *r, TSend: int64(m.now), Stat: m.stat()}
-	if m.lead.released {
+	if m.lead.released || m.stuck() {
 		a.TSend = 0
 	}
 	return a
@@ -394,6 +396,9 @@ func (m *Machine) stand(rec *bus.Rec) (reason bus.VoteReason, refusal string) {
 	}
 	if m.local.Loading {
 		return 0, "loading"
+	}
+	if m.stuck() {
+		return 0, "data-path-stuck"
 	}
 	if rec.Primary.ID == m.self && rec.Primary.Inc == m.inc && rec.Epoch >= l.fence {
 		return 0, "leading" // with a greater fence I lost a candidacy, and lead again only by votes

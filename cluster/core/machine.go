@@ -489,6 +489,9 @@ func (m *Machine) onLocal(l *Local) {
 	was := m.me.stat
 	m.me.stat = m.stat()
 	m.me.statAt = m.now
+	if (was.Flags^m.me.stat.Flags)&bus.StatStuck != 0 {
+		m.stuckChanged()
+	}
 	if was.Flags != m.me.stat.Flags || was.ReplID != m.me.stat.ReplID {
 		if p := m.find(m.myPrimary()); p != nil && p != m.me {
 			m.ping(p) // it may now put me into its set
@@ -517,6 +520,9 @@ func (m *Machine) stat() bus.Stat {
 	}
 	if m.local.Empty {
 		s.Flags |= bus.StatEmpty
+	}
+	if m.stuck() {
+		s.Flags |= bus.StatStuck
 	}
 	return s
 }

@@ -49,6 +49,7 @@ type tnode struct {
 	local   Local
 	role    RoleChange
 	pause   uint64
+	stuckAt Mono // its data path hangs since, 0 = it does not
 	lease   Mono
 	wakeAt  Mono
 	view    *topology.View
@@ -345,6 +346,10 @@ func (x *tnode) tickData(m *Machine) {
 				x.local.ReplID = bus.NodeID{byte(x.i + 1), 1}
 			}
 			x.local.Paused = x.pause
+			x.local.Silent = 0
+			if x.stuckAt > 0 {
+				x.local.Silent = n.now - x.stuckAt
+			}
 			l := x.local
 			x.step(Input{Kind: InLocal, Local: &l})
 		}
@@ -516,7 +521,7 @@ func (x *tnode) serves() bool {
 // server is the node that serves slot s, nil when none does.
 func (n *net) server(s slot.Slot) *tnode {
 	for _, x := range n.nodes {
-		if x.serves() && !x.paused && x.view.Nodes[x.view.Me].Slots.Has(s) {
+		if x.serves() && !x.paused && x.stuckAt == 0 && x.view.Nodes[x.view.Me].Slots.Has(s) {
 			return x
 		}
 	}

@@ -90,6 +90,11 @@ func (p *player) play(f []string) string {
 		p.mark = n.now
 	case "cont":
 		p.node(f[1]).resume()
+	case "hang": // hang n0                  n0's data path stops answering, its bus goes on
+		p.node(f[1]).stuckAt = n.now
+		p.mark = n.now
+	case "unhang":
+		p.node(f[1]).stuckAt = 0
 	case "start": // start n0 [complete] with data proven complete or not
 		p.node(f[1]).start(len(f) > 2)
 	case "isolate":

@@ -81,6 +81,7 @@ func (n *Node) localReport() core.Local {
 	l := core.Local{
 		Offset: st.Offset, Second: st.Second, Keys: keys, Empty: keys == 0 && !n.loading(),
 		Loading: n.loading() || st.Loading, LinkUp: st.LinkUp, Synced: st.Synced, Paused: paused,
+		Silent: n.heart.silent(),
 	}
 	l.ReplID, _ = bus.ParseNodeID(st.ID)
 	l.ReplID2, _ = bus.ParseNodeID(st.ID2)

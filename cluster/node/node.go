@@ -56,6 +56,7 @@ type Node struct {
 	agent    *agent.Agent  // nil outside cluster mode
 	wire     *wire         // nil outside cluster mode
 	roles    *roleQueue    // what the agent decided and is not carried out yet
+	heart    heart         // beats in cluster mode
 	quit     chan struct{} // closed when the node stops
 	over     chan int      // takes the exit code once
 
@@ -126,6 +127,7 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 			n.release()
 		}
 	}()
+	n.heart.n = n
 	n.sections = newSections(&n.stats)
 	n.acl.RequirePass(v.RequirePass)
 	n.loops = loopCount(int(v.IOThreads))
@@ -333,6 +335,7 @@ func (n *Node) Start() error {
 	n.goes(n.runRoles)
 	n.goes(n.runCron)
 	if n.agent != nil {
+		n.goes(n.heart.run)
 		n.agent.Start(n.wire)
 		n.wire.serve()
 	}

@@ -712,6 +712,9 @@ func (c *checker) won(p *proc, ev core.Event) {
 			}
 		}
 	case "cold-start":
+		if !rec.Forced {
+			break // a member by the record that counts
+		}
 		for _, x := range base.ISR {
 			if q := c.holder(x); q != nil && q != p && c.calm(q, w.p.ColdGrace+3*w.p.T) && w.p.quiet() && q.insp.Shard == rec.Shard {
 				w.violated("cold start over a living member", "%s leads shard %s; %s of the set of %s is here", p, rec.Shard.Short(), q, at(&base))

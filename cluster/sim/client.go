@@ -45,8 +45,8 @@ func (c *client) ask(key int, write, asking bool, ip string, hop int, d core.Mon
 			delete(c.home, key)
 			return
 		}
-		if p.paused > w.now { // waits in the socket, and is executed when the process goes on
-			c.ask(key, write, asking, ip, hop, p.paused-w.now+1)
+		if until := p.data.held(); until > w.now { // waits in the socket, and is executed when the process goes on
+			c.ask(key, write, asking, ip, hop, until-w.now+1)
 			return
 		}
 		a := p.execute(key, write, asking, func() uint64 {

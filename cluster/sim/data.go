@@ -48,7 +48,9 @@ type dataset struct {
 	link    *feed
 	synced  bool
 	loading bool
-	guard   int64 // up to here every effect is on every node that may lead next
+	stuck   core.Mono // the data path answers nobody until
+	since   core.Mono // and has done so since
+	guard   int64     // up to here every effect is on every node that may lead next
 }
 
 // feed is a replica's link to its primary. It carries effects in order.
@@ -79,7 +81,7 @@ func (d *dataset) newReplID() bus.ReplID {
 }
 
 func (d *dataset) boot() {
-	d.role, d.known, d.orders, d.busy, d.paused = core.RoleChange{}, false, nil, false, 0
+	d.role, d.known, d.orders, d.busy, d.paused, d.stuck = core.RoleChange{}, false, nil, false, 0, 0
 	d.link, d.synced, d.loading = nil, false, false
 	if d.replid.IsZero() {
 		d.replid = d.newReplID()
@@ -129,8 +131,26 @@ func (d *dataset) report() core.Local {
 	if d.link != nil {
 		l.LinkUp = d.link.up
 	}
+	if d.stuck > d.p.w.now {
+		l.Silent = d.p.w.now - d.since
+	}
 	return l
 }
+
+// answers: neither hung nor stopped.
+func (d *dataset) answers() bool { return d.p.up && d.held() <= d.p.w.now }
+
+// hang stops the data path for a while: a command that does not end, a loop that hangs. The
+// machine goes on.
+func (d *dataset) hang(until core.Mono) {
+	if d.stuck <= d.p.w.now {
+		d.since = d.p.w.now
+	}
+	d.stuck = max(d.stuck, until)
+}
+
+// held is the time until which nothing moves in the data path: hung, or stopped by a signal.
+func (d *dataset) held() core.Mono { return max(d.stuck, d.p.paused) }
 
 // order queues an order of the machine.
 func (d *dataset) order(r core.RoleChange) { d.inOrder(func() { d.become(r) }) }
@@ -157,8 +177,8 @@ func (d *dataset) next() {
 		if !d.p.up || d.p.life != life {
 			return
 		}
-		if d.p.paused > d.p.w.now {
-			d.p.w.at(d.p.paused-d.p.w.now, func() {
+		if d.held() > d.p.w.now {
+			d.p.w.at(d.held()-d.p.w.now, func() {
 				if d.p.up && d.p.life == life {
 					d.busy = false
 					d.next()
@@ -256,7 +276,7 @@ func (d *dataset) run(life int) {
 		if !d.p.up || d.p.life != life {
 			return
 		}
-		if d.p.running() {
+		if d.answers() {
 			d.pull()
 		}
 		d.run(life)
@@ -271,7 +291,7 @@ func (d *dataset) pull() {
 	}
 	if l := d.link; l != nil {
 		if l.dead || !l.y.up || l.y.life != l.ly || l.y.data.role.Role != topology.RolePrimary || w.now-l.heard > w.p.ReplTimeout {
-			if l.dead || w.net.passes(l.y, l.x) && l.y.running() || w.now-l.heard > w.p.ReplTimeout {
+			if l.dead || w.net.passes(l.y, l.x) && l.y.data.answers() || w.now-l.heard > w.p.ReplTimeout {
 				d.unlink()
 				d.p.poke()
 			}
@@ -284,7 +304,7 @@ func (d *dataset) pull() {
 		return
 	}
 	y := w.byIP(d.role.IP)
-	if y == nil || y == d.p || !w.net.reach(d.p, y) || !y.data.known || y.data.role.Role != topology.RolePrimary {
+	if y == nil || y == d.p || !w.net.reach(d.p, y) || !y.data.answers() || !y.data.known || y.data.role.Role != topology.RolePrimary {
 		return
 	}
 	if y.id != d.role.Primary || y.insp.Inc != d.role.PrimaryInc {
@@ -336,7 +356,7 @@ func (d *dataset) connect(y *proc) {
 func (d *dataset) pump(l *feed) {
 	w := d.p.w
 	s := &l.y.data
-	if !l.up || !l.y.running() || !w.net.passes(l.y, l.x) || !w.net.passes(l.x, l.y) || w.net.stall[l.y.i][l.x.i] > w.now {
+	if !l.up || !l.y.data.answers() || !w.net.passes(l.y, l.x) || !w.net.passes(l.x, l.y) || w.net.stall[l.y.i][l.x.i] > w.now {
 		return
 	}
 	if s.replid != d.replid {
@@ -368,8 +388,8 @@ func (d *dataset) arrive(l *feed, ops []op, id bus.ReplID) {
 		if l.dead || !d.p.up || d.p.life != l.lx || d.link != l || d.replid != id {
 			return
 		}
-		if d.p.paused > w.now { // the socket keeps it
-			l.last = max(l.last, d.p.paused) + 1
+		if d.held() > w.now { // the socket keeps it
+			l.last = max(l.last, d.held()) + 1
 			d.arrive(l, ops, id)
 			return
 		}

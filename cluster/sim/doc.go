@@ -77,7 +77,8 @@
 //	that had left for another shard was waited for, or could come back with foreign data · a
 //	set of 7 voters could not pass through 8 · migration marks outlived a demotion · living
 //	voters left the set before dead ones · policy and operator changed the set so often that
-//	every voter stayed in quarantine · an INSTALL was changed after it had been sent
+//	every voter stayed in quarantine · an INSTALL was changed after it had been sent · a member was
+//	refused its own cold start by those who knew it for a member
 //
 // # Scale (T = 2 s, half of the nodes primaries, one replica each; TestScale -sim.scale=N)
 //

@@ -58,6 +58,8 @@ const (
 	buggifySend
 	buggifyVote
 	buggifyAccept
+	// Behind the rest, so that the conditions of older plans stay as they were.
+	faultStuck // the data path hangs, the bus does not
 	faultKinds
 )
 
@@ -67,6 +69,7 @@ var faultNames = [faultKinds]string{
 	"failover", "failover-force", "failover-takeover", "move-slot", "race-slots", "voters", "replicate", "replace-node", "add-node",
 	"soft-reset", "foreign-cluster", "bump-epoch", "swap-ip", "swap-disk", "forget",
 	"die-in-fsync", "die-after-save", "die-between-sends", "die-after-vote", "die-after-accept",
+	"stuck",
 }
 
 func (k faultKind) String() string { return faultNames[k] }
@@ -130,6 +133,9 @@ func (w *World) strike(f Fault) {
 	case faultPause:
 		touch(a)
 		a.paused = max(a.paused, end)
+	case faultStuck:
+		touch(a)
+		a.data.hang(end)
 	case faultSlowCPU:
 		touch(a)
 		a.slow, a.slowBy = end, pick(r, ms, w.p.T/50, w.p.T/5)

@@ -245,6 +245,7 @@ func (w *World) heal() {
 	w.net.heal()
 	for _, p := range w.procs {
 		p.paused, p.slow, p.disk.full, p.disk.slow = min(p.paused, w.now), 0, 0, 0
+		p.data.stuck = min(p.data.stuck, w.now)
 		p.armed = nil
 		if p.up {
 			p.loop()
@@ -336,7 +337,7 @@ func (w *World) repair() (acted bool) {
 			continue
 		}
 		if len(p.view.Nodes) == 1 {
-			if p.i >= len(w.members()) {
+			if _, known := anchor.view.Find(p.id); p.i >= len(w.members()) && !known {
 				continue // never invited
 			}
 			if p.view.Nodes[0].Slots != nil { // it was told to own slots all by itself, and clients may have found it
@@ -352,7 +353,7 @@ func (w *World) repair() (acted bool) {
 			continue
 		}
 		for _, q := range w.joined() { // forgotten by some: a FORGET is lifted by a MEET, at the two who meet
-			if q.view == nil || q == p || len(q.view.Nodes) == 1 {
+			if q.view == nil || q == p || len(q.view.Nodes) == 1 || q.view.Cluster != anchor.view.Cluster {
 				continue
 			}
 			// The same when all addresses changed at once: nobody finds anybody where he was (H18).
