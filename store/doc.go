@@ -17,7 +17,9 @@
 // stripe's arena heap, its object handles and its watches. A Txn locks the stripes it was
 // begun with in ascending order and holds them until End; no other lock is taken before a
 // stripe's lock. Under it come only the arena's span lock, inside the arena, and then what
-// the caller's own order says: stripes ascending → sink mutex → client push queue.
+// the caller's own order says: stripes ascending → sink mutex → client push queue. What the
+// caller keeps by key (dispatch: the queues of clients that wait for it) may be guarded by the
+// key's stripe, Store.Stripe.
 // Store-wide state that changes rarely (which space a database number means, the running
 // snapshot) is written with all stripes held and read with any one held.
 //

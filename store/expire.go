@@ -178,6 +178,9 @@ func (t *Txn) expire(p *place) {
 	t.notes = append(t.notes, note{db: t.dbOf(p.space), from: len(t.noteBytes), n: len(entryKey(p.b))})
 	t.noteBytes = append(t.noteBytes, entryKey(p.b)...)
 	p.st.expired.Add(1)
+	if t.touch {
+		t.noteTouched(t.dbOf(p.space), entryKey(p.b), true)
+	}
 	// Watchers are not told: a key that was alive when watched and is gone at EXEC fails it
 	// anyway, and one that had expired before WATCH has not changed by going.
 	t.discard(p)

@@ -76,6 +76,7 @@ func (t *Txn) DropSlot(sl slot.Slot) (n int64) {
 		}
 		t.s.unlinkTable(st, p, tab)
 		t.detach(st, tab)
+		t.noteDatabase(db)
 	}
 	t.dirty += n
 	return n

@@ -91,18 +91,35 @@ func TestHitsAndMissesAreCountedForReadsOnly(t *testing.T) {
 }
 
 func TestTouchedNamesWhatChanged(t *testing.T) {
-	all(open(t), t0, func(x *store.Txn) {
-		x.NoteTouched(true)
+	s := open(t)
+	all(s, t0, func(x *store.Txn) {
+		x.SetString(b("unseen"), b("1"), store.NoExpire)
+		require.Zero(t, x.TouchedKeys())
+	})
+	s.NoteTouched(1)
+	all(s, t0, func(x *store.Txn) {
 		x.SelectDB(2)
 		x.SetString(b("a"), b("1"), store.NoExpire)
 		x.Rename(b("a"), b("b"))
 		x.FlushDB(2)
 		var got []string
-		for _, n := range x.Touched() {
+		for _, n := range x.Touched(1) {
 			got = append(got, fmt.Sprintf("%d:%s", n.DB, n.Key))
 		}
-		require.Equal(t, []string{"2:a", "2:b", "2:a", "2:"}, got)
+		require.Equal(t, 4, x.TouchedKeys())
+		require.Equal(t, []string{"2:b", "2:a", "2:"}, got)
 		require.Equal(t, int64(3), x.Dirty())
+		x.SetString(b("k"), b("v"), t0+1)
+	})
+	all(s, t0+2, func(x *store.Txn) {
+		x.SelectDB(2)
+		require.False(t, x.Exists(b("k")))
+		require.Equal(t, []store.KeyNote{{DB: 2, Key: b("k"), Expired: true}}, x.Touched(0))
+	})
+	s.NoteTouched(-1)
+	all(s, t0, func(x *store.Txn) {
+		x.Delete(b("unseen"))
+		require.Zero(t, x.TouchedKeys())
 	})
 }
 

@@ -55,6 +55,8 @@ type Store struct {
 	spaces []atomic.Int32
 
 	eviction atomic.Uint64 // packed Policy, lfu-log-factor, lfu-decay-time: see SetEviction
+
+	noting atomic.Int64 // who asks for Touched notes: see NoteTouched
 }
 
 // stripe is the unit of locking. Its mutex guards all that is in it, but for the atomics,
@@ -148,6 +150,21 @@ func (s *Store) Databases() int { return s.databases }
 
 // Stripes is the number of locks; stripe numbers for BeginStripe run from 0.
 func (s *Store) Stripes() int { return len(s.stripes) }
+
+// NoteTouched says that n more (or -n fewer) ask for the keys that Txns change: parked clients,
+// client-side caching. While anybody does, every Txn keeps Touched notes; that costs the
+// others one atomic load per Txn.
+//
+// A Txn looks once its stripes are locked. So whoever asks while holding a key's stripe,
+// having looked at the key, hears of every change of it made afterwards.
+func (s *Store) NoteTouched(n int) {
+	if s.noting.Add(int64(n)) < 0 {
+		panic("store: fewer than nobody ask for touched keys")
+	}
+}
+
+// Stripe is the number of the stripe that sl lies in.
+func (s *Store) Stripe(sl slot.Slot) int { return int(sl & s.stripeMask) }
 
 // eachPart calls fn for what every stripe holds of database db.
 func (s *Store) eachPart(db int, fn func(*part)) {

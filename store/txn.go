@@ -30,7 +30,7 @@ type Txn struct {
 	space int // what db means
 	view  View
 	open  bool
-	touch bool // NoteTouched
+	touch bool // somebody asks for Touched notes
 
 	held [MaxStripes / 64]uint64 // bit = stripe is held
 	only *stripe                 // the one stripe held, or nil when there are several
@@ -47,7 +47,10 @@ type Txn struct {
 // maxNotesKept is how much room for notes a Txn keeps from one use to the next.
 const maxNotesKept = 4096
 
-type note struct{ db, from, n int } // n < 0: the whole database
+type note struct {
+	db, from, n int  // n < 0: the whole database
+	expired     bool // its time had come
+}
 
 // edit is an object that may have changed its size.
 type edit struct {
@@ -58,8 +61,9 @@ type edit struct {
 // KeyNote names a key of a database. Key is the Txn's own copy, valid until the next
 // Begin (or ClearExpired); it is nil for a whole database (Touched).
 type KeyNote struct {
-	DB  int
-	Key []byte
+	DB      int
+	Key     []byte
+	Expired bool // deleted because its time had come, on behalf of nobody
 }
 
 // Begin locks the stripes of slots. nowMs is Unix time; it stays the Txn's now until End.
@@ -102,7 +106,7 @@ func (t *Txn) reset(s *Store, nowMs int64) {
 		panic("store: Begin of a Txn that is open")
 	}
 	t.s, t.now, t.open = s, nowMs, true
-	t.view, t.touch = ViewPrimary, false
+	t.view = ViewPrimary
 	t.dirty = 0
 	t.held, t.only = [MaxStripes / 64]uint64{}, nil
 	t.notes, t.touched = t.notes[:0], t.touched[:0]
@@ -125,6 +129,20 @@ func (t *Txn) lock() {
 	if n != 1 {
 		t.only = nil
 	}
+	t.touch = t.s.noting.Load() != 0
+}
+
+// HoldsStripe reports whether the stripe of that number is held.
+func (t *Txn) HoldsStripe(n int) bool { return t.held[n>>6]&(1<<(n&63)) != 0 }
+
+// Holds reports whether the stripes of all of slots are held.
+func (t *Txn) Holds(slots ...slot.Slot) bool {
+	for _, sl := range slots {
+		if !t.HoldsStripe(int(sl & t.s.stripeMask)) {
+			return false
+		}
+	}
+	return true
 }
 
 // eachStripe calls fn for the stripes held, ascending.
@@ -199,6 +217,9 @@ func (t *Txn) Store() *Store { return t.s }
 // Now is the Unix time in ms the Txn was begun with.
 func (t *Txn) Now() int64 { return t.now }
 
+// Advance moves Now on, for the next of several units run under one hold of the stripes.
+func (t *Txn) Advance(nowMs int64) { t.now = max(t.now, nowMs) }
+
 // DB is the current database.
 func (t *Txn) DB() int { return t.db }
 
@@ -224,11 +245,11 @@ func (t *Txn) dbOf(space int) int {
 	panic("store: a space without a database")
 }
 
-// NoteTouched turns the Touched notes on for this Txn (client-side caching, parked clients).
-func (t *Txn) NoteTouched(on bool) { t.touch = on }
-
 // Dirty is the number of changes made in this Txn.
 func (t *Txn) Dirty() int64 { return t.dirty }
+
+// Join says that the last two changes were one (LMOVE): they count once. REQUIRES: two changes.
+func (t *Txn) Join() { t.dirty-- }
 
 // Expired is what this Txn deleted because its time had come, in order, since Begin or
 // the last ClearExpired. The caller propagates a deletion for each before the effect of
@@ -239,15 +260,19 @@ func (t *Txn) Expired() []KeyNote { return t.render(t.notes, t.noteBytes) }
 // ClearExpired forgets the notes, after they have been propagated.
 func (t *Txn) ClearExpired() { t.notes, t.noteBytes = t.notes[:0], t.noteBytes[:0] }
 
-// Touched is every key changed in this Txn since NoteTouched(true), in order, with
-// repetitions; FlushDB and SwapDB leave one note with a nil Key per database. Expired keys
-// are in Expired only. The slice is valid until the next call of Expired or Touched.
-func (t *Txn) Touched() []KeyNote { return t.render(t.touched, t.touchedKeys) }
+// Touched is every key changed or expired in this Txn, in order, with repetitions, but for the
+// first notes, while somebody asks for them (Store.NoteTouched); FlushDB, SwapDB and their like
+// leave one note with a nil Key per database. The slice is valid until the next call of
+// Expired or Touched, the keys until the next Begin.
+func (t *Txn) Touched(first int) []KeyNote { return t.render(t.touched[first:], t.touchedKeys) }
+
+// TouchedKeys is how many notes Touched(0) has.
+func (t *Txn) TouchedKeys() int { return len(t.touched) }
 
 func (t *Txn) render(notes []note, keys []byte) []KeyNote {
 	t.scratch = t.scratch[:0]
 	for _, n := range notes {
-		k := KeyNote{DB: n.db}
+		k := KeyNote{DB: n.db, Expired: n.expired}
 		if n.n >= 0 {
 			k.Key = keys[n.from : n.from+n.n : n.from+n.n]
 		}
@@ -256,8 +281,8 @@ func (t *Txn) render(notes []note, keys []byte) []KeyNote {
 	return t.scratch
 }
 
-func (t *Txn) noteTouched(db int, key []byte) {
-	t.touched = append(t.touched, note{db: db, from: len(t.touchedKeys), n: len(key)})
+func (t *Txn) noteTouched(db int, key []byte, expired bool) {
+	t.touched = append(t.touched, note{db: db, from: len(t.touchedKeys), n: len(key), expired: expired})
 	t.touchedKeys = append(t.touchedKeys, key...)
 }
 

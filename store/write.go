@@ -26,7 +26,7 @@ func (t *Txn) changed(p *place, key []byte) {
 		p.st.touchWatched(t.dbOf(p.space), key)
 	}
 	if t.touch {
-		t.noteTouched(t.dbOf(p.space), key)
+		t.noteTouched(t.dbOf(p.space), key, false)
 	}
 }
 
@@ -405,7 +405,7 @@ func (t *Txn) transfer(p *place, src []byte, dstDB int, dst []byte) {
 	t.s.find(p, t.space, src)
 	t.discard(p)
 	t.changed(p, src)
-	t.dirty-- // one change, two keys
+	t.Join() // one change, two keys
 }
 
 // Copy copies src, with its expiry, to dst in database dstDB, replacing dst. false: src is

@@ -25,7 +25,14 @@ type collections struct {
 }
 
 func (c collections) commands() [][]command.Command {
-	return [][]command.Command{hash.Commands(c.hash), sets.Commands(c.set), lists.Commands(c.list), zset.Commands(c.zset), bitmap.Commands(c.bits), hll.Commands(c.hll)}
+	return [][]command.Command{
+		hash.Commands(c.hash),
+		sets.Commands(c.set),
+		lists.Commands(c.list), lists.Blocking(c.list),
+		zset.Commands(c.zset), zset.Blocking(c.zset),
+		bitmap.Commands(c.bits),
+		hll.Commands(c.hll),
+	}
 }
 
 func (n *Node) collections() collections {

@@ -137,10 +137,10 @@ func (n *Node) infoClients(s *stat.Section) {
 	s.Int("tracking_clients", "clients with client-side caching", stat.Gauge, zero)
 	s.Int("pubsub_clients", "clients with subscriptions", stat.Gauge, zero)
 	s.Int("watching_clients", "clients with watched keys", stat.Gauge, func() int64 { return n.watchingClients() })
-	s.Int("clients_in_timeout_table", "parked clients with a time limit", stat.Gauge, n.disp.Stats.Blocked.Load)
+	s.Int("clients_in_timeout_table", "parked clients with a time limit", stat.Gauge, n.disp.Stats.BlockedInTime.Load)
 	s.Int("total_watched_keys", "keys under WATCH", stat.Gauge, func() int64 { return int64(n.mem().Watched) })
-	s.Int("total_blocking_keys", "", stat.Gauge, zero)
-	s.Int("total_blocking_keys_on_nokey", "", stat.Gauge, zero)
+	s.Int("total_blocking_keys", "keys that clients wait for", stat.Gauge, n.disp.Stats.BlockingKeys.Load)
+	s.Int("total_blocking_keys_on_nokey", "keys whose end clients wait for, too", stat.Gauge, n.disp.Stats.BlockingKeysOnNoKey.Load)
 }
 
 // usage is what INFO memory and MEMORY STATS are computed from.

@@ -481,7 +481,7 @@ func (n *Node) exclusive(f func()) {
 	n.roleChanged()
 	t.End()
 	if !before && n.repl.IsReplica() {
-		n.disp.UnblockAll(resp.ErrUnblockedForce)
+		n.disp.UnblockAll(resp.ErrUnblockedForce, nowMs())
 	}
 }
 

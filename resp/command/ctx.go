@@ -4,6 +4,7 @@ import (
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/session"
 	"github.com/sextantdb/sextant/store"
+	"github.com/sextantdb/sextant/store/value"
 )
 
 // Ctx is one call as its handler sees it. A handler reads Argv, looks at and changes keys
@@ -135,8 +136,23 @@ func (c *Ctx) Park(p Park) Ticket { return c.Host.Park(c, p) }
 type Park struct {
 	// TimeoutMs is how long the client waits; 0 is for ever.
 	TimeoutMs int64
-	// Data says that the client waits for keys or replicas: CLIENT UNBLOCK and a change of the
-	// node's role end it. Without it only Finish, the time and the client itself do.
+	// Keys, if not empty, are what the client waits for, among those its call names: each time
+	// one of them has become ready the call is run again, at the end of the unit that changed
+	// the key, until it does not park. The handler need not know which time it is: parking again
+	// keeps the client's place and its time limit. Such a ticket has no holder: Finish does
+	// nothing, Gone is not told.
+	Keys [][]byte
+	// Type is the type that makes one of Keys ready: it has been changed and holds a value of
+	// that type.
+	Type value.Type
+	// Missing says that any change of one of Keys makes it ready, its deletion and a value of
+	// another type too (XREADGROUP, whose group goes with the key).
+	Missing bool
+	// Again is the call to be run again, where that is not the call as it came (XREAD from "$").
+	Again [][]byte
+	// Data says that the client waits for replicas: CLIENT UNBLOCK and a change of the node's
+	// role end it, as they do with Keys. Without either only Finish, the time and the client
+	// itself do.
 	Data bool
 	// TimedOut appends the reply for when the time is up, or CLIENT UNBLOCK says so. It runs on
 	// the client's loop. Nil when neither can happen.

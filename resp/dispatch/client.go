@@ -24,7 +24,7 @@ type client struct {
 	out     *resp.Writer
 	trusted bool // the link to our primary, or a loader: no gates, no routing, its effects are not sent on
 
-	waiting atomic.Bool // parked for data; written on the loop, read by anyone
+	waiting atomic.Bool // parked for data: set on the loop, cleared by whoever ends the ticket, read by anyone
 
 	// Owned by the client's loop.
 	ticket    *ticket  // parked

@@ -26,6 +26,9 @@ type Options struct {
 	Loops int
 	// Clock returns nanoseconds that only go up, for durations. nil: the system's.
 	Clock func() int64
+	// NowMs is the time of day in Unix milliseconds, for what is run behind a call and cannot know
+	// how long that took. nil: the system's.
+	NowMs func() int64
 	// LazyExpire and LazyEvict say that expired and evicted keys leave as UNLINK instead of DEL
 	// (lazyfree-lazy-expire, lazyfree-lazy-eviction). nil: DEL.
 	LazyExpire, LazyEvict func() bool
@@ -49,6 +52,7 @@ type Dispatcher struct {
 	observer Observer
 	events   Broadcaster
 	clock    func() int64
+	wall     func() int64
 	other    func() int64
 	recount  func()
 	feed     *observe.Feed
@@ -60,7 +64,10 @@ type Dispatcher struct {
 	view    atomic.Uint32 // store.View of ordinary clients
 	misconf atomic.Pointer[resp.Error]
 	limits  limits
-	expire  atomic.Bool // active expiry on (DEBUG SET-ACTIVE-EXPIRE)
+	tickets atomic.Uint64 // counts tickets with keys: their order
+	expire  atomic.Bool   // active expiry on (DEBUG SET-ACTIVE-EXPIRE)
+
+	lots []lot // by stripe, guarded by it: see wake.go
 
 	// Counters are exported for node to register.
 	Stats Stats
@@ -75,9 +82,13 @@ type Dispatcher struct {
 // Stats are the numbers dispatch counts.
 type Stats struct {
 	Blocked       stat.Level   // blocked_clients
+	BlockedInTime stat.Level   // clients_in_timeout_table: those of them parked with a time limit
 	Evicted       stat.Counter // evicted_keys
 	ExpireStopped stat.Counter // expired_time_cap_reached_count
 	ExpireNs      stat.Counter // time spent in active expiry, ns
+
+	BlockingKeys        stat.Level // total_blocking_keys: keys that clients wait for
+	BlockingKeysOnNoKey stat.Level // total_blocking_keys_on_nokey: of them, keys whose end is waited for
 }
 
 // New returns a Dispatcher that lets everything in; open and close its gates with SetGate.
@@ -102,6 +113,9 @@ func New(o Options) *Dispatcher {
 		start := time.Now()
 		d.clock = func() int64 { return int64(time.Since(start)) }
 	}
+	if d.wall = o.NowMs; d.wall == nil {
+		d.wall = func() int64 { return time.Now().UnixMilli() }
+	}
 	if d.recount = o.Recount; d.recount == nil {
 		d.recount = func() {}
 	}
@@ -110,6 +124,7 @@ func New(o Options) *Dispatcher {
 	}
 	d.lazyExpire, d.lazyEvict = o.LazyExpire, o.LazyEvict
 	d.expire.Store(true)
+	d.lots = make([]lot, d.store.Stripes())
 	d.mu.clients = map[int64]*client{}
 	for i := range max(o.Loops, 1) {
 		d.workers = append(d.workers, newWorker(d, i))

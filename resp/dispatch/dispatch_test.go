@@ -17,12 +17,15 @@ import (
 	"github.com/sextantdb/sextant/resp/acl"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/command/generic"
+	lists "github.com/sextantdb/sextant/resp/command/list"
 	"github.com/sextantdb/sextant/resp/command/str"
 	"github.com/sextantdb/sextant/resp/command/txn"
+	"github.com/sextantdb/sextant/resp/command/zset"
 	"github.com/sextantdb/sextant/resp/dispatch"
 	"github.com/sextantdb/sextant/resp/server"
 	"github.com/sextantdb/sextant/resp/session"
 	"github.com/sextantdb/sextant/store"
+	"github.com/sextantdb/sextant/store/value"
 )
 
 // tape is a Sink that remembers, as lines: "db| CMD arg arg", units separated by "--".
@@ -88,6 +91,23 @@ func extra(r *rig, tickets chan command.Ticket) []command.Command {
 				Data: true, TimeoutMs: ms, TimedOut: func(w *resp.Writer) { w.Simple("TIMEOUT") }, Gone: func() { r.gone.Add(1) },
 			})
 		}},
+		{Name: "WAITGONE", Since: "1", Group: command.Generic, Arity: 3, Args: "key word", Reply: "simple", Flags: command.ReadOnly | command.Blocking,
+			Keys: []command.KeySpec{command.At(1, command.RO)}, Doc: doc, Run: waitGone},
+		{Name: "SELECT", Since: "1", Group: command.Connection, Arity: 2, Args: "db:int", Reply: "OK", Doc: doc, Run: func(c *command.Ctx) {
+			n, _ := c.Int(1)
+			c.Sess.Select(int(n))
+			c.Out.OK()
+		}},
+		{Name: "SWAP", Since: "1", Group: command.Server, Arity: 3, Args: "a b", Reply: "OK", Flags: command.Write | command.WholeDB, Doc: doc, Run: func(c *command.Ctx) {
+			a, _ := c.Int(1)
+			b, _ := c.Int(2)
+			c.Txn.SwapDB(int(a), int(b))
+			c.Out.OK()
+		}},
+		{Name: "FLUSH", Since: "1", Group: command.Server, Arity: 1, Reply: "OK", Flags: command.Write | command.WholeDB, Doc: doc, Run: func(c *command.Ctx) {
+			c.Txn.FlushAll()
+			c.Out.OK()
+		}},
 		{Name: "STALL", Since: "1", Group: command.Generic, Arity: 1, Reply: "OK", Doc: doc, Run: func(c *command.Ctx) {
 			end := make(chan func())
 			r.stall <- end
@@ -118,8 +138,10 @@ func newRig(t *testing.T, router dispatch.Router, tickets chan command.Ticket) *
 	r.s, err = store.New(store.Options{Databases: 16, RandSeed: 1})
 	require.NoError(t, err)
 	no := func() bool { return false }
+	limits := value.DefaultLimits
 	table, err := command.New(nil, str.Commands(str.Options{MaxBulk: func() int64 { return 512 << 20 }, LazyExpire: no}),
-		generic.Commands(generic.Options{LFU: no, Compress: no, LazyExpire: no, LazyServerDel: no}), txn.Commands(), extra(r, tickets))
+		generic.Commands(generic.Options{LFU: no, Compress: no, LazyExpire: no, LazyServerDel: no}), txn.Commands(),
+		lists.Commands(lists.Options{Limits: limits}), lists.Blocking(lists.Options{Limits: limits}), zset.Commands(zset.Options{Limits: limits}), zset.Blocking(zset.Options{Limits: limits}), extra(r, tickets))
 	require.NoError(t, err)
 	r.d = dispatch.New(dispatch.Options{Table: table, Store: r.s, ACL: r.acl, Sink: r.tape, Router: router, Loops: 2})
 	r.srv, err = server.New(server.Options{Bind: []string{"127.0.0.1"}, Port: -1, Loops: 2, Settings: server.DefaultSettings()}, r.d)

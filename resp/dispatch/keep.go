@@ -38,6 +38,7 @@ func (d *Dispatcher) Housekeeping(l *server.Loop, tick bool) {
 	w.nowMs, w.mono = l.NowMs, l.Mono
 	if tick {
 		w.keeper.large = d.store.UsedBytes() > warmFrom
+		w.redirectParked()
 		w.expire()
 		w.tidy(w.keeper.tidyNs) // rounds were few since the last tick, so nobody waits
 		w.keeper.todo, w.keeper.tidyNs = (d.store.Stripes()-w.index+len(d.workers)-1)/len(d.workers), tidyBudgetNs
@@ -64,7 +65,7 @@ func (w *worker) expire() {
 			}
 			_, more = w.txn.ActiveExpire(expireStep)
 			w.publishExpired()
-			w.txn.End()
+			w.conclude()
 			w.fireEvents()
 			if spent := d.clock() - start; spent > expireBudgetNs {
 				d.Stats.ExpireStopped.Inc()
@@ -168,7 +169,7 @@ func (w *worker) evict(db int, key []byte) bool {
 	if !e.Empty() {
 		w.d.sink.Append(e)
 	}
-	w.txn.End()
+	w.conclude()
 	w.fireEvents()
 	return true
 }

@@ -10,85 +10,193 @@ import (
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/session"
+	"github.com/sextantdb/sextant/store/slot"
 )
 
-// ticket is one parked client. Whoever moves state away from parked decides how it is woken.
+// ticket is one parked client. One that waits for keys is guarded by their stripes: see wake.go.
+// Of the others, whoever moves state away from parked decides how it is woken.
 type ticket struct {
-	w     *worker
-	c     *client
-	p     command.Park
-	state atomic.Int32
+	// Immutable once the stripes of the call that parked are unlocked.
+	w      *worker // of the client
+	c      *client
+	p      command.Park
+	cmd    *command.Command
+	silent bool        // the client does not want the reply (CLIENT REPLY)
+	timer  *time.Timer // set by start, on the client's loop
 
-	// Owned by the client's loop.
-	timer *time.Timer // set by start
-	told  bool        // Park.Gone was called
+	// The same, only with Park.Keys.
+	seq    uint64 // order of parking
+	db     int
+	argv   [][]byte    // own copy of the call to be run again
+	slots  []slot.Slot // of the keys
+	asking bool        // the call came with ASKING
+
+	// Guarded by the stripes of slots; only with Park.Keys.
+	places []place // where it stands; nil: it has ended
+	ns     int64   // time the call took so far
+
+	state atomic.Int32 // without Park.Keys
 }
 
-// States of a ticket.
+// States of a ticket without keys.
 const (
-	parked   int32 = iota
-	finished       // by its holder
-	left           // in any other way: the holder must be told
+	parked int32 = iota
+	ended
 )
 
 // Park implements command.Host.
 func (w *worker) Park(c *command.Ctx, p command.Park) command.Ticket {
-	t := &ticket{w: w, c: w.client, p: p}
+	if t := w.again; t != nil {
+		w.stays = true
+		return t
+	}
+	t := &ticket{
+		w: w, c: w.client, p: p, cmd: c.Cmd, db: c.Txn.DB(), asking: w.asking,
+		silent: w.client.sess.Any(session.ReplySkipping | session.ReplyOff),
+	}
 	w.parked = t
 	w.client.ticket = t
-	w.client.waiting.Store(p.Data)
+	w.client.waiting.Store(p.Data || len(p.Keys) > 0)
 	w.client.sess.Set(session.Blocked)
 	w.client.conn.Pause()
 	w.d.Stats.Blocked.Add(1)
+	if p.TimeoutMs > 0 {
+		w.d.Stats.BlockedInTime.Add(1)
+	}
+	if len(p.Keys) > 0 {
+		call := p.Again
+		if call == nil {
+			call = c.Argv
+		}
+		t.argv = make([][]byte, len(call))
+		for i := range call {
+			t.argv[i] = bytes.Clone(call[i])
+		}
+		w.enter(t)
+		t.p.Keys, t.p.Again = nil, nil // they alias the read buffer
+	}
 	return t
 }
 
-// start begins the time-out, once the stripes are unlocked.
+// start begins the time-out, once the stripes are unlocked. On the client's loop, as all below
+// but Finish.
 func (t *ticket) start() {
-	if t.p.TimeoutMs > 0 && t.state.Load() == parked {
+	if t.p.TimeoutMs > 0 {
 		limit := min(t.p.TimeoutMs, math.MaxInt64/int64(time.Millisecond))
-		t.timer = time.AfterFunc(time.Duration(limit)*time.Millisecond, func() { t.end(t.p.TimedOut, left) })
+		t.timer = time.AfterFunc(time.Duration(limit)*time.Millisecond, func() {
+			t.c.conn.Do(func() { t.end(t.p.TimedOut, "", false) })
+		})
 	}
 }
 
 // Finish implements command.Ticket.
-func (t *ticket) Finish(reply func(w *resp.Writer)) bool { return t.end(reply, finished) }
-
-// end wakes the client with a reply. how is finished or left.
-func (t *ticket) end(reply func(w *resp.Writer), how int32) bool {
-	if !t.state.CompareAndSwap(parked, how) {
+func (t *ticket) Finish(reply func(w *resp.Writer)) bool {
+	if t.keyed() || !t.state.CompareAndSwap(parked, ended) {
 		return false
 	}
-	t.c.conn.Do(func() { // dropped when the connection has been closed: then abandon does the rest
-		t.leave()
-		t.c.out.Proto = t.c.sess.Proto()
-		reply(t.c.out)
-		t.c.conn.Resume()
-	})
+	t.uncount()
+	t.wake(reply)
 	return true
 }
 
-// abandon ends the ticket of a connection that was closed. On the loop.
+func (t *ticket) keyed() bool { return t.seq != 0 }
+
+// claim ends the ticket if nobody has; its holder is told.
+func (t *ticket) claim() bool {
+	if t.keyed() {
+		t.w.txn.Begin(t.w.d.store, t.w.nowMs, t.slots...)
+		won := t.places != nil
+		if won {
+			t.remove()
+		}
+		t.w.txn.End()
+		return won
+	}
+	won := t.state.CompareAndSwap(parked, ended)
+	if won {
+		t.uncount()
+		if t.p.Gone != nil {
+			t.p.Gone()
+		}
+	}
+	return won
+}
+
+// end answers the client of a ticket that has not ended as when its time is up, or err when
+// that is not empty.
+func (t *ticket) end(timedOut func(w *resp.Writer), err resp.Error, closing bool) {
+	if t.claim() {
+		t.wakeNow(func(w *resp.Writer) {
+			if err == "" && t.keyed() {
+				t.observe("")
+			}
+			if err == "" {
+				timedOut(w)
+			} else {
+				t.unblocked(w, err, closing)
+			}
+		})
+	}
+}
+
+// unblocked answers that the client was woken by force.
+func (t *ticket) unblocked(w *resp.Writer, err resp.Error, closing bool) {
+	if t.keyed() {
+		t.observe(err)
+	}
+	w.Error(err)
+	if closing {
+		t.c.conn.CloseAfterReply()
+	}
+}
+
+// observe counts a call for keys that ended without being run to its end.
+func (t *ticket) observe(err resp.Error) {
+	ctx := &t.w.ctx
+	ctx.Reset(t.cmd, t.argv)
+	ctx.Sess, ctx.Conn, ctx.Err = &t.c.sess, t.c.face, err
+	t.w.commands.Add(1)
+	t.w.d.observer.Called(t.w.index, ctx, t.ns)
+}
+
+// wake sends the reply of a ticket that has ended. Any goroutine.
+func (t *ticket) wake(reply func(w *resp.Writer)) {
+	t.c.conn.Do(func() { t.wakeNow(reply) }) // dropped when the connection has been closed
+}
+
+func (t *ticket) wakeNow(reply func(w *resp.Writer)) {
+	t.leave()
+	out := t.c.out
+	out.Proto = t.c.sess.Proto()
+	mark := out.Len()
+	reply(out)
+	if t.silent {
+		out.Truncate(mark)
+	}
+	t.c.conn.Resume()
+}
+
+// abandon ends the ticket of a connection that was closed.
 func (t *ticket) abandon() {
-	t.state.CompareAndSwap(parked, left)
+	t.claim()
 	t.leave()
 }
 
 func (t *ticket) leave() {
-	if t.c.ticket != t {
-		return
-	}
-	if t.state.Load() == left && t.p.Gone != nil && !t.told {
-		t.told = true
-		t.p.Gone()
-	}
 	if t.timer != nil {
 		t.timer.Stop()
 	}
 	t.c.ticket = nil
+}
+
+// uncount makes the numbers right when a ticket ends. By whoever ends it.
+func (t *ticket) uncount() {
 	t.c.waiting.Store(false)
 	t.c.sess.Clear(session.Blocked)
 	t.w.d.Stats.Blocked.Add(-1)
+	if t.p.TimeoutMs > 0 {
+		t.w.d.Stats.BlockedInTime.Add(-1)
+	}
 }
 
 // Unblock wakes a client parked for data as if its time had run out, or with err when that is
@@ -96,24 +204,19 @@ func (t *ticket) leave() {
 // answer is sure only about the moment of asking.
 func (d *Dispatcher) Unblock(id int64, err resp.Error) bool {
 	c := d.find(id)
-	if c == nil || !c.waiting.Load() {
+	return c != nil && d.unblock(c, err, false)
+}
+
+func (d *Dispatcher) unblock(c *client, err resp.Error, closing bool) bool {
+	if !c.waiting.Load() {
 		return false
 	}
 	c.conn.Do(func() {
-		if t := c.ticket; t != nil && t.p.Data {
-			reply := t.p.TimedOut
-			if err != "" {
-				reply = func(w *resp.Writer) { w.Error(err) }
-			}
-			t.end(reply, left)
+		if t := c.ticket; t != nil && (t.p.Data || t.keyed()) {
+			t.end(t.p.TimedOut, err, closing)
 		}
 	})
 	return true
-}
-
-// UnblockAll wakes every client parked for data with err: the node changed its role.
-func (d *Dispatcher) UnblockAll(err resp.Error) {
-	d.each(func(c *client) { d.Unblock(c.sess.ID, err) })
 }
 
 // PauseMode says which calls wait while clients are paused.

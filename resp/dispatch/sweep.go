@@ -61,7 +61,7 @@ func (s *Sweeper) Slot(sl slot.Slot, nowMs int64, foreign func() bool) (deleted 
 		if !e.Empty() {
 			d.sink.Append(e)
 		}
-		w.txn.End()
+		w.conclude()
 		w.fireEvents()
 	}
 	return deleted

@@ -36,6 +36,7 @@ type worker struct {
 
 	commands atomic.Int64 // calls run; written by the owner, read by anyone
 	keeper   keeper
+	waker    // see wake.go
 	warmer   store.Warmer
 }
 
@@ -86,6 +87,7 @@ func (w *worker) walk(c *client, argv [][]byte) {
 		w.reject(c, cmd, refusal)
 		return
 	}
+	s.SetLastCommand(cmd.LowerNameRef())
 	flags := w.flags(c, cmd)
 	for {
 		gates := Gate(w.d.gates.Load())
@@ -225,7 +227,7 @@ func (w *worker) execute(c *client, cmd *command.Command, argv [][]byte, flags c
 		ctx.Effects.Apart = cmd.Flags&command.TouchesArbitraryKeys != 0
 		c.sess.WriteOffset = d.sink.Append(&ctx.Effects)
 	}
-	w.txn.End()
+	w.conclude()
 	w.after()
 	return true
 }
@@ -292,7 +294,6 @@ func (w *worker) call(cmd *command.Command, argv [][]byte) {
 	ctx := &w.ctx
 	dirty, base, events := w.txn.Dirty(), len(ctx.Effects.Marks), len(w.events)
 	ctx.Reset(cmd, argv)
-	w.client.sess.SetLastCommand(cmd.LowerNameRef())
 	// In a turn a call begins where the one before ended: reading the clock twice costs as much as looking a key up.
 	start := w.ended
 	if start == 0 {
@@ -300,13 +301,29 @@ func (w *worker) call(cmd *command.Command, argv [][]byte) {
 	}
 	cmd.Run(ctx)
 	w.ended = w.d.clock()
-	ns := w.ended - start
-	w.commands.Add(1)
-	w.d.observer.Called(w.index, ctx, ns)
-	if w.d.feed.Active() {
+	w.count(w.ended - start)
+	if w.again == nil && w.d.feed.Active() {
 		w.tellMonitors(cmd)
 	}
 	w.settle(dirty, base, events)
+}
+
+// count tells the statistics of a call that took ns. A call that parked for keys counts when it
+// ends, with the time of all its runs.
+func (w *worker) count(ns int64) {
+	t := w.again
+	if t == nil && w.parked != nil && w.parked.keyed() {
+		t = w.parked
+	}
+	if t != nil {
+		t.ns += ns
+		if t != w.again || w.stays {
+			return
+		}
+		ns = t.ns
+	}
+	w.commands.Add(1)
+	w.d.observer.Called(w.index, &w.ctx, ns)
 }
 
 // settle decides what a finished command sends to the stream: deletions of the keys it found

@@ -206,6 +206,7 @@ func (f family) move(c *command.Ctx, fromFront, toFront bool) (done bool) {
 	src.begin()
 	src.q.Delete(i, 1)
 	src.finish(popEvent(fromFront), false)
+	c.Txn.Join()
 	return true
 }
 

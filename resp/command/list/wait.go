@@ -21,7 +21,7 @@ func (f family) blockingPop(c *command.Ctx, front bool) {
 	switch {
 	case !ok:
 	case !found:
-		park(c, timeoutMs, (*resp.Writer).NullArray)
+		park(c, c.Argv[1:last], timeoutMs, (*resp.Writer).NullArray)
 	default:
 		c.Out.Array(2)
 		c.Out.Bulk(ed.key)
@@ -37,7 +37,7 @@ func (f family) blmpop(c *command.Ctx) {
 	}
 	timeoutMs, ok := timeout(c, 1)
 	if ok && !f.popFrom(c, &p) {
-		park(c, timeoutMs, (*resp.Writer).NullArray)
+		park(c, p.keys, timeoutMs, (*resp.Writer).NullArray)
 	}
 }
 
@@ -55,7 +55,7 @@ func (f family) blmove(c *command.Ctx) {
 		return
 	}
 	if !f.move(c, from, to) {
-		park(c, timeoutMs, (*resp.Writer).Null)
+		park(c, c.Argv[1:2], timeoutMs, (*resp.Writer).Null)
 	} else if c.Err == "" {
 		c.PropagateAs(wordLMove, c.Argv[1], c.Argv[2], c.Argv[3], c.Argv[4])
 	}
@@ -67,7 +67,7 @@ func (f family) brpoplpush(c *command.Ctx) {
 		return
 	}
 	if !f.move(c, false, true) {
-		park(c, timeoutMs, (*resp.Writer).Null)
+		park(c, c.Argv[1:2], timeoutMs, (*resp.Writer).Null)
 	} else if c.Err == "" {
 		c.PropagateAs(wordRPopLPush, c.Argv[1], c.Argv[2])
 	}
@@ -89,12 +89,12 @@ func timeout(c *command.Ctx, i int) (ms int64, ok bool) {
 	return 0, false
 }
 
-// park waits for one of the call's keys to get an element. Inside a transaction or a script the
+// park waits for one of keys to get an element. Inside a transaction or a script the
 // time is up at once: then nothing answers, but in the form that nested says.
-func park(c *command.Ctx, timeoutMs int64, nested func(*resp.Writer)) {
+func park(c *command.Ctx, keys [][]byte, timeoutMs int64, nested func(*resp.Writer)) {
 	if c.Nested > 0 {
 		nested(c.Out)
 		return
 	}
-	c.Park(command.Park{TimeoutMs: timeoutMs, Data: true, TimedOut: (*resp.Writer).NullArray})
+	c.Park(command.Park{Keys: keys, Type: value.List, TimeoutMs: timeoutMs, TimedOut: (*resp.Writer).NullArray})
 }

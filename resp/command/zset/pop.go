@@ -165,7 +165,7 @@ func (f family) bzmpop(c *command.Ctx) {
 	}
 	timeoutMs, ok := timeout(c, 1)
 	if ok && !p.run(c) {
-		park(c, timeoutMs)
+		park(c, p.keys, timeoutMs)
 	}
 }
 
@@ -182,7 +182,7 @@ func bzpop(c *command.Ctx, highest bool) {
 	switch {
 	case !ok:
 	case !found:
-		park(c, timeoutMs)
+		park(c, c.Argv[1:last], timeoutMs)
 	default:
 		c.Out.Array(3)
 		c.Out.Bulk(ed.key)
@@ -207,12 +207,12 @@ func timeout(c *command.Ctx, i int) (ms int64, ok bool) {
 	return 0, false
 }
 
-// park waits for one of the call's keys to get a member. Inside a transaction or a script the
+// park waits for one of keys to get a member. Inside a transaction or a script the
 // time is up at once.
-func park(c *command.Ctx, timeoutMs int64) {
+func park(c *command.Ctx, keys [][]byte, timeoutMs int64) {
 	if c.Nested > 0 {
 		c.Out.NullArray()
 		return
 	}
-	c.Park(command.Park{TimeoutMs: timeoutMs, Data: true, TimedOut: (*resp.Writer).NullArray})
+	c.Park(command.Park{Keys: keys, Type: value.ZSet, TimeoutMs: timeoutMs, TimedOut: (*resp.Writer).NullArray})
 }
