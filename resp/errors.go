@@ -54,6 +54,15 @@ const (
 	ErrCorruptHLL           Error = "INVALIDOBJ Corrupted HLL object detected"
 	ErrNoSuchHLL            Error = "ERR The specified key does not exist"
 	ErrHLLNotSparse         Error = "ERR HLL encoding is not sparse"
+	ErrGeoUnit              Error = "ERR unsupported unit provided. please use M, KM, FT, MI"
+	ErrGeoRadius            Error = "ERR need numeric radius"
+	ErrGeoRadiusNegative    Error = "ERR radius cannot be negative"
+	ErrGeoWidth             Error = "ERR need numeric width"
+	ErrGeoHeight            Error = "ERR need numeric height"
+	ErrGeoBoxNegative       Error = "ERR height or width cannot be negative"
+	ErrGeoMember            Error = "ERR could not decode requested zset member"
+	ErrGeoCount             Error = "ERR COUNT must be > 0"
+	ErrGeoAny               Error = "ERR the ANY argument requires COUNT argument"
 	ErrHashNotInteger       Error = "ERR hash value is not an integer"
 	ErrHashNotFloat         Error = "ERR hash value is not a float"
 	ErrMinMaxNotFloat       Error = "ERR min or max is not a float"
@@ -224,6 +233,31 @@ func ErrUnknownSubcommandOrArgs(container string, sub []byte) Error {
 // ErrInvalidExpire refuses an expire time that is out of range; name is the lower-case command.
 func ErrInvalidExpire(name string) Error {
 	return Error("ERR invalid expire time in '" + name + "' command")
+}
+
+// ErrInvalidPlace refuses coordinates out of bounds.
+func ErrInvalidPlace(lon, lat float64) Error {
+	return Error("ERR invalid longitude,latitude pair " + cFloat(lon) + "," + cFloat(lat))
+}
+
+// cFloat is f in C's %f.
+func cFloat(f float64) string {
+	return strings.TrimPrefix(strings.ToLower(strconv.FormatFloat(f, 'f', 6, 64)), "+")
+}
+
+// ErrGeoStoreWith refuses options of the reply where the result is stored; what names the command.
+func ErrGeoStoreWith(what string) Error {
+	return Error("ERR " + what + " is not compatible with WITHDIST, WITHHASH and WITHCOORD options")
+}
+
+// ErrGeoFrom and ErrGeoBy refuse a search without a center or a shape; name is the command as called.
+func ErrGeoFrom(name string) Error {
+	return oneLine("ERR exactly one of FROMMEMBER or FROMLONLAT can be specified for " + name)
+}
+
+// ErrGeoBy is ErrGeoFrom for the shape.
+func ErrGeoBy(name string) Error {
+	return oneLine("ERR exactly one of BYRADIUS and BYBOX can be specified for " + name)
 }
 
 // ErrRange says between which two values an argument must lie.

@@ -142,14 +142,18 @@ func (w *Writer) Attribute(n int) bool {
 // Double writes f in Redis' notation: `,` in RESP3, a bulk string in RESP2.
 func (w *Writer) Double(f float64) {
 	var tmp [32]byte
-	text := AppendDouble(tmp[:0], f)
-	if w.Proto >= RESP3 {
-		w.buf = append(w.buf, ',')
-		w.buf = append(w.buf, text...)
-		w.buf = append(w.buf, '\r', '\n')
+	w.DoubleText(AppendDouble(tmp[:0], f))
+}
+
+// DoubleText is Double for a number that is text already.
+func (w *Writer) DoubleText(text []byte) {
+	if w.Proto < RESP3 {
+		w.Bulk(text)
 		return
 	}
-	w.Bulk(text)
+	w.buf = append(w.buf, ',')
+	w.buf = append(w.buf, text...)
+	w.buf = append(w.buf, '\r', '\n')
 }
 
 // Bool writes #t or #f; in RESP2 :1 or :0.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/command/bitmap"
+	"github.com/sextantdb/sextant/resp/command/geo"
 	"github.com/sextantdb/sextant/resp/command/hash"
 	"github.com/sextantdb/sextant/resp/command/hll"
 	lists "github.com/sextantdb/sextant/resp/command/list"
@@ -22,16 +23,20 @@ type collections struct {
 	zset zset.Options
 	bits bitmap.Options
 	hll  hll.Options
+	geo  geo.Options
 }
 
 func (c collections) commands() [][]command.Command {
+	zsets := zset.Commands(c.zset)
+	c.geo.ZAdd = command.Handler(zsets, "ZADD")
 	return [][]command.Command{
 		hash.Commands(c.hash),
 		sets.Commands(c.set),
 		lists.Commands(c.list), lists.Blocking(c.list),
-		zset.Commands(c.zset), zset.Blocking(c.zset),
+		zsets, zset.Blocking(c.zset),
 		bitmap.Commands(c.bits),
 		hll.Commands(c.hll),
+		geo.Commands(c.geo),
 	}
 }
 
@@ -46,6 +51,7 @@ func (n *Node) collections() collections {
 		zset: zset.Options{Limits: n.limits, Rand: rand.Uint64},
 		bits: bitmap.Options{MaxBulk: n.maxBulk},
 		hll:  hll.Options{SparseMax: func() int { return int(n.cfg.Now().HLLSparseMaxBytes) }, Rand: rand.Uint64},
+		geo:  geo.Options{Limits: n.limits},
 	}
 }
 

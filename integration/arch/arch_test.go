@@ -56,6 +56,7 @@ var law = []pkg{
 	{"resp/command/str", false, "+family"},
 	{"resp/command/bitmap", false, "+family"},
 	{"resp/command/hll", false, "+family"},
+	{"resp/command/geo", false, "+family"},
 	{"resp/command/hash", false, "+family resp/glob"},
 	{"resp/command/set", false, "+family resp/glob"},
 	{"resp/command/list", false, "+family"},

@@ -6,6 +6,7 @@ import (
 	"github.com/sextantdb/sextant/resp/command/bitmap"
 	"github.com/sextantdb/sextant/resp/command/conn"
 	"github.com/sextantdb/sextant/resp/command/generic"
+	"github.com/sextantdb/sextant/resp/command/geo"
 	"github.com/sextantdb/sextant/resp/command/hash"
 	"github.com/sextantdb/sextant/resp/command/hll"
 	lists "github.com/sextantdb/sextant/resp/command/list"
@@ -23,6 +24,7 @@ func families() [][]command.Command {
 		generic.Commands(generic.Options{LFU: no, Compress: no, LazyExpire: no, LazyServerDel: no}),
 		bitmap.Commands(bitmap.Options{}),
 		hll.Commands(hll.Options{}),
+		geo.Commands(geo.Options{}),
 		hash.Commands(hash.Options{}),
 		set.Commands(set.Options{}),
 		lists.Commands(lists.Options{}), lists.Blocking(lists.Options{}),
@@ -35,7 +37,7 @@ func families() [][]command.Command {
 
 // complete are the groups of which every command of 7.2 must be entered, but for those in
 // elsewhere.
-var complete = []command.Group{command.String, command.Bitmap, command.HyperLogLog, command.Hash, command.Set, command.List, command.SortedSet, command.Generic, command.Transactions, command.Connection}
+var complete = []command.Group{command.String, command.Bitmap, command.HyperLogLog, command.Geo, command.Hash, command.Set, command.List, command.SortedSet, command.Generic, command.Transactions, command.Connection}
 
 // elsewhere are commands of complete groups that no family above has, and where they are.
 var elsewhere = map[string]string{

@@ -262,7 +262,9 @@ func (f family) store(c *command.Ctx, w wants, event string, combine func(*combi
 		return
 	}
 	out := combine(&co)
-	f.storeResult(c, c.Argv[1], &out, event)
+	l := f.Limits()
+	out.Compact(c.Scratch, &l)
+	c.StoreZSet(c.Argv[1], &out, event)
 }
 
 func (f family) zintercard(c *command.Ctx) {

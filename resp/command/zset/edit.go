@@ -82,37 +82,3 @@ func (ed *edit) end() (gone bool) {
 	}
 	return false
 }
-
-// put makes key hold z, whatever it held (the STORE commands). It reports nothing: z has a
-// member.
-func put(c *command.Ctx, key []byte, z *value.SortedSet) {
-	var existed bool
-	if large := z.Large(); large != nil {
-		existed = c.Txn.SetObject(key, large, store.NoExpire)
-	} else {
-		existed = c.Txn.SetPayload(key, value.ZSet, value.Listpack, z.Payload(), store.NoExpire)
-	}
-	if !existed {
-		c.Created(key)
-	}
-}
-
-// storeResult ends a STORE command: a result without members deletes the key.
-func (f family) storeResult(c *command.Ctx, key []byte, z *value.SortedSet, event string) {
-	n := z.Len()
-	if n == 0 {
-		if c.Txn.Delete(key) {
-			c.Notify(command.EventGeneric, "del", key)
-		}
-		c.Out.Int(0)
-		return
-	}
-	l := f.Limits()
-	z.Compact(c.Scratch, &l)
-	put(c, key, z)
-	if p := z.Payload(); p != nil {
-		c.Scratch = p
-	}
-	c.Notify(command.EventZSet, event, key)
-	c.Out.Int(int64(n))
-}

@@ -271,17 +271,5 @@ func (f family) zrangestore(c *command.Ctx) {
 			dst.Put(it.Member(), it.Score(), &l)
 		}
 	}
-	f.storeRange(c, &dst)
-}
-
-// storeRange is storeResult for a set that has its form already.
-func (f family) storeRange(c *command.Ctx, z *value.SortedSet) {
-	n := z.Len()
-	if n == 0 {
-		f.storeResult(c, c.Argv[1], z, "")
-		return
-	}
-	put(c, c.Argv[1], z)
-	c.Notify(command.EventZSet, "zrangestore", c.Argv[1])
-	c.Out.Int(int64(n))
+	c.StoreZSet(c.Argv[1], &dst, "zrangestore")
 }
