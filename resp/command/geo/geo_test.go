@@ -47,7 +47,9 @@ func TestSearchAgainstLookingAtAll(t *testing.T) {
 		b := commandtest.New(t, setup(commandtest.Settings{"zset-max-listpack-entries": "50"})...)
 		c := b.Client(0)
 		r := rand.New(rand.NewPCG(seed, 1))
-		near := func(middle, spread, most float64) float64 { return max(-most, min(most, middle+(r.Float64()-0.5)*spread)) }
+		near := func(middle, spread, most float64) float64 {
+			return max(-most, min(most, middle+(r.Float64()-0.5)*spread))
+		}
 		lon, lat := (r.Float64()-0.5)*340, (r.Float64()-0.5)*150
 		spread := []float64{0.01, 1, 30}[r.IntN(3)]
 		argv := []string{"GEOADD", "g"}
