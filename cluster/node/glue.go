@@ -324,6 +324,7 @@ func (s saver) Reload(o admin.ReloadOptions, done func(resp.Error)) {
 // reload is DEBUG RELOAD.
 func (n *Node) reload(o admin.ReloadOptions) resp.Error {
 	v := n.cfg.Now()
+	defer func() { n.disp.Changed(nowMs()) }() // once clients are let in again
 	// First nothing may change any more: what came behind the save would be lost.
 	thaw := n.repl.Freeze()
 	defer thaw()

@@ -40,6 +40,7 @@ func (n *Node) replTarget() repl.Target {
 			}
 			n.setLoading(&n.syncing, loading)
 		},
+		Replaced: func() { n.disp.Changed(nowMs()) },
 		Pace: func() func() {
 			pace := n.loadPace()
 			return func() { _ = pace.Wait(context.Background()) } // it can only run out

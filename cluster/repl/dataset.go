@@ -82,6 +82,8 @@ type StoreTarget struct {
 	// InPlace is told before the old data goes because a load takes its place, and when that load
 	// has ended: clients must be kept away in between. nil: nobody keeps them away.
 	InPlace func(loading bool)
+	// Replaced is told after a full sync has taken the place of the old data. nil: nobody.
+	Replaced func()
 	// Pace makes the function that is called after every key of one load, with no stripe held. nil: none.
 	Pace func() func()
 }
@@ -229,6 +231,9 @@ func (d *storeDataset) Install(at func()) error {
 	at()
 	d.txn.End()
 	d.ended()
+	if d.t.Replaced != nil {
+		d.t.Replaced()
+	}
 	return nil
 }
 

@@ -28,7 +28,7 @@ type ticket struct {
 	seq    uint64 // order of parking
 	db     int
 	argv   [][]byte    // own copy of the call to be run again
-	slots  []slot.Slot // of the keys
+	slots  []slot.Slot // of all keys the call names
 	asking bool        // the call came with ASKING
 
 	// Guarded by the stripes of slots; only with Park.Keys.

@@ -22,8 +22,8 @@ import (
 //
 // # Who owns a ticket
 //
-// A queue, and whether a ticket stands in it, are guarded by the stripe of its key. A ticket of
-// several keys is guarded by all their stripes: to end it, whoever it is (the worker that
+// A queue, and whether a ticket stands in it, are guarded by the stripe of its key. A ticket is
+// guarded by the stripes of all keys its call names, those it only writes to as well: to end it, whoever it is (the worker that
 // serves it, the client's own loop when the time is up or the connection is closed, a change of
 // role) holds all of them and takes it out of all its queues. So a ticket ends once, never
 // while its call is being run, and its reply is appended once.
@@ -89,16 +89,16 @@ type answer struct {
 	offset int64 // the stream's, behind what the call did; 0: it did nothing
 }
 
-// enter puts t in the queues of its keys. REQUIRES: their stripes held.
+// enter puts t in the queues of its keys. REQUIRES: the stripes of all keys of its call held.
 func (w *worker) enter(t *ticket) {
 	d := w.d
 	t.seq = d.tickets.Add(1)
+	t.slots = slices.Clone(w.slots)
 	for _, key := range t.p.Keys {
 		sl := slot.Of(key)
 		if !w.txn.Holds(sl) {
 			panic("dispatch: a call parks for a key that it does not name")
 		}
-		t.slots = append(t.slots, sl)
 		l := &d.lots[d.store.Stripe(sl)]
 		q := l.queues[waitKey{t.db, string(key)}]
 		if q == nil {
