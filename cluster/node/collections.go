@@ -10,6 +10,7 @@ import (
 	"github.com/sextantdb/sextant/resp/command/hll"
 	lists "github.com/sextantdb/sextant/resp/command/list"
 	sets "github.com/sextantdb/sextant/resp/command/set"
+	"github.com/sextantdb/sextant/resp/command/sorting"
 	"github.com/sextantdb/sextant/resp/command/zset"
 	values "github.com/sextantdb/sextant/store/value"
 )
@@ -24,6 +25,7 @@ type collections struct {
 	bits bitmap.Options
 	hll  hll.Options
 	geo  geo.Options
+	sort sorting.Options
 }
 
 func (c collections) commands() [][]command.Command {
@@ -37,6 +39,7 @@ func (c collections) commands() [][]command.Command {
 		bitmap.Commands(c.bits),
 		hll.Commands(c.hll),
 		geo.Commands(c.geo),
+		sorting.Commands(c.sort),
 	}
 }
 
@@ -52,6 +55,7 @@ func (n *Node) collections() collections {
 		bits: bitmap.Options{MaxBulk: n.maxBulk},
 		hll:  hll.Options{SparseMax: func() int { return int(n.cfg.Now().HLLSparseMaxBytes) }, Rand: rand.Uint64},
 		geo:  geo.Options{Limits: n.limits},
+		sort: sorting.Options{Cluster: n.cfg.Now().ClusterEnabled, Limits: n.limits},
 	}
 }
 

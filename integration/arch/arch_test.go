@@ -57,6 +57,7 @@ var law = []pkg{
 	{"resp/command/bitmap", false, "+family"},
 	{"resp/command/hll", false, "+family"},
 	{"resp/command/geo", false, "+family"},
+	{"resp/command/sorting", false, "+family"},
 	{"resp/command/hash", false, "+family resp/glob"},
 	{"resp/command/set", false, "+family resp/glob"},
 	{"resp/command/list", false, "+family"},

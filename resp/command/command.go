@@ -43,6 +43,7 @@ type Command struct {
 	schema     *Schema
 	soleKey    int // argv index of the one key, for entries that have exactly one at a fixed place; else 0
 	subs       map[string]*Command
+	anywhere   func(argv [][]byte) bool // KeySpec.Anywhere of the one key spec that has it
 }
 
 // Doc is the documentation of an entry, in our own words.

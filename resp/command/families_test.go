@@ -11,6 +11,7 @@ import (
 	"github.com/sextantdb/sextant/resp/command/hll"
 	lists "github.com/sextantdb/sextant/resp/command/list"
 	"github.com/sextantdb/sextant/resp/command/set"
+	"github.com/sextantdb/sextant/resp/command/sorting"
 	"github.com/sextantdb/sextant/resp/command/str"
 	"github.com/sextantdb/sextant/resp/command/txn"
 	"github.com/sextantdb/sextant/resp/command/zset"
@@ -25,6 +26,7 @@ func families() [][]command.Command {
 		bitmap.Commands(bitmap.Options{}),
 		hll.Commands(hll.Options{}),
 		geo.Commands(geo.Options{}),
+		sorting.Commands(sorting.Options{}),
 		hash.Commands(hash.Options{}),
 		set.Commands(set.Options{}),
 		lists.Commands(lists.Options{}), lists.Blocking(lists.Options{}),
@@ -42,8 +44,7 @@ var complete = []command.Group{command.String, command.Bitmap, command.HyperLogL
 // elsewhere are commands of complete groups that no family above has, and where they are.
 var elsewhere = map[string]string{
 	"MIGRATE": "cluster/migrate",
-	"SORT":    "with the list, set and sorted set families", "SORT_RO": "with SORT",
-	"WAIT": "cluster/repl", "WAITAOF": "cluster/repl",
+	"WAIT":    "cluster/repl", "WAITAOF": "cluster/repl",
 	"CLIENT|TRACKING": "with client-side caching", "CLIENT|TRACKINGINFO": "with client-side caching",
 	"CLIENT|CACHING": "with client-side caching", "CLIENT|GETREDIR": "with client-side caching",
 }

@@ -71,6 +71,9 @@ type KeySpec struct {
 	Rule func(argv [][]byte, refs []KeyRef) ([]KeyRef, bool)
 	// Vary returns the access of this call where Access has VariableFlags; nil means Access.
 	Vary func(argv [][]byte) Access
+	// Anywhere reports that the call uses keys that no word names, so that every stripe must be
+	// locked; nil: never. See Command.FlagsOf.
+	Anywhere func(argv [][]byte) bool
 }
 
 // At is one key at word index.
@@ -226,6 +229,15 @@ func foldEqual(b []byte, upper string) bool {
 	return true
 }
 
+// FlagsOf are the flags of the call argv: those of the entry, and WholeDB if the call uses keys
+// that its words do not name (SORT BY).
+func (c *Command) FlagsOf(argv [][]byte) Flags {
+	if c.anywhere == nil || !c.anywhere(argv) {
+		return c.Flags
+	}
+	return c.Flags | WholeDB
+}
+
 // SoleKey is the argv index of the entry's one key when it has exactly one at a fixed
 // place, else 0: the short way that most calls take.
 func (c *Command) SoleKey() int { return c.soleKey }
@@ -271,6 +283,11 @@ func (c *Command) LegacyRange() (first, last, step int) {
 }
 
 func (c *Command) deriveSoleKey() {
+	for i := range c.Keys {
+		if c.Keys[i].Anywhere != nil {
+			c.anywhere = c.Keys[i].Anywhere
+		}
+	}
 	if len(c.Keys) != 1 {
 		return
 	}

@@ -29,6 +29,26 @@ func (c *Ctx) StoreZSet(key []byte, z *value.SortedSet, event string) {
 	c.Out.Int(int64(n))
 }
 
+// StoreList is StoreZSet for a list.
+func (c *Ctx) StoreList(key []byte, q *value.Sequence, event string) {
+	n := q.Len()
+	if n == 0 {
+		c.storeNothing(key)
+		return
+	}
+	var existed bool
+	if large := q.Large(); large != nil {
+		existed = c.Txn.SetObject(key, large, store.NoExpire)
+	} else {
+		existed = c.Txn.SetPayload(key, value.List, value.Listpack, q.Payload(), store.NoExpire)
+	}
+	if !existed {
+		c.Created(key)
+	}
+	c.Notify(EventList, event, key)
+	c.Out.Int(int64(n))
+}
+
 // storeNothing is the end without a result.
 func (c *Ctx) storeNothing(key []byte) {
 	if c.Txn.Delete(key) {

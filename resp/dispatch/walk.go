@@ -88,7 +88,7 @@ func (w *worker) walk(c *client, argv [][]byte) {
 		return
 	}
 	s.SetLastCommand(cmd.LowerNameRef())
-	flags := w.flags(c, cmd)
+	flags := w.flags(c, cmd, argv)
 	for {
 		gates := Gate(w.d.gates.Load())
 		if refusal = w.admit(c, cmd, flags, gates); refusal != "" {
@@ -108,14 +108,14 @@ func (w *worker) walk(c *client, argv [][]byte) {
 	}
 }
 
-// flags are the entry's, and for EXEC what the queued commands add and take: a transaction that
+// flags are the call's, and for EXEC what the queued commands add and take: a transaction that
 // writes is refused where a write is, and one that holds what a stale or loading node refuses
 // is refused there.
-func (w *worker) flags(c *client, cmd *command.Command) command.Flags {
-	f := cmd.Flags
+func (w *worker) flags(c *client, cmd *command.Command, argv [][]byte) command.Flags {
+	f := cmd.FlagsOf(argv)
 	if f&command.Queued != 0 {
 		for _, q := range c.sess.Queue() {
-			queued := q.Cmd.(*command.Command).Flags
+			queued := q.Cmd.(*command.Command).FlagsOf(q.Argv)
 			f |= queued & (command.Write | command.DenyOOM | command.MayReplicate | command.WholeDB)
 			f &= queued | ^(command.Stale | command.Loading)
 		}

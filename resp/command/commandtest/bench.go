@@ -201,7 +201,7 @@ func (s *Side) serve(t *command.Table, argv [][]byte, now int64) *command.Comman
 }
 
 func (s *Side) run(cmd *command.Command, argv [][]byte, now int64) {
-	s.begin(cmd, argv, nil, now, cmd.Flags)
+	s.begin(cmd, argv, nil, now, cmd.FlagsOf(argv))
 	s.call(cmd, argv)
 	s.txn.End()
 }
@@ -215,7 +215,7 @@ func (s *Side) begin(cmd *command.Command, argv [][]byte, slots []slot.Slot, now
 	if flags&command.Queued != 0 {
 		for _, q := range s.ctx.Sess.Queue() {
 			queued := q.Cmd.(*command.Command)
-			flags |= queued.Flags & (command.WholeDB | command.Watched)
+			flags |= queued.FlagsOf(q.Argv) & (command.WholeDB | command.Watched)
 			s.addKeys(queued, q.Argv)
 		}
 	}
