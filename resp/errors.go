@@ -66,6 +66,8 @@ const (
 	ErrSortWeight           Error = "ERR One or more scores can't be converted into double"
 	ErrSortBySlots          Error = "ERR BY option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots."
 	ErrSortGetSlots         Error = "ERR GET option of SORT denied in Cluster mode when keys formed by the pattern may be in different slots."
+	ErrInvalidNumKeys       Error = "ERR invalid numkeys value"
+	ErrWrongPairs           Error = "ERR wrong number of key-value pairs"
 	ErrHashNotInteger       Error = "ERR hash value is not an integer"
 	ErrHashNotFloat         Error = "ERR hash value is not a float"
 	ErrMinMaxNotFloat       Error = "ERR min or max is not a float"

@@ -53,4 +53,7 @@ var elsewhere = map[string]string{
 var differences = map[string]string{}
 
 // ours are commands that 7.2 does not have, and why we have them.
-var ours = map[string]string{}
+var ours = map[string]string{
+	"MSETEX":  "Redis 8.4 and Valkey 9.1 have it",
+	"DELIFEQ": "Valkey 9.0 has it",
+}

@@ -93,7 +93,7 @@ func getdel(c *command.Ctx) {
 }
 
 func (f family) getex(c *command.Ctx) {
-	o, ok := parse(c, 2, false)
+	o, ok := parse(c, 2, takesPersist)
 	if !ok {
 		return
 	}

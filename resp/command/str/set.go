@@ -23,17 +23,28 @@ const (
 	persist
 )
 
-// options are the words behind SET's value or GETEX's key.
+// options are the words behind SET's value, GETEX's key or MSETEX's pairs.
 type options struct {
 	nx, xx, get bool
+	equal       int // argv index of the value that IFEQ wants; 0: none
 	life        lifetime
 	time        int // argv index of the time that belongs to life
 }
 
-// parse reads the options from argv[from:]. Which of them exist depends on the command: SET
-// has conditions, GET and KEEPTTL, GETEX has PERSIST. Two words about the expiry exclude each
-// other unless they are the same; then the last one counts.
-func parse(c *command.Ctx, from int, isSet bool) (o options, ok bool) {
+// taken are the words a command takes besides those for a time.
+type taken uint8
+
+const (
+	takesExists  taken = 1 << iota // NX and XX
+	takesEqual                     // IFEQ
+	takesGet                       // GET
+	takesKeepTTL                   // KEEPTTL
+	takesPersist                   // PERSIST
+)
+
+// parse reads the options from argv[from:]. The conditions exclude each other. So do two words
+// about the expiry unless they are the same; then the last one counts.
+func parse(c *command.Ctx, from int, takes taken) (o options, ok bool) {
 	say := func(l lifetime) bool {
 		fits := o.life == unsaid || o.life == l
 		o.life = l
@@ -43,15 +54,18 @@ func parse(c *command.Ctx, from int, isSet bool) (o options, ok bool) {
 		word := c.Argv[i]
 		ok = true
 		switch {
-		case isSet && !o.xx && command.Is(word, "NX"):
+		case takes&takesExists != 0 && !o.xx && o.equal == 0 && command.Is(word, "NX"):
 			o.nx = true
-		case isSet && !o.nx && command.Is(word, "XX"):
+		case takes&takesExists != 0 && !o.nx && o.equal == 0 && command.Is(word, "XX"):
 			o.xx = true
-		case isSet && command.Is(word, "GET"):
+		case takes&takesEqual != 0 && !o.nx && !o.xx && i+1 < len(c.Argv) && command.Is(word, "IFEQ"):
+			i++
+			o.equal = i
+		case takes&takesGet != 0 && command.Is(word, "GET"):
 			o.get = true
-		case isSet && command.Is(word, "KEEPTTL"):
+		case takes&takesKeepTTL != 0 && command.Is(word, "KEEPTTL"):
 			ok = say(keepTTL)
-		case !isSet && command.Is(word, "PERSIST"):
+		case takes&takesPersist != 0 && command.Is(word, "PERSIST"):
 			ok = say(persist)
 		default:
 			l := timed(word)
@@ -106,23 +120,25 @@ func expiry(c *command.Ctx, l lifetime, i int) (at int64, ok bool) {
 }
 
 func set(c *command.Ctx) {
-	o, ok := parse(c, 3, true)
+	o, ok := parse(c, 3, takesExists|takesEqual|takesGet|takesKeepTTL)
 	if !ok {
 		return
 	}
 	key, val := c.Argv[1], c.Argv[2]
-	at := store.NoExpire
-	switch o.life {
-	case unsaid:
-	case keepTTL:
-		at = store.KeepTTL
-	default:
-		if at, ok = expiry(c, o.life, o.time); !ok {
-			return
-		}
+	at, ok := o.expiry(c)
+	if !ok {
+		return
 	}
 	if o.get && !answerString(c, key) {
 		return
+	}
+	if o.equal > 0 {
+		if equal, ok := holds(c, key, c.Argv[o.equal]); !equal {
+			if ok && !o.get {
+				c.Out.Null()
+			}
+			return
+		}
 	}
 	if o.nx || o.xx {
 		if _, found := c.Write(key); o.nx == found {
@@ -134,15 +150,38 @@ func set(c *command.Ctx) {
 	}
 	store1(c, key, val, at)
 	switch {
-	case o.life == pxat: // as written
+	case o.life == pxat && o.equal == 0: // as written
 	case at >= 0:
 		propagateSet(c, key, val, at)
-	case o.get:
-		propagateWithoutGet(c)
+	case o.get || o.equal > 0:
+		propagatePlain(c, o.equal)
 	}
 	if !o.get {
 		c.Out.OK()
 	}
+}
+
+// expiry is what the options say about the key's expiry, as for Txn.SetString. It reports false
+// when it answered an error.
+func (o *options) expiry(c *command.Ctx) (at int64, ok bool) {
+	switch o.life {
+	case unsaid:
+		return store.NoExpire, true
+	case keepTTL:
+		return store.KeepTTL, true
+	}
+	return expiry(c, o.life, o.time)
+}
+
+// holds reports whether key holds the string want. ok is false when it holds something else
+// than a string and the error is answered.
+func holds(c *command.Ctx, key, want []byte) (equal, ok bool) {
+	e, found := c.Write(key)
+	if !c.Typed(e, found, value.String) {
+		return false, false
+	}
+	var digits [20]byte
+	return found && string(e.Bytes(digits[:])) == string(want), true
 }
 
 // store1 makes key hold val and publishes what happened. at is as for Txn.SetString.
@@ -174,15 +213,78 @@ func propagateSet(c *command.Ctx, key, val []byte, at int64) {
 	c.PropagateAs(wordSet, key, val, wordPXAT, strconv.AppendInt(tmp[:0], at, 10))
 }
 
-// propagateWithoutGet sends a SET without the words GET: nobody there wants the old value.
-func propagateWithoutGet(c *command.Ctx) {
+// propagatePlain sends a SET without the words GET, since nobody there wants the old value, and
+// without IFEQ, whose value is at argv[equal], since it has been found true.
+func propagatePlain(c *command.Ctx, equal int) {
 	argv := make([][]byte, 0, len(c.Argv))
 	for i, word := range c.Argv {
-		if i < 3 || !command.Is(word, "GET") {
+		switch {
+		case i >= 3 && command.Is(word, "GET") && i != equal:
+		case equal > 0 && (i == equal || i >= 3 && command.Is(word, "IFEQ")):
+		default:
 			argv = append(argv, word)
 		}
 	}
 	c.PropagateAs(argv...)
+}
+
+// msetex is propagated as SETs, which everybody knows.
+func msetex(c *command.Ctx) {
+	n, ok := value.ParseInt(c.Argv[1])
+	if !ok || n <= 0 || n > math.MaxInt32 {
+		c.Fail(resp.ErrInvalidNumKeys)
+		return
+	}
+	end := 2 + 2*int(n)
+	if end > len(c.Argv) {
+		c.Fail(resp.ErrWrongPairs)
+		return
+	}
+	o, ok := parse(c, end, takesExists|takesKeepTTL)
+	if !ok {
+		return
+	}
+	at, ok := o.expiry(c)
+	if !ok {
+		return
+	}
+	if o.nx || o.xx {
+		for i := 2; i < end; i += 2 {
+			if _, found := c.Write(c.Argv[i]); o.nx == found {
+				c.Out.Int(0)
+				return
+			}
+		}
+	}
+	for i := 2; i < end; i += 2 {
+		key, val := c.Argv[i], c.Argv[i+1]
+		store1(c, key, val, at)
+		switch {
+		case at >= 0:
+			propagateSet(c, key, val, at)
+		case at == store.KeepTTL:
+			c.PropagateAs(wordSet, key, val, wordKeepTTL)
+		default:
+			c.PropagateAs(wordSet, key, val)
+		}
+	}
+	c.Out.Int(1)
+}
+
+// delifeq is propagated as DEL, which everybody knows.
+func delifeq(c *command.Ctx) {
+	key := c.Argv[1]
+	equal, ok := holds(c, key, c.Argv[2])
+	switch {
+	case !ok:
+	case !equal:
+		c.Out.Int(0)
+	default:
+		c.Txn.Delete(key)
+		c.Notify(command.EventGeneric, "del", key)
+		c.PropagateAs(wordDel, key)
+		c.Out.Int(1)
+	}
 }
 
 func setnx(c *command.Ctx) {

@@ -37,14 +37,27 @@ func Commands(o Options) []command.Command {
 		},
 		{
 			Name: "SET", Since: "1.0.0", Arity: -3, Flags: write, Reply: "OK | nil | bulk", Run: set,
-			Args: "key value [condition=NX|XX] [GET] " + expiration + "KEEPTTL]",
+			Args: "key value [condition=NX|XX|IFEQ comparison-value] [GET] " + expiration + "KEEPTTL]",
 			Keys: []command.KeySpec{setKey(modify|command.VariableFlags, replace)},
 			Doc: command.Doc{
 				Summary:    "Makes a key hold a string, whatever it held before; on request only if it exists or does not, with an expiry, or answering the old string.",
 				Complexity: "O(1)",
 				History: []string{"2.6.12: EX, PX, NX and XX", "6.0.0: KEEPTTL", "6.2.0: GET, EXAT and PXAT",
-					"7.0.0: NX and GET together"},
+					"7.0.0: NX and GET together", "IFEQ, which Valkey has from 8.1 and Redis from 8.4 on"},
 			},
+		},
+		{
+			Name: "MSETEX", Since: "8.4.0", Arity: -4, Flags: write, Reply: "int", Run: msetex,
+			Args: "numkeys:int (key value)... [condition=NX|XX] " + expiration + "KEEPTTL]",
+			Keys: []command.KeySpec{{Access: command.OW | command.Update, Index: 1, Find: command.FindKeyNum, First: 1, Step: 2}},
+			Tips: []string{"request_policy:multi_shard", "response_policy:agg_min"},
+			Doc: command.Doc{Summary: "Makes several keys hold strings, all at once or none, with an expiry that they share.",
+				Complexity: "O(n) for n keys"},
+		},
+		{
+			Name: "DELIFEQ", Since: "9.0.0", Arity: 3, Flags: command.Write | command.Fast, Args: "key value", Reply: "int", Run: delifeq,
+			Keys: []command.KeySpec{command.At(1, command.RM|command.Delete)},
+			Doc:  command.Doc{Summary: "Deletes a key if it holds a string.", Complexity: "O(1)"},
 		},
 		{
 			Name: "SETNX", Since: "1.0.0", Arity: 3, Flags: writeFast, Args: "key value", Reply: "int", Run: setnx,
@@ -165,12 +178,12 @@ func Commands(o Options) []command.Command {
 	return entries
 }
 
-// setKey is SET's key: only with GET does the command read what it overwrites.
+// setKey is SET's key: only with GET or IFEQ does the command read what it overwrites.
 func setKey(withGet, without command.Access) command.KeySpec {
 	k := command.At(1, withGet)
 	k.Vary = func(argv [][]byte) command.Access {
 		for _, word := range argv[min(3, len(argv)):] {
-			if command.Is(word, "GET") {
+			if command.Is(word, "GET") || command.Is(word, "IFEQ") {
 				return withGet &^ command.VariableFlags
 			}
 		}
