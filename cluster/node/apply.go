@@ -53,6 +53,19 @@ func (n *Node) bindConfig() {
 	c.OnChange(func(_, _ *Values) error { n.refreshGates(); return nil }, "stop-writes-on-bgsave-error", "save")
 	adjust := func(_, v *Values) error { return n.oomScore.apply(v, n.repl.IsReplica()) }
 	c.OnChange(adjust, "oom-score-adj", "oom-score-adj-values")
+	c.OnChange(func(old, v *Values) error {
+		if old.AppendOnly != v.AppendOnly {
+			return n.switchAOF(v)
+		}
+		return nil
+	}, "appendonly")
+	c.OnChange(func(_, v *Values) error { return n.fsyncChanged(v) }, "appendfsync")
+	c.OnChange(func(_, v *Values) error {
+		if !v.AOFDisableAutoGC {
+			n.aof.CollectHistory()
+		}
+		return nil
+	}, "aof-disable-auto-gc")
 	protect := func(_, v *Values) error {
 		n.disp.SetGate(dispatch.GateProtected, v.ProtectedMode && v.RequirePass == "")
 		return nil
@@ -167,19 +180,10 @@ func (n *Node) infoPersistence(s *stat.Section) {
 	gauge("rdb_last_cow_size", "most bytes of old images in the last snapshot", func() int64 { return n.saver.Info().LastPreImageBytes })
 	gauge("rdb_last_load_keys_expired", "", func() int64 { return n.loader.Last().Expired })
 	gauge("rdb_last_load_keys_loaded", "", func() int64 { return n.loader.Last().Keys })
-	gauge("aof_enabled", "", zero)
-	gauge("aof_rewrite_in_progress", "", zero)
-	gauge("aof_rewrite_scheduled", "", zero)
-	for _, name := range []string{"aof_last_rewrite_time_sec", "aof_current_rewrite_time_sec"} {
-		gauge(name, "", func() int64 { return -1 })
-	}
-	s.Text("aof_last_bgrewrite_status", "", says("ok"))
-	gauge("aof_rewrites", "", zero)
-	gauge("aof_rewrites_consecutive_failures", "", zero)
-	s.Text("aof_last_write_status", "", says("ok"))
-	gauge("aof_last_cow_size", "", zero)
+	n.infoAOF(s)
 	gauge("module_fork_in_progress", "", zero)
 	gauge("module_fork_last_cow_size", "", zero)
+	s.Rows("sizes of the append only file", n.aofSizes)
 	s.Rows("progress of loading", func(emit func(name, value string)) {
 		p := n.loader.Progress()
 		if !p.Loading {

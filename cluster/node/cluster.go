@@ -61,8 +61,9 @@ func endpoint(v *Values) agent.Endpoint {
 func (n *Node) agentOptions() agent.Options {
 	v := n.cfg.Now()
 	_, err := os.Stat(v.Path(v.DBFilename))
+	present := err == nil || v.AppendOnly && n.aof.Present()
 	return agent.Options{
-		Dir: v.Dir, File: v.ClusterConfigFile, DataPresent: err == nil, DataComplete: n.cleanStart,
+		Dir: v.Dir, File: v.ClusterConfigFile, DataPresent: present, DataComplete: n.cleanStart,
 		Core: coreConfig(v, randomUint64()), Endpoint: endpoint(v), Strict: v.ClusterConsistency == ConsistencyStrict,
 		Local: n.localReport, Role: n.clusterRole, Pause: n.clusterPause, Events: n.clusterEvents,
 		Fatal: func(err error) {

@@ -350,6 +350,9 @@ func (n *Node) reload(o admin.ReloadOptions) resp.Error {
 	}
 	n.saver.MarkClean()
 	_ = n.libraries.replace(libs.code) // never fails
+	if o.NoSave || o.NoFlush {
+		n.aof.Reschedule() // this data is not what was written
+	}
 	return ""
 }
 
@@ -358,10 +361,6 @@ func (n *Node) empty() {
 	t.BeginAll(n.store, nowMs())
 	t.FlushAll()
 	t.End()
-}
-
-func (s saver) LoadAOF(done func(resp.Error)) {
-	done("ERR The append only file is not enabled")
 }
 
 // debugger is DEBUG's reach beyond the keyspace.
@@ -477,6 +476,7 @@ func (n *Node) replDeps() repl.Deps {
 		Save:      n.saveForReplicas,
 		Target:    n.replTarget(),
 		Apply:     &lateApplier{n: n},
+		Fsynced:   func() (int64, bool) { return n.aof.Fsynced() },
 	}
 }
 

@@ -52,6 +52,7 @@ type Node struct {
 	source   *snapshot.Source
 	saver    *persist.Saver
 	loader   *persist.Loader
+	aof      *persist.AOF
 	repl     *repl.Engine
 	agent    *agent.Agent  // nil outside cluster mode
 	wire     *wire         // nil outside cluster mode
@@ -115,7 +116,7 @@ func nowMs() int64 { return time.Now().UnixMilli() }
 // the sockets. Nothing is served before Start.
 func New(cfg *Config, log *Log) (_ *Node, err error) {
 	v := cfg.Now()
-	if err := notYet(v, log); err != nil {
+	if err := notYet(v); err != nil {
 		return nil, err
 	}
 	n := &Node{
@@ -139,7 +140,10 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 		return nil, err
 	}
 	n.source = snapshot.NewSource(n.store)
-	n.cleanStart = hasCleanMark(v)
+	if err := n.buildAOF(); err != nil {
+		return nil, err
+	}
+	n.cleanStart = n.hasCleanMark(v)
 	n.loadCtx, n.endLoad = context.WithCancelCause(context.Background())
 
 	n.repl, err = repl.New(n.replDeps(), replOptions(v))
@@ -174,9 +178,9 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 	return n, nil
 }
 
-// notYet refuses, or at least names, what the configuration asks for and this version cannot do:
+// notYet refuses what the configuration asks for and this version cannot do:
 // nobody shall believe in a protection that is not there.
-func notYet(v *Values, log *Log) error {
+func notYet(v *Values) error {
 	switch {
 	case v.ClusterConsistency == ConsistencyStrict:
 		return errors.New("cluster-consistency strict is not built yet; a node that promised it would lie. Use async")
@@ -184,9 +188,6 @@ func notYet(v *Values, log *Log) error {
 		return errors.New("cluster-bus-auth tls is not built yet; a bus that seemed proven would not be. Use hmac with a cluster-bus-secret")
 	case v.TLSPort != 0 || v.TLSCluster || v.TLSReplication:
 		return errors.New("TLS is not served yet: tls-port, tls-cluster and tls-replication cannot be used. Put a TLS proxy in front, or leave them out")
-	}
-	if v.AppendOnly {
-		log.Warning("appendonly yes is accepted, but this version writes no append only file: data is saved by snapshots (save) and at an orderly end")
 	}
 	return nil
 }
@@ -320,7 +321,10 @@ func (n *Node) Start() error {
 		return nil // asked to end meanwhile: Over tells
 	}
 	if err == nil {
-		err = dropCleanMark(n.cfg.Now())
+		err = n.startAOF(n.cfg.Now())
+	}
+	if err == nil {
+		err = n.dropCleanMark(n.cfg.Now())
 	}
 	if err != nil {
 		return err
@@ -351,9 +355,16 @@ func (n *Node) goes(f func()) {
 	}()
 }
 
-// load reads the RDB file when there is one.
+// load reads the append only file when it is on, else the RDB file, when there is one. Redis starts
+// empty when the append only file was switched on in the configuration and there is none yet; here the RDB file
+// becomes its base, because whoever switches on more safety does not mean to lose everything.
 func (n *Node) load() error {
 	v := n.cfg.Now()
+	if v.AppendOnly {
+		if err := n.loadAOF(n.loadCtx); !errors.Is(err, persist.ErrNoAOF) {
+			return err
+		}
+	}
 	replica := v.ReplicaOf.Host != "" || n.agent != nil && n.isReplicaInView()
 	var libs collector
 	var dead command.Effects
@@ -424,6 +435,9 @@ func (n *Node) runCron() {
 		}
 		if !n.stopping.Load() {
 			n.saver.Cron()
+			if !n.loading() {
+				n.aof.Cron()
+			}
 		}
 		if round%10 == 0 {
 			n.sampleMemory()
@@ -452,6 +466,8 @@ func (n *Node) refreshGates() {
 	var misconf resp.Error
 	if v.StopWritesOnBgsaveError && len(v.Save) > 0 && n.saver.Failed() {
 		misconf = resp.ErrMisconfRDB
+	} else if err := n.aof.Failed(); err != nil {
+		misconf = resp.ErrMisconfAOF(reason(err).Error())
 	}
 	n.disp.SetMisconf(misconf)
 }
@@ -506,6 +522,9 @@ func (n *Node) release() {
 	}
 	if n.saver != nil {
 		n.saver.Cancel()
+	}
+	if n.aof != nil {
+		_ = n.aof.Close() // told
 	}
 	n.background.Wait()
 	if n.store != nil {

@@ -23,6 +23,7 @@ type shutdown struct{ n *Node }
 var (
 	errShutdownAborted = errors.New("Shutdown manually aborted.")
 	errEnding          = errors.New("the node is ending")
+	errInitialAOF      = errors.New("Writing initial AOF, can't exit.")
 )
 
 // ending is an orderly end under way.
@@ -160,23 +161,48 @@ func (n *Node) awaitReplicas(ctx context.Context, limit time.Duration) {
 // saveAtEnd saves as SHUTDOWN's words say, and leaves the mark that proves the file complete.
 func (n *Node) saveAtEnd(o admin.ShutdownOptions) error {
 	v := n.cfg.Now()
-	if o.Save == admin.SaveNever || o.Save == admin.SaveIfConfigured && len(v.Save) == 0 {
+	save := o.Save != admin.SaveNever && (o.Save != admin.SaveIfConfigured || len(v.Save) > 0)
+	if !save && !v.AppendOnly {
 		return nil
 	}
 	if n.loading() {
 		return nil // what is on disk is more than what is in memory
 	}
-	n.log.Notice("Saving the final RDB snapshot before exiting.")
 	// A replica applies and acknowledges nothing behind what it saves.
 	thaw := n.repl.Freeze()
-	err := n.lastSave()
-	if err == nil {
-		err = leaveCleanMark(v)
+	err := n.endAOF(v, o)
+	if err == nil && save {
+		n.log.Notice("Saving the final RDB snapshot before exiting.")
+		err = n.lastSave()
+	}
+	if err == nil && o.Save != admin.SaveNever {
+		err = n.leaveCleanMark(v)
 	}
 	if err != nil {
 		thaw()
 	}
 	return err
+}
+
+// endAOF makes the append only file durable for good. One whose first base is not complete proves
+// nothing, so that the end is refused unless it is forced.
+func (n *Node) endAOF(v *Values, o admin.ShutdownOptions) error {
+	if !v.AppendOnly {
+		return nil
+	}
+	if n.aof.Waiting() {
+		if !o.Force {
+			return errInitialAOF
+		}
+		n.log.Warning("Writing initial AOF. Exiting anyway.")
+	}
+	n.log.Notice("Calling fsync() on the AOF file.")
+	n.aof.CancelRewrite(errEnding)
+	if err := n.aof.Flush(true); err != nil {
+		n.log.Warning("Fail to fsync the AOF file: %v.", reason(err))
+		return fmt.Errorf("the AOF file: %w", err)
+	}
+	return nil
 }
 
 // lastSave saves whatever other snapshot is being read: that one is in vain now.
@@ -203,12 +229,19 @@ func (n *Node) finish(code int) {
 	}
 }
 
-// The clean mark is a file beside the RDB file that names it as it was written at an orderly
-// end. It is taken away before the node serves again, so it proves that the RDB file holds
-// everything this node ever acknowledged.
+// The clean mark is a file that names what is on disk as it was written at an orderly end: the RDB file,
+// or with appendonly the append only files. It is taken away before the node serves again, so it proves that they
+// hold everything this node ever acknowledged. Under appendfsync always the append only file proves that by itself, as
+// long as the mark says so: it is there from when the first acknowledgement under that rule could
+// be given until the rule ends.
 func cleanMark(v *Values) string { return v.Path(v.DBFilename) + ".complete" }
 
-func fileStamp(v *Values) (string, error) {
+const alwaysMark = "always\n"
+
+func (n *Node) fileStamp(v *Values) (string, error) {
+	if v.AppendOnly {
+		return n.aof.Stamp(), nil
+	}
 	st, err := os.Stat(v.Path(v.DBFilename))
 	if err != nil {
 		return "", err
@@ -216,30 +249,45 @@ func fileStamp(v *Values) (string, error) {
 	return fmt.Sprintf("%d %d\n", st.Size(), st.ModTime().UnixNano()), nil
 }
 
-func leaveCleanMark(v *Values) error {
-	stamp, err := fileStamp(v)
+func (n *Node) leaveCleanMark(v *Values) error {
+	stamp, err := n.fileStamp(v)
 	if err != nil {
 		return err
 	}
+	return writeMark(v, stamp)
+}
+
+// writeMark is atomic: a mark that is torn names nothing.
+func writeMark(v *Values, stamp string) error {
 	if err := os.WriteFile(cleanMark(v), []byte(stamp), 0o644); err != nil {
 		return fmt.Errorf("writing the mark of an orderly end: %w", err)
 	}
 	return syncDir(v.Dir)
 }
 
-// hasCleanMark reports whether the last end was orderly.
-func hasCleanMark(v *Values) bool {
+// hasCleanMark reports whether what is on disk is complete.
+func (n *Node) hasCleanMark(v *Values) bool {
 	mark, err := os.ReadFile(cleanMark(v))
-	if err != nil {
+	if err != nil || len(mark) == 0 {
 		return false
 	}
-	stamp, err := fileStamp(v)
+	if string(mark) == alwaysMark {
+		return v.AppendOnly && n.aof.Present()
+	}
+	stamp, err := n.fileStamp(v)
 	return err == nil && stamp == string(mark)
 }
 
-// dropCleanMark takes the mark away before anything is acknowledged that the file does not
-// hold. An attempt to start that fails before leaves it.
-func dropCleanMark(v *Values) error {
+// dropCleanMark takes the mark away before anything is acknowledged that the files do not
+// hold, or, under appendfsync always, says that they will. An attempt to start that fails before leaves it.
+func (n *Node) dropCleanMark(v *Values) error {
+	if v.AppendOnly && v.AppendFsync == FsyncAlways {
+		return writeMark(v, alwaysMark)
+	}
+	return removeMark(v)
+}
+
+func removeMark(v *Values) error {
 	err := os.Remove(cleanMark(v))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -251,6 +299,18 @@ func dropCleanMark(v *Values) error {
 		return fmt.Errorf("taking away the mark of an orderly end, which would be found again after a crash: %w", err)
 	}
 	return nil
+}
+
+// markAlways follows a change of appendfsync or appendonly while the node serves. The mark comes only once
+// everything acknowledged before is on disk.
+func (n *Node) markAlways() {
+	v := n.cfg.Now()
+	if !v.AppendOnly || v.AppendFsync != FsyncAlways || n.aof.Waiting() || n.aof.Flush(true) != nil {
+		return
+	}
+	if err := writeMark(v, alwaysMark); err != nil {
+		n.log.Warning("%v", err)
+	}
 }
 
 func syncDir(dir string) error {

@@ -36,6 +36,7 @@ func (n *Node) replTarget() repl.Target {
 		Policy: func() store.Policy { return n.cfg.Now().MaxMemoryPolicy },
 		InPlace: func(loading bool) {
 			if loading {
+				n.aof.CancelRewrite(errEnding)
 				n.saver.Cancel() // its pre-images would be the whole old data
 			}
 			n.setLoading(&n.syncing, loading)

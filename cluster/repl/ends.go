@@ -20,8 +20,7 @@ func (e *Engine) Behind() (n int) {
 // need a full sync (DEBUG CHANGE-REPL-ID).
 func (e *Engine) ChangeID() {
 	e.deps.Exclusive(func() {
-		_, offset := e.Stream.History()
-		e.Stream.restart(History{ID: e.newID(), ID2: NoID, Second: -1}, offset, false)
+		e.Stream.rebrand(History{ID: e.newID(), ID2: NoID, Second: -1}, false)
 	})
 	e.dropAll("the replication id was changed on request")
 }

@@ -323,6 +323,22 @@ func (e *Engine) Position() *rdb.Replication {
 	return &rdb.Replication{StreamDB: db, ID: h.ID, Offset: off}
 }
 
+// Tap opens a cursor for the append-only file at the end of the stream. db is the database selected
+// there, or -1: the stream says it itself before it matters. REQUIRES: every stripe, after Quiesce.
+func (e *Engine) Tap() (c *Cursor, db int) { return e.Stream.Tap(), e.selected() }
+
+// Mark is the stream's end, with db as of Tap. REQUIRES: as Tap.
+func (e *Engine) Mark() (pos int64, db int) { return e.Stream.Mark(), e.selected() }
+
+func (e *Engine) selected() int {
+	if !e.replica.Load() {
+		return -1
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.streamDB
+}
+
 // Resume continues where the data that was loaded at the start left off: a replica will ask
 // its primary to go on from there, a primary accepts the replicas it had as far as they are
 // not ahead. A node that does not know yet which it will be resumes as a primary: if it is told to
@@ -409,7 +425,7 @@ func (e *Engine) follow(host string, port int) {
 	} else if !e.replica.Load() {
 		e.deps.Exclusive(func() {
 			if resumed != nil && e.Stream.Offset() == resumed.Offset {
-				e.Stream.restart(History{ID: resumed.ID, ID2: NoID, Second: -1}, resumed.Offset, true)
+				e.Stream.rebrand(History{ID: resumed.ID, ID2: NoID, Second: -1}, true)
 				streamDB = resumed.StreamDB
 			}
 			e.Stream.relay()

@@ -66,6 +66,8 @@ type link struct {
 	lastIO  atomic.Int64 // Unix ms of the last byte
 	size    atomic.Int64 // of the RDB being received; 0 when it ends with a mark
 	read    atomic.Int64
+	// owesFack: the last acknowledgement told the primary of more bytes than are on disk.
+	owesFack atomic.Bool
 
 	sess  *session.Session // stands for the link in CLIENT LIST; immutable
 	since atomic.Int64     // Unix ms of the last connection attempt
@@ -423,8 +425,12 @@ func (l *link) runAcks(ended <-chan struct{}) {
 
 func (l *link) appendAck(buf []byte) []byte {
 	var off, fack [20]byte
-	o := strconv.AppendInt(off[:0], l.e.Stream.Offset(), 10)
-	if f, on := l.e.fsynced(); on {
+	offset := l.e.Stream.Offset()
+	o := strconv.AppendInt(off[:0], offset, 10)
+	if f, on := l.e.fsynced(); on && f >= 0 {
+		if f < offset {
+			l.owesFack.Store(true)
+		}
 		return resp.AppendCommand(buf, []byte("REPLCONF"), []byte("ACK"), o, []byte("FACK"), strconv.AppendInt(fack[:0], f, 10))
 	}
 	return resp.AppendCommand(buf, []byte("REPLCONF"), []byte("ACK"), o)

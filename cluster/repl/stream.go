@@ -34,6 +34,7 @@ const NoID = "0000000000000000000000000000000000000000"
 type Stream struct {
 	active atomic.Bool  // somebody wants what is appended; written under mu
 	end    atomic.Int64 // offset, for readers without the lock; written under mu
+	total  atomic.Int64 // offset + shift, kept while a tap is open; written under mu
 
 	wake chan struct{} // capacity 1: cursors in waiting or overrun want the pump
 
@@ -46,12 +47,14 @@ type Stream struct {
 	size     int64 // at least this much of it
 	from     int64 // positions before it are not part of this history
 	taps     int   // open cursors that do not belong to replicas
+	shift    int64 // makes of offset a count that never goes back: restart moves the offset, not the sum
 	hard     int64 // a replica's cursor that lags more is overrun; 0: no limit
 	head     *block
 	tail     *block
 	free     []*block // for reuse; at most freeBlocks
 	cursors  []*Cursor
-	waiting  []*Cursor // those that have read everything
+	waiting  []*Cursor // those of replicas that have read everything
+	idle     []*Cursor // taps that have read everything
 	scratch  []byte
 	overruns bool // a cursor was marked overrun and nobody told
 }
@@ -164,6 +167,10 @@ func (s *Stream) control(p []byte) bool {
 func (s *Stream) publish() int64 {
 	off := s.offset
 	s.end.Store(off)
+	if s.taps > 0 {
+		s.total.Store(off + s.shift)
+		s.wakeTaps()
+	}
 	signal := len(s.waiting) > 0 || s.overruns
 	s.mu.Unlock()
 	if signal {
@@ -171,6 +178,21 @@ func (s *Stream) publish() int64 {
 	}
 	return off
 }
+
+// wakeTaps tells the taps that wait. They are few, and what they do next is worth a wake-up of its own.
+// REQUIRES: mu.
+func (s *Stream) wakeTaps() {
+	for i, c := range s.idle {
+		c.listed = false
+		s.idle[i] = nil
+		c.nudge()
+	}
+	s.idle = s.idle[:0]
+}
+
+// Total counts the bytes of the stream over all its histories as long as a tap is open: it never goes back. It
+// stands still while none is.
+func (s *Stream) Total() int64 { return s.total.Load() }
 
 func (s *Stream) signal() {
 	select {
@@ -337,7 +359,7 @@ func (s *Stream) resize(size, hard int64) {
 // cursor ends. With an empty id the data has no history that anyone shares.
 func (s *Stream) restart(h History, offset int64, relaying bool) {
 	s.mu.Lock()
-	s.history, s.offset = h, offset
+	s.history, s.shift, s.offset = h, s.shift+s.offset-offset, offset
 	s.end.Store(offset)
 	s.db = -1
 	s.relaying = relaying
@@ -347,9 +369,31 @@ func (s *Stream) restart(h History, offset int64, relaying bool) {
 		c.ended = true
 		c.nudge()
 	}
-	s.cursors, s.waiting, s.taps = nil, nil, 0
+	s.cursors, s.waiting, s.idle, s.taps = nil, nil, nil, 0
 	s.settle()
 	s.mu.Unlock()
+}
+
+// rebrand puts the data that there is, at the offset where it is, into another history. Replicas' cursors
+// end; taps go on, because the data is the same.
+func (s *Stream) rebrand(h History, relaying bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.history, s.relaying, s.backlog = h, relaying, true
+	s.from, s.db = s.offset, -1
+	var kept []*Cursor
+	for _, c := range s.cursors {
+		if !c.replica {
+			kept = append(kept, c)
+			continue
+		}
+		c.ended = true
+		c.b.refs--
+		c.nudge()
+	}
+	s.cursors, s.waiting = kept, nil
+	s.trim()
+	s.settle()
 }
 
 // rename continues the history under a new id; the old one becomes ID2 up to here.
@@ -418,10 +462,23 @@ func (s *Stream) Tap() *Cursor {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := s.attach(s.offset, false)
+	c.shift = s.shift
 	s.taps++
 	s.db = -1
+	s.total.Store(s.offset + s.shift)
 	s.settle()
 	return c
+}
+
+// Mark returns the stream's end and makes the next command say SELECT, for a tap that goes on in another file.
+// REQUIRES: as cut.
+func (s *Stream) Mark() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.relaying {
+		s.db = -1
+	}
+	return s.offset
 }
 
 // attach opens a cursor at pos. REQUIRES: mu; pos is kept or the end.
@@ -466,8 +523,10 @@ type Cursor struct {
 	s       *Stream
 	replica bool
 	ready   chan struct{} // capacity 1
+	shift   int64         // of the stream while the cursor lives; immutable
 
 	// Guarded by s.mu.
+	listed  bool // in s.idle
 	b       *block
 	pos     int64
 	overrun bool
@@ -498,11 +557,35 @@ func (c *Cursor) Next(done <-chan struct{}) []byte {
 	}
 }
 
-// poll is one look. With wait the cursor is woken when more comes.
-func (c *Cursor) poll(wait bool) (p []byte, ok bool) {
+// Look is poll of a tap: nil bytes are followed by a token in Ready when there are some. whole
+// reports that they end with a unit.
+func (c *Cursor) Look() (p []byte, whole, ok bool) {
 	s := c.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	p, ok = c.pollLocked(false)
+	if ok && p == nil && !c.listed {
+		c.listed = true
+		s.idle = append(s.idle, c)
+	}
+	return p, c.pos+int64(len(p)) == s.offset, ok
+}
+
+// Ready gets a token when there is something to Look at again, and when the cursor has ended.
+func (c *Cursor) Ready() <-chan struct{} { return c.ready }
+
+// Shift makes of the cursor's positions what Total counts.
+func (c *Cursor) Shift() int64 { return c.shift }
+
+// poll is one look. With wait the cursor is woken when more comes.
+func (c *Cursor) poll(wait bool) (p []byte, ok bool) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	return c.pollLocked(wait)
+}
+
+func (c *Cursor) pollLocked(wait bool) (p []byte, ok bool) {
+	s := c.s
 	if c.ended {
 		return nil, false
 	}
@@ -546,7 +629,7 @@ func (c *Cursor) Close() {
 	c.ended = true
 	c.b.refs--
 	s.cursors = remove(s.cursors, c)
-	s.waiting = remove(s.waiting, c)
+	s.waiting, s.idle = remove(s.waiting, c), remove(s.idle, c)
 	if !c.replica {
 		s.taps--
 		s.settle()

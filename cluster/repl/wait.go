@@ -72,8 +72,12 @@ func (e *Engine) fsynced() (int64, bool) {
 func (e *Engine) AOFSynced() {
 	e.mu.Lock()
 	woken := e.wakeWaitersLocked()
+	l := e.link
 	e.mu.Unlock()
 	woken.give()
+	if l != nil && l.owesFack.Swap(false) {
+		l.askAck()
+	}
 }
 
 // answers are waits that have come true. They are finished without e.mu, because whoever parks
@@ -98,6 +102,12 @@ func (e *Engine) wakeWaitersLocked() (out answers) {
 		acks := applied
 		local := 0
 		if w.aof {
+			if _, on := e.fsynced(); w.local > 0 && !on {
+				out = append(out, func() {
+					w.ticket.Finish(func(out *resp.Writer) { out.Error(resp.ErrWaitAOFNoAOF) })
+				})
+				continue
+			}
 			acks = synced
 			local = e.local(w.offset)
 		}

@@ -91,13 +91,18 @@ func (d *Dispatcher) Command(sc *server.Conn, argv [][]byte) {
 	before := c.sess.User()
 	c.out.Proto = c.sess.Proto()
 	c.w.serve(c, argv)
+	d.hold(c)
 	if before != c.sess.User() {
 		sc.SetUnauthenticated(c.sess.User() == nil)
 	}
 }
 
 // BeforeWrite implements server.Handler.
-func (d *Dispatcher) BeforeWrite(*server.Loop) {}
+func (d *Dispatcher) BeforeWrite(*server.Loop) {
+	if p := d.commit.Load(); p != nil {
+		(*p).RoundEnded()
+	}
+}
 
 // Closed implements server.Handler.
 func (d *Dispatcher) Closed(sc *server.Conn, why error) {

@@ -63,6 +63,7 @@ type Dispatcher struct {
 	gates   atomic.Uint32 // set of Gate
 	view    atomic.Uint32 // store.View of ordinary clients
 	misconf atomic.Pointer[resp.Error]
+	commit  atomic.Pointer[Commit] // nil: replies wait for nothing
 	limits  limits
 	tickets atomic.Uint64 // counts tickets with keys: their order
 	expire  atomic.Bool   // active expiry on (DEBUG SET-ACTIVE-EXPIRE)

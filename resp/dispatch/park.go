@@ -173,6 +173,7 @@ func (t *ticket) wakeNow(reply func(w *resp.Writer)) {
 	if t.silent {
 		out.Truncate(mark)
 	}
+	t.w.d.hold(t.c)
 	t.c.conn.Resume()
 }
 
@@ -391,5 +392,6 @@ func (w *worker) retry(c *client) {
 	w.ended = 0
 	c.out.Proto = c.sess.Proto()
 	w.serve(c, argv)
+	w.d.hold(c)
 	c.conn.Resume()
 }

@@ -41,6 +41,34 @@ type Broadcaster interface {
 	Keyspace(class command.EventClass, event string, db int, key []byte)
 }
 
+// Commit is what replies wait for beyond being computed: that the stream is on disk, or wherever else it
+// must be before a client may know. Its numbers are a count of the stream's bytes that never goes back.
+type Commit interface {
+	// Need is the number up to which what has happened by now must be committed before a reply that is
+	// given now may leave; not above what server.Release was last told: it may leave at once. Also
+	// replies to reads wait, so that nobody sees what a crash could still undo.
+	Need() int64
+	// RoundEnded is called on a loop between the calls of a round and its replies. It may hold the
+	// loop up when what is to be committed has become too much.
+	RoundEnded()
+}
+
+// SetCommit puts c in force, nil for none. While there is none it costs one atomic load a call.
+func (d *Dispatcher) SetCommit(c Commit) {
+	if c == nil {
+		d.commit.Store(nil)
+		return
+	}
+	d.commit.Store(&c)
+}
+
+// hold keeps the reply that c's connection was just given until it may leave. On the client's loop.
+func (d *Dispatcher) hold(c *client) {
+	if p := d.commit.Load(); p != nil && c.conn != nil {
+		c.conn.HoldUntil((*p).Need())
+	}
+}
+
 type noSink struct{}
 
 func (noSink) Active() bool                  { return false }

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sextantdb/sextant/store"
+	"github.com/sextantdb/sextant/store/disk"
 	"github.com/sextantdb/sextant/store/rdb"
 	"github.com/sextantdb/sextant/store/slot"
 	"github.com/sextantdb/sextant/store/value"
@@ -28,7 +29,7 @@ const (
 // LoaderOptions are fixed for the life of a Loader.
 type LoaderOptions struct {
 	Store    *store.Store
-	FS       FS // nil: OS
+	FS       disk.FS // nil: disk.OS
 	Now      func() time.Time
 	Listener Listener // nil: nobody listens
 }
@@ -86,6 +87,8 @@ type Loader struct {
 	mu       sync.Mutex
 	progress LoadProgress // guarded by mu
 	last     Loaded       // guarded by mu
+	outer    bool         // guarded by mu: several streams are loaded one after the other; see begin
+	before   int64        // guarded by mu: bytes of those that are done
 }
 
 // LoadProgress is what INFO's loading_ fields tell.
@@ -103,7 +106,7 @@ type LoadProgress struct {
 // NewLoader returns a Loader.
 func NewLoader(o LoaderOptions) *Loader {
 	if o.FS == nil {
-		o.FS = OS{}
+		o.FS = disk.OS{}
 	}
 	if o.Listener == nil {
 		o.Listener = func(Event) {}
@@ -179,8 +182,10 @@ func (l *Loader) Stream(ctx context.Context, src io.Reader, size int64, o LoadOp
 	}
 	now := l.o.Now()
 	l.mu.Lock()
-	l.progress = LoadProgress{Loading: true, StartUnix: now.Unix(), TotalBytes: size}
-	l.last = Loaded{}
+	if !l.outer {
+		l.progress = LoadProgress{Loading: true, StartUnix: now.Unix(), TotalBytes: size}
+		l.last = Loaded{}
+	}
 	l.mu.Unlock()
 
 	ld := load{
@@ -194,7 +199,9 @@ func (l *Loader) Stream(ctx context.Context, src io.Reader, size int64, o LoadOp
 		l.empty(ld.nowMs)
 	}
 	l.mu.Lock()
-	l.progress = LoadProgress{}
+	if !l.outer {
+		l.progress = LoadProgress{}
+	}
 	l.last = ld.got
 	l.mu.Unlock()
 	if err != nil {
@@ -280,7 +287,7 @@ func (l *load) report() {
 	l.reported = l.r.Offset()
 	now := l.Loader.o.Now().Unix()
 	l.mu.Lock()
-	l.progress.LoadedBytes, l.progress.Keys, l.progress.UsedMemory = l.reported, l.got.Keys, l.usedMem
+	l.progress.LoadedBytes, l.progress.Keys, l.progress.UsedMemory = l.before+l.reported, l.got.Keys, l.usedMem
 	p := l.progress.at(now)
 	l.mu.Unlock()
 	if l.o.Progress != nil {

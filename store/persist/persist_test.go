@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sextantdb/sextant/store"
+	"github.com/sextantdb/sextant/store/disk/disktest"
 	"github.com/sextantdb/sextant/store/rdb"
 	"github.com/sextantdb/sextant/store/slot"
 	"github.com/sextantdb/sextant/store/snapshot"
@@ -26,7 +27,7 @@ type bench struct {
 	t        *testing.T
 	store    *store.Store
 	source   *snapshot.Source
-	fs       *memFS
+	fs       *disktest.Disk
 	saver    *Saver
 	loader   *Loader
 	settings Settings
@@ -43,7 +44,7 @@ func newBench(t *testing.T) *bench {
 	require.NoError(t, err)
 	t.Cleanup(s.Close)
 	b := &bench{
-		t: t, store: s, source: snapshot.NewSource(s), fs: newMemFS(), now: time.Unix(start, 0),
+		t: t, store: s, source: snapshot.NewSource(s), fs: disktest.New(), now: time.Unix(start, 0),
 		settings: Settings{Dir: "/data", Filename: "dump.rdb", Compress: true, Checksum: true, IncrementalSync: true},
 	}
 	b.saver = NewSaver(Options{
@@ -128,7 +129,7 @@ func (b *bench) state() map[string]string {
 // load loads the disk's dump.rdb into a fresh bench, which it returns.
 func (b *bench) load(o LoadOptions) (*bench, Loaded, error) {
 	c := newBench(b.t)
-	c.fs.put("/data/dump.rdb", b.fs.content("/data/dump.rdb"))
+	c.fs.Put("/data/dump.rdb", b.fs.Content("/data/dump.rdb"))
 	if o.Library == nil {
 		o.Library = func([]byte) error { return nil }
 	}
@@ -145,12 +146,10 @@ func TestSaveAndLoad(t *testing.T) {
 	require.Equal(t, []string{"DB saved on disk"}, b.said())
 	in := b.saver.Info()
 	require.Equal(t, Info{LastSaveTime: start + 10, LastBgsaveOK: true, LastBgsaveSeconds: -1, CurrentBgsaveSeconds: -1, Saves: 1}, in)
-	require.Equal(t, []string{"/data/dump.rdb"}, b.fs.names())
+	require.Equal(t, []string{"/data/dump.rdb"}, b.fs.Names())
 
 	// Durable before it has its name, and the name durable before success.
-	b.fs.mu.Lock()
-	log := strings.Join(b.fs.log, ", ")
-	b.fs.mu.Unlock()
+	log := strings.Join(b.fs.Log(), ", ")
 	require.Regexp(t, `^create temp-42.rdb, (write, )+sync, close, rename temp-42.rdb dump.rdb, syncdir /data$`, log)
 
 	var libraries []string
@@ -161,7 +160,7 @@ func TestSaveAndLoad(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, b.state(), c.state())
 	require.Equal(t, Loaded{
-		Keys: 2000, Bytes: int64(len(b.fs.content("/data/dump.rdb"))),
+		Keys: 2000, Bytes: int64(len(b.fs.Content("/data/dump.rdb"))),
 		Replication: &rdb.Replication{StreamDB: 3, ID: strings.Repeat("ab", 20), Offset: 777},
 	}, got)
 	require.Equal(t, got, c.loader.Last())
@@ -184,7 +183,7 @@ func TestBackgroundSave(t *testing.T) {
 	b := newBench(t)
 	b.fill(1500)
 	want := b.state()
-	b.fs.gate = make(chan struct{})
+	b.fs.Gate = make(chan struct{})
 	scheduled, err := b.saver.Background(false)
 	require.NoError(t, err)
 	require.False(t, scheduled)
@@ -203,7 +202,7 @@ func TestBackgroundSave(t *testing.T) {
 	for i := range 100 {
 		b.set(0, fmt.Sprint("key:", i), "later", store.NoExpire)
 	}
-	close(b.fs.gate)
+	close(b.fs.Gate)
 	b.saver.Wait()
 
 	in = b.saver.Info()
@@ -246,9 +245,9 @@ func TestFailedSavesKeepTheOldFile(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
 			b.fill(1500)
-			b.fs.put("/data/dump.rdb", []byte("the old file"))
-			b.fs.set(c.op, c.err)
-			b.fs.space = c.space
+			b.fs.Put("/data/dump.rdb", []byte("the old file"))
+			b.fs.Fail(c.op, c.err)
+			b.fs.SetSpace(c.space)
 			_, err := b.saver.Background(false)
 			require.NoError(t, err)
 			b.saver.Wait()
@@ -259,14 +258,14 @@ func TestFailedSavesKeepTheOldFile(t *testing.T) {
 			require.Equal(t, int64(1500), in.ChangesSinceLastSave, "nothing counts as saved")
 			require.Equal(t, int64(start), in.LastSaveTime)
 			require.Contains(t, b.said(), c.said)
-			require.Equal(t, []string{"/data/dump.rdb"}, b.fs.names(), "no temporary file stays")
+			require.Equal(t, []string{"/data/dump.rdb"}, b.fs.Names(), "no temporary file stays")
 			if !c.gone {
-				require.Equal(t, "the old file", string(b.fs.content("/data/dump.rdb")))
+				require.Equal(t, "the old file", string(b.fs.Content("/data/dump.rdb")))
 			}
 
 			require.Error(t, b.saver.Save(context.Background()))
-			b.fs.set(c.op, nil)
-			b.fs.space = -1
+			b.fs.Fail(c.op, nil)
+			b.fs.SetSpace(-1)
 			require.NoError(t, b.saver.Save(context.Background()))
 			require.False(t, b.saver.Failed())
 		})
@@ -282,21 +281,21 @@ func TestSnapshotThatAbortsFailsTheSave(t *testing.T) {
 	for i := range 600 {
 		b.set(0, fmt.Sprint("key:", i), val, store.NoExpire)
 	}
-	b.fs.put("/data/dump.rdb", []byte("the old file"))
-	b.fs.gate = make(chan struct{})
+	b.fs.Put("/data/dump.rdb", []byte("the old file"))
+	b.fs.Gate = make(chan struct{})
 	_, err := b.saver.Background(false)
 	require.NoError(t, err)
 	for i := range 600 {
 		b.set(0, fmt.Sprint("key:", i), "over", store.NoExpire)
 	}
-	close(b.fs.gate)
+	close(b.fs.Gate)
 	b.saver.Wait()
 	said := b.said()
 	require.Contains(t, said, "Background saving aborted: pre-images reached their memory bound of 65536 bytes")
 	require.Contains(t, said, "Background saving error")
 	require.True(t, b.saver.Failed())
-	require.Equal(t, "the old file", string(b.fs.content("/data/dump.rdb")))
-	require.Equal(t, []string{"/data/dump.rdb"}, b.fs.names())
+	require.Equal(t, "the old file", string(b.fs.Content("/data/dump.rdb")))
+	require.Equal(t, []string{"/data/dump.rdb"}, b.fs.Names())
 	require.Greater(t, b.saver.Info().LastPreImageBytes, int64(60<<10))
 }
 
@@ -304,21 +303,21 @@ func TestCancel(t *testing.T) {
 	b := newBench(t)
 	require.False(t, b.saver.Cancel())
 	b.fill(1500)
-	b.fs.gate = make(chan struct{})
+	b.fs.Gate = make(chan struct{})
 	_, err := b.saver.Background(false)
 	require.NoError(t, err)
-	go func() { b.fs.gate <- struct{}{} }() // should the write have begun
+	go func() { b.fs.Gate <- struct{}{} }() // should the write have begun
 	done := make(chan bool)
 	go func() { done <- b.saver.Cancel() }()
 	select {
 	case ok := <-done:
 		require.True(t, ok)
-	case b.fs.gate <- struct{}{}:
+	case b.fs.Gate <- struct{}{}:
 		require.True(t, <-done)
 	}
 	require.Contains(t, b.said(), "Background saving cancelled: cancelled")
 	require.False(t, b.saver.Failed(), "stopping on purpose is no failure")
-	require.Empty(t, b.fs.names())
+	require.Empty(t, b.fs.Names())
 }
 
 func TestCronFollowsSavePoints(t *testing.T) {
@@ -339,13 +338,13 @@ func TestCronFollowsSavePoints(t *testing.T) {
 
 	// After a failure it waits.
 	b.fill(200)
-	b.fs.set("create", errors.New("broken"))
+	b.fs.Fail("create", errors.New("broken"))
 	tick()
 	require.Contains(t, b.said(), "Background saving error")
 	b.pass(5 * time.Second)
 	tick()
 	require.Empty(t, b.said())
-	b.fs.set("create", nil)
+	b.fs.Fail("create", nil)
 	b.pass(time.Second)
 	tick()
 	require.Contains(t, b.said(), "Background saving terminated with success")
@@ -428,7 +427,7 @@ func TestDamagedFilesLeaveNothing(t *testing.T) {
 	b := newBench(t)
 	b.fill(300)
 	require.NoError(t, b.saver.Save(context.Background()))
-	good := b.fs.content("/data/dump.rdb")
+	good := b.fs.Content("/data/dump.rdb")
 	rng := rand.New(rand.NewPCG(1, 2))
 	for i := range 20 {
 		damaged := bytes.Clone(good)
@@ -437,7 +436,7 @@ func TestDamagedFilesLeaveNothing(t *testing.T) {
 		} else {
 			damaged[rng.IntN(len(damaged))] ^= byte(1 << rng.IntN(8))
 		}
-		b.fs.put("/data/dump.rdb", damaged)
+		b.fs.Put("/data/dump.rdb", damaged)
 		c, got, err := b.load(LoadOptions{})
 		require.Error(t, err)
 		require.ErrorContains(t, err, "loading the RDB file /data/dump.rdb: ")
@@ -447,7 +446,7 @@ func TestDamagedFilesLeaveNothing(t *testing.T) {
 		require.Contains(t, c.said(), err.Error())
 
 		// The store is as good as new.
-		c.fs.put("/data/dump.rdb", good)
+		c.fs.Put("/data/dump.rdb", good)
 		_, err = c.loader.File(context.Background(), "/data/dump.rdb", LoadOptions{Library: func([]byte) error { return nil }})
 		require.NoError(t, err)
 		require.Len(t, c.state(), 300)
@@ -466,7 +465,7 @@ func TestRefusalsAtLoad(t *testing.T) {
 	require.Len(t, b.state(), 3, "and what was there stays")
 
 	c := newBench(t)
-	c.fs.put("/data/dump.rdb", b.fs.content("/data/dump.rdb"))
+	c.fs.Put("/data/dump.rdb", b.fs.Content("/data/dump.rdb"))
 	_, err = c.loader.File(context.Background(), "/data/dump.rdb", LoadOptions{})
 	require.ErrorContains(t, err, "function libraries are not supported")
 	_, _, err = b.load(LoadOptions{Library: func([]byte) error { return errors.New("no such engine") }})
@@ -479,7 +478,7 @@ func TestRefusalsAtLoad(t *testing.T) {
 	w.Entry(rdb.Attributes{}, []byte("k"), &v)
 	w.Entry(rdb.Attributes{}, []byte("k"), &v)
 	require.NoError(t, w.End())
-	b.fs.put("/data/dump.rdb", twice.Bytes())
+	b.fs.Put("/data/dump.rdb", twice.Bytes())
 	c, _, err = b.load(LoadOptions{})
 	require.ErrorContains(t, err, "RDB has duplicated key 'k' in DB 0")
 	require.Empty(t, c.state())
@@ -500,12 +499,12 @@ func TestLoadTellsItsProgress(t *testing.T) {
 		b.set(0, fmt.Sprint("key:", i), string(val), store.NoExpire)
 	}
 	require.NoError(t, b.saver.Save(context.Background()))
-	require.GreaterOrEqual(t, b.fs.count("sync"), 3, "10 MB are synced on the way")
+	require.GreaterOrEqual(t, b.fs.Count("sync"), 3, "10 MB are synced on the way")
 
 	var seen []LoadProgress
 	stop := errors.New("shutting down")
 	c := newBench(t)
-	c.fs.put("/data/dump.rdb", b.fs.content("/data/dump.rdb"))
+	c.fs.Put("/data/dump.rdb", b.fs.Content("/data/dump.rdb"))
 	ctx, cancel := context.WithCancelCause(context.Background())
 	_, err := c.loader.File(ctx, "/data/dump.rdb", LoadOptions{
 		Library: func([]byte) error { return nil },
@@ -548,7 +547,7 @@ func TestAccessClocksFollowThePolicy(t *testing.T) {
 
 		c := newBench(t)
 		c.store.SetEviction(policy, 10, 1)
-		c.fs.put("/data/dump.rdb", b.fs.content("/data/dump.rdb"))
+		c.fs.Put("/data/dump.rdb", b.fs.Content("/data/dump.rdb"))
 		_, err := c.loader.File(context.Background(), "/data/dump.rdb", LoadOptions{Policy: policy, Library: func([]byte) error { return nil }})
 		require.NoError(t, err)
 		txn.Begin(c.store, start*1000, slot.OfString("k"))

@@ -19,6 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sextantdb/sextant/store"
+	"github.com/sextantdb/sextant/store/disk"
 	"github.com/sextantdb/sextant/store/slot"
 	"github.com/sextantdb/sextant/store/snapshot"
 )
@@ -64,7 +65,7 @@ func TestThereAndBackThroughRedis(t *testing.T) {
 	b := newBench(t)
 	b.pass(time.Since(b.clock())) // real time: Redis drops what has expired
 	b.settings.Dir = dir
-	b.saver.o.FS, b.loader.o.FS = OS{}, OS{}
+	b.saver.o.FS, b.loader.o.FS = disk.OS{}, disk.OS{}
 	b.saver.o.Libraries = nil
 	rng := rand.New(rand.NewPCG(1, 2))
 	at := time.Now().Add(time.Hour).UnixMilli()
@@ -87,7 +88,7 @@ func TestThereAndBackThroughRedis(t *testing.T) {
 	stop()
 	c := newBench(t)
 	c.pass(time.Since(c.clock()))
-	c.loader.o.FS = OS{}
+	c.loader.o.FS = disk.OS{}
 	got, err := c.loader.File(context.Background(), file, LoadOptions{})
 	require.NoError(t, err)
 	require.Equal(t, int64(6000), got.Keys)

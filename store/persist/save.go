@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sextantdb/sextant/store"
+	"github.com/sextantdb/sextant/store/disk"
 	"github.com/sextantdb/sextant/store/rdb"
 	"github.com/sextantdb/sextant/store/snapshot"
 )
@@ -34,7 +35,7 @@ type Options struct {
 	Store    *store.Store
 	Source   *snapshot.Source
 	Settings func() Settings
-	FS       FS // nil: OS
+	FS       disk.FS // nil: disk.OS
 	Now      func() time.Time
 	PID      int      // names the temporary file
 	Listener Listener // nil: nobody listens
@@ -100,7 +101,7 @@ type job struct {
 // NewSaver returns a Saver that counts everything now in the store as saved.
 func NewSaver(o Options) *Saver {
 	if o.FS == nil {
-		o.FS = OS{}
+		o.FS = disk.OS{}
 	}
 	if o.Listener == nil {
 		o.Listener = func(Event) {}

@@ -93,6 +93,10 @@ type Saver interface {
 	// runs it refuses, or, with schedule, remembers to start afterwards (scheduled is then
 	// true). The error is "" or resp.ErrSaveInProgress or ErrChildActive.
 	BGSave(schedule bool) (scheduled bool, err resp.Error)
+	// RewriteAOF starts a rewrite of the append only file, or, with later or while a snapshot is being
+	// written, remembers to start it afterwards (scheduled is then true). The error is "" or
+	// ErrRewriteInProgress.
+	RewriteAOF(later bool) (scheduled bool, err resp.Error)
 	// Flushed says that FLUSHALL emptied every database: a running background save is
 	// abandoned. It reports whether the emptiness is to be saved: save points are configured.
 	Flushed() bool
@@ -113,6 +117,9 @@ type ReloadOptions struct{ NoSave, NoFlush, Merge bool }
 
 // ErrChildActive is BGSAVE's answer while the append only file is rewritten.
 const ErrChildActive resp.Error = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible."
+
+// ErrRewriteInProgress is BGREWRITEAOF's answer while one runs.
+const ErrRewriteInProgress resp.Error = "ERR Background append only file rewriting already in progress"
 
 // Shutdown ends the node.
 type Shutdown interface {
@@ -147,6 +154,8 @@ type Debug interface {
 	// Sleep stops this goroutine (and so the event loop and, with the stripes the handler
 	// holds, everything else) for d.
 	Sleep(d time.Duration)
+	// SetAOFFlushSleep makes every write to the append only file wait before.
+	SetAOFFlushSleep(d time.Duration)
 	// SetActiveExpire switches the expiry cycle on or off.
 	SetActiveExpire(on bool)
 	// SetSkipChecksum lets RESTORE and the RDB loader accept wrong checksums.

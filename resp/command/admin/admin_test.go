@@ -67,6 +67,11 @@ func (n *node) SaveEmpty(done func(resp.Error)) {
 }
 
 func (n *node) LoadAOF(func(resp.Error)) { n.note("loadaof") }
+func (n *node) RewriteAOF(later bool) (bool, resp.Error) {
+	n.note("rewrite %v", later)
+	return n.busy, n.err
+}
+func (n *node) SetAOFFlushSleep(d time.Duration) { n.note("flush sleep %v", d) }
 func (n *node) BGSave(schedule bool) (bool, resp.Error) {
 	n.note("bgsave %v", schedule)
 	return n.busy && schedule, n.err

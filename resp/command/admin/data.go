@@ -132,6 +132,18 @@ func wait(c *command.Ctx, start func(done func(resp.Error))) {
 
 func (f *family) save(c *command.Ctx) { wait(c, f.Saver.Save) }
 
+func (f *family) rewriteAOF(c *command.Ctx) {
+	// Inside EXEC it comes after: the commands before it are not in the stream yet.
+	switch scheduled, err := f.Saver.RewriteAOF(c.Nested > 0); {
+	case err != "":
+		c.Fail(err)
+	case scheduled:
+		c.Out.Simple("Background append only file rewriting scheduled")
+	default:
+		c.Out.Simple("Background append only file rewriting started")
+	}
+}
+
 func (f *family) bgsave(c *command.Ctx) {
 	schedule := false
 	switch {

@@ -38,6 +38,7 @@ type debugVerb struct {
 
 // debugVerbs are the subcommands in the order HELP lists them.
 var debugVerbs = []debugVerb{
+	{"AOF-FLUSH-SLEEP", 1, 1, (*family).debugFlushSleep, []string{"AOF-FLUSH-SLEEP <microseconds>", "    Wait before every write to the append only file."}},
 	{"ASSERT", 0, -1, crash(CrashAssert), []string{"ASSERT", "    End the process by a failed assertion."}},
 	{"CHANGE-REPL-ID", 0, 0, func(f *family, c *command.Ctx, _ [][]byte) { f.Debug.ChangeReplicationID(); c.Out.OK() },
 		[]string{"CHANGE-REPL-ID", "    Give the node another replication id."}},
@@ -153,6 +154,16 @@ func (f *family) debugRewriteAll(c *command.Ctx, _ [][]byte) {
 
 // maxSleep bounds DEBUG SLEEP.
 const maxSleep = 24 * time.Hour
+
+func (f *family) debugFlushSleep(c *command.Ctx, args [][]byte) {
+	us, err := strconv.ParseInt(string(args[0]), 10, 64)
+	if err != nil || us < 0 {
+		c.Fail(resp.ErrNotInteger)
+		return
+	}
+	f.Debug.SetAOFFlushSleep(time.Duration(us) * time.Microsecond)
+	c.Out.OK()
+}
 
 func (f *family) debugSleep(c *command.Ctx, args [][]byte) {
 	seconds, _ := strconv.ParseFloat(string(args[0]), 64)

@@ -57,6 +57,10 @@ func Commands(d Deps) []command.Command {
 		f.latencyEntry(),
 		f.moduleEntry(),
 		{
+			Name: "BGREWRITEAOF", Since: "1.0.0", Arity: 1, Flags: disk, Reply: "simple", Run: f.rewriteAOF,
+			Doc: doc("Rewrites the append only file to its shortest form in the background.", "O(1)"),
+		},
+		{
 			Name: "BGSAVE", Since: "1.0.0", Arity: -1, Flags: disk, Args: "[SCHEDULE]", Reply: "simple", Run: f.bgsave,
 			Doc: command.Doc{Summary: "Saves a snapshot in the background.", Complexity: "O(1)", History: []string{"3.2.2: Added the SCHEDULE option."}},
 		},

@@ -1,0 +1,889 @@
+package persist
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/sextantdb/sextant/store"
+	"github.com/sextantdb/sextant/store/aof"
+	"github.com/sextantdb/sextant/store/disk"
+	"github.com/sextantdb/sextant/store/snapshot"
+)
+
+// FsyncPolicy is appendfsync.
+type FsyncPolicy uint8
+
+const (
+	FsyncEverySec FsyncPolicy = iota
+	FsyncAlways
+	FsyncNo
+)
+
+// AOFSettings are what redis.conf and CONFIG SET say about the append only file. Dir and names are
+// read once; the rest is asked for anew whenever it matters.
+type AOFSettings struct {
+	Dir, DirName, Filename string // dir, appenddirname, appendfilename
+	Fsync                  FsyncPolicy
+	NoFsyncOnRewrite       bool  // no-appendfsync-on-rewrite
+	RewritePercentage      int64 // auto-aof-rewrite-percentage; 0: never by itself
+	RewriteMinSize         int64 // auto-aof-rewrite-min-size
+	LoadTruncated          bool  // aof-load-truncated
+	RDBPreamble            bool  // aof-use-rdb-preamble
+	IncrementalSync        bool  // aof-rewrite-incremental-fsync
+	Timestamps             bool  // aof-timestamp-enabled
+	KeepHistory            bool  // aof-disable-auto-gc
+	Compress, Checksum     bool
+	Policy                 store.Policy
+	KeyDelayMicros         int64
+	MaxPreImageBytes       int64
+}
+
+// Tap is a place in the stream of writes. Its positions are the stream's; bytes up to a
+// position that ends a unit are whole commands and transactions.
+type Tap interface {
+	// Look returns bytes that were not advanced over yet, nil when there are none: then Ready gets a
+	// token when there are. whole reports that p ends with a unit. ok is false when the stream left
+	// the history the tap belongs to.
+	Look() (p []byte, whole, ok bool)
+	Ready() <-chan struct{}
+	Advance(n int)
+	Pos() int64
+	// Shift makes of a position the stream's count of bytes, which never goes back. Constant.
+	Shift() int64
+	Close()
+}
+
+// AOFOptions are fixed for the life of an AOF.
+type AOFOptions struct {
+	Store    *store.Store
+	Source   *snapshot.Source
+	Settings func() AOFSettings
+	FS       disk.FS // nil: disk.OS
+	Now      func() time.Time
+	PID      int
+	Listener Listener // nil: nobody listens
+
+	// Tap opens a tap at the stream's end and Mark tells that place; what comes next begins with the
+	// selected database, or db says which it is in. Both are called with every stripe held, and
+	// when Quiesce has been called.
+	Tap  func() (t Tap, db int)
+	Mark func() (pos int64, db int)
+	// Quiesce and Libraries: see Options. May be nil.
+	Quiesce   func() (release func())
+	Libraries func() [][]byte
+	// UsedMemory is what INFO calls used_memory. May be nil.
+	UsedMemory func() int64
+	// Total is the stream's count of bytes; see Tap.Shift.
+	Total func() int64
+	// Synced is told after the durable position has moved. total is the count of bytes that nobody need
+	// wait for any more.
+	Synced func(total int64)
+	// Trouble is told when writing begins to fail or works again; Failed tells which.
+	Trouble func()
+	// Whole is told when the files stop to hold the node's data, because it was replaced, and when they
+	// hold it again. May be nil.
+	Whole func(whole bool)
+	// Fatal is told that the node must not go on: under appendfsync always something could not be
+	// made durable that clients wait for.
+	Fatal func(err error)
+	// Saving reports whether an RDB file is being written (no-appendfsync-on-rewrite).
+	Saving func() bool
+}
+
+func (o *AOFOptions) whole(is bool) {
+	if o.Whole != nil {
+		o.Whole(is)
+	}
+}
+
+// AOFState is whether there is an append only file.
+type AOFState uint8
+
+const (
+	AOFOff AOFState = iota
+	// AOFWaiting: commands are collected, but the base they build on is not complete yet.
+	AOFWaiting
+	AOFOn
+)
+
+const (
+	// gatherTime is how long the writer lets writes come together, at least between two writes to
+	// the file. Under appendfsync always a loop's end of round cuts it short.
+	gatherTime = time.Millisecond
+	// batchBytes is how much is written before it is synced under appendfsync always.
+	batchBytes = 4 << 20
+	// syncEvery is everysec, delayedAfter what makes a sync one of aof_delayed_fsync, retryAfter when a
+	// failed write is tried again.
+	syncEvery    = time.Second
+	delayedAfter = 2 * time.Second
+	retryAfter   = time.Second
+	// MaxAOFLag is how many bytes clients may be ahead of the file: at it they are held up, as a
+	// write that blocks holds up a server that writes itself.
+	MaxAOFLag = 64 << 20
+)
+
+// ErrAOFInProgress refuses BGREWRITEAOF, in Redis' words (without the "ERR ").
+var ErrAOFInProgress = errors.New("Background append only file rewriting already in progress")
+
+var (
+	errAOFOff     = errors.New("the append only file was switched off")
+	errNewHistory = errors.New("the data was replaced")
+)
+
+// AOF is the append only file of a node. See the package documentation.
+type AOF struct {
+	o   AOFOptions
+	now chan struct{} // capacity 1: a round has ended, clients wait
+
+	on      atomic.Bool  // state is not AOFOff
+	durable atomic.Int64 // position up to which the stream is on disk; -1: no position
+	written atomic.Int64 // the stream's count of bytes that are in a file
+	size    atomic.Int64 // of base and incremental files
+	delayed atomic.Int64
+	syncing atomic.Bool // a sync runs beside the writer
+	failed  atomic.Pointer[error]
+	sleep   atomic.Int64 // DEBUG AOF-FLUSH-SLEEP, ns
+
+	// dirMu guards dir and its files' names; held while files are renamed, so never with a.mu wanted
+	// under it. Order: dirMu → stripes → mu.
+	dirMu sync.Mutex
+	dir   *aof.Dir
+
+	mu sync.Mutex
+	// Guarded by mu.
+	state     AOFState
+	sess      *session // nil: nobody writes
+	job       *rewrite // nil: no rewrite runs
+	scheduled bool
+	retryAt   time.Time     // of a scheduled rewrite
+	ended     chan struct{} // closed when the session that was stopped last has ended
+	flaws     int           // rewrites that failed in a row
+	limit     rewriteLimit
+	stats     rewriteStats
+	baseSize  int64 // what the growth is measured from
+}
+
+// rewriteStats are INFO's.
+type rewriteStats struct {
+	rewrites int64
+	failed   bool  // the last one
+	took     int64 // seconds; -1: none yet
+	peak     int64
+}
+
+// NewAOF returns an AOF that is off. It reads the manifest.
+func NewAOF(o AOFOptions) (*AOF, error) {
+	if o.FS == nil {
+		o.FS = disk.OS{}
+	}
+	if o.Listener == nil {
+		o.Listener = func(Event) {}
+	}
+	if o.Quiesce == nil {
+		o.Quiesce = func() func() { return func() {} }
+	}
+	st := o.Settings()
+	dir, err := aof.OpenDir(o.FS, st.Dir, st.DirName, st.Filename)
+	if err != nil {
+		return nil, err
+	}
+	a := &AOF{o: o, now: make(chan struct{}, 1), dir: dir, stats: rewriteStats{took: -1}, ended: make(chan struct{})}
+	close(a.ended)
+	a.durable.Store(-1)
+	return a, nil
+}
+
+// Present reports whether there is data to load: files of a manifest, or one of the time before
+// directories.
+func (a *AOF) Present() bool {
+	a.dirMu.Lock()
+	defer a.dirMu.Unlock()
+	return !a.dir.Manifest().Empty() || a.dir.OldFile()
+}
+
+// Fsynced is the stream position up to which everything is on disk. on reports whether the
+// append only file is on; while its first base is being written the position is -1.
+func (a *AOF) Fsynced() (pos int64, on bool) {
+	if !a.on.Load() {
+		return 0, false
+	}
+	return a.durable.Load(), true
+}
+
+// Failed is why writing fails, or nil. It costs one atomic load.
+func (a *AOF) Failed() error {
+	if p := a.failed.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+func (a *AOF) fail(err error) {
+	old := a.Failed()
+	if err == nil {
+		a.failed.Store(nil)
+	} else {
+		a.failed.Store(&err)
+	}
+	if (old == nil) != (err == nil) && a.o.Trouble != nil {
+		a.o.Trouble()
+	}
+}
+
+// Commit tells the writer that clients wait for what is in the stream by now. Any goroutine; it
+// does not wait.
+func (a *AOF) Commit() {
+	select {
+	case a.now <- struct{}{}:
+	default:
+	}
+}
+
+// SetFlushSleep makes every write to the file wait before, for tests.
+func (a *AOF) SetFlushSleep(d time.Duration) { a.sleep.Store(int64(d)) }
+
+// Lag is how many bytes are in the stream and not in a file yet.
+func (a *AOF) Lag() int64 {
+	if !a.on.Load() {
+		return 0
+	}
+	return max(0, a.o.Total()-a.written.Load())
+}
+
+// Open begins to write, once the data has been loaded and before anybody may change it. Without a
+// base one is made of what there is.
+func (a *AOF) Open(ctx context.Context) error {
+	st := a.o.Settings()
+	a.dirMu.Lock()
+	defer a.dirMu.Unlock()
+	if err := a.dir.Make(); err != nil {
+		return err
+	}
+	if a.dir.Manifest().Empty() {
+		if err := a.firstBase(ctx, st); err != nil {
+			return err
+		}
+	}
+	log, created, err := a.dir.OpenLast()
+	if err != nil {
+		return err
+	}
+	if created {
+		a.o.Listener(AOFIncrCreated{Name: log.File.Name, When: "on server start"})
+	} else {
+		a.o.Listener(AOFIncrOpened{Name: log.File.Name})
+	}
+	if !st.KeepHistory {
+		a.dropHistory()
+	}
+	base, all := a.dir.Sizes()
+	a.size.Store(all)
+	release := a.o.Quiesce()
+	var t store.Txn
+	t.BeginAll(a.o.Store, a.o.Now().UnixMilli())
+	tap, db := a.o.Tap()
+	a.mu.Lock()
+	a.state, a.baseSize = AOFOn, all
+	_ = base
+	a.begin(tap, db, log)
+	a.on.Store(true)
+	a.mu.Unlock()
+	t.End()
+	release()
+	return nil
+}
+
+// dropHistory deletes what the manifest no longer needs. REQUIRES: dirMu.
+func (a *AOF) dropHistory() {
+	dropped, err := a.dir.DropHistory()
+	for _, name := range dropped {
+		a.o.Listener(AOFHistoryRemoved{Name: name})
+	}
+	if err != nil {
+		a.o.Listener(AOFProblem{Err: err})
+	}
+}
+
+// CollectHistory deletes old files that were kept (aof-disable-auto-gc no).
+func (a *AOF) CollectHistory() {
+	a.dirMu.Lock()
+	a.dropHistory()
+	a.dirMu.Unlock()
+}
+
+// Enable switches the append only file on: a rewrite makes its first base, beside which the commands
+// are collected that come meanwhile. It does not wait and takes no stripe.
+func (a *AOF) Enable() {
+	a.mu.Lock()
+	if a.state != AOFOff {
+		a.mu.Unlock()
+		return
+	}
+	a.state = AOFWaiting
+	a.on.Store(true)
+	a.durable.Store(-1)
+	if j := a.job; j != nil && !j.committing {
+		j.cancel(errAOFOff) // it has no commands behind it
+	}
+	a.scheduled = true
+	a.mu.Unlock()
+	a.fail(nil)
+	a.tryScheduled()
+}
+
+// Disable switches it off; what is in the stream by now is still written and synced. It does not wait for
+// that. The files stay.
+func (a *AOF) Disable() {
+	a.mu.Lock()
+	if a.state == AOFOff {
+		a.mu.Unlock()
+		return
+	}
+	if a.scheduled {
+		a.o.Listener(AOFScheduleDropped{})
+	}
+	a.state, a.scheduled = AOFOff, false
+	a.on.Store(false)
+	if j := a.job; j != nil && !j.committing {
+		a.o.Listener(AOFRewriteKilled{})
+		j.cancel(errAOFOff)
+	}
+	s := a.sess
+	a.sess = nil
+	if s != nil {
+		a.ended = s.done
+	}
+	a.mu.Unlock()
+	if s != nil {
+		s.end()
+	}
+	a.fail(nil)
+	a.o.Synced(a.o.Total()) // WAITAOF must hear that there is nothing to wait for
+}
+
+// Flush writes what is in the stream by now, and with sync makes it durable.
+func (a *AOF) Flush(sync bool) error {
+	a.mu.Lock()
+	s := a.sess
+	a.mu.Unlock()
+	if s == nil {
+		return nil
+	}
+	return s.ask(sync)
+}
+
+// Close is the orderly end: it stops a rewrite and makes everything durable. The AOF is of no use after.
+func (a *AOF) Close() error {
+	a.mu.Lock()
+	j, s, state := a.job, a.sess, a.state
+	a.scheduled = false
+	if j != nil && !j.committing {
+		j.cancel(errAOFOff)
+	}
+	a.mu.Unlock()
+	if j != nil {
+		<-j.done
+	}
+	if s == nil || state == AOFOff {
+		return nil
+	}
+	err := s.ask(true)
+	s.end()
+	<-s.done
+	return err
+}
+
+// Stamp tells the files on disk and their sizes: it changes with everything that is written.
+func (a *AOF) Stamp() string {
+	a.dirMu.Lock()
+	defer a.dirMu.Unlock()
+	s := ""
+	for _, f := range a.dir.Manifest().Files() {
+		size, err := a.o.FS.Size(a.dir.Path(f.Name))
+		if err != nil {
+			size = -1
+		}
+		s += fmt.Sprintf("%s %d\n", f.Name, size)
+	}
+	return s
+}
+
+// Waiting reports whether the first base is not complete yet.
+func (a *AOF) Waiting() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.state == AOFWaiting
+}
+
+// begin makes a session. REQUIRES: mu, every stripe held.
+func (a *AOF) begin(tap Tap, db int, log *aof.Log) {
+	s := &session{
+		a: a, tap: tap, log: log, pos: tap.Pos(), whole: true, firstDB: db,
+		calls: make(chan call), stop: make(chan struct{}), done: make(chan struct{}), syncDone: make(chan syncResult, 1),
+		lastSync: a.o.Now(),
+	}
+	s.synced.Store(s.pos)
+	a.written.Store(s.pos + tap.Shift())
+	if a.state == AOFOn {
+		a.durable.Store(s.pos)
+	}
+	a.sess = s
+	go s.run()
+}
+
+// lost is told by a session whose stream left its history: the data is another now, and needs a new base.
+func (a *AOF) lost(s *session) {
+	a.mu.Lock()
+	if a.sess == s {
+		a.sess, a.ended = nil, s.done
+		a.state, a.scheduled = AOFWaiting, true
+		a.retryAt = time.Time{}
+		a.durable.Store(-1)
+		if j := a.job; j != nil && !j.committing {
+			j.cancel(errNewHistory)
+		}
+	}
+	a.mu.Unlock()
+	a.o.whole(false)
+}
+
+// session is the time from one opening of a tap to its end. Everything without a comment is owned by the
+// goroutine of run.
+type session struct {
+	a *AOF
+
+	// Immutable.
+	tap      Tap
+	calls    chan call
+	stop     chan struct{}
+	stopOnce sync.Once
+	done     chan struct{}
+
+	turn   *turn        // guarded by a.mu, with what it points to: where the next file begins; nil: nowhere
+	synced atomic.Int64 // everything before it is on disk; written by run
+
+	log      *aof.Log
+	pos      int64  // everything before it is in a file
+	whole    bool   // pos is the end of a unit
+	firstDB  int    // the database that is to be selected before anything else; -1: the stream says so
+	head     []byte // written before the next bytes of the stream
+	second   int64  // of the last annotation
+	syncDone chan syncResult
+	inSync   bool // a sync runs
+	lastSync time.Time
+	told     bool // of the running sync that it takes long
+	lastFail time.Time
+	writeErr error
+	syncErr  error
+}
+
+// turn is a change to the next file at a position.
+type turn struct {
+	pos   int64
+	log   *aof.Log
+	db    int
+	based bool // a base holds what is before pos: it need not be written any more
+}
+
+type syncResult struct {
+	log *aof.Log
+	pos int64
+	err error
+}
+
+// call asks a session to write everything, and to sync.
+type call struct {
+	sync bool
+	done chan error
+}
+
+// end asks the session to finish: to write and sync what is there, and to close.
+func (s *session) end() { s.stopOnce.Do(func() { close(s.stop) }) }
+
+// ask is call from another goroutine.
+func (s *session) ask(sync bool) error {
+	c := call{sync, make(chan error, 1)}
+	select {
+	case s.calls <- c:
+		return <-c.done
+	case <-s.done:
+		return nil
+	}
+}
+
+func (s *session) run() {
+	defer close(s.done)
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	gather := time.NewTimer(time.Hour)
+	defer gather.Stop()
+	var lastWrite time.Time
+	for {
+		before := s.pos
+		alive, rest := s.write()
+		if s.pos != before {
+			lastWrite = s.a.o.Now()
+		}
+		if !alive {
+			s.close()
+			s.a.lost(s)
+			s.a.o.Synced(s.a.o.Total())
+			return
+		}
+		if s.sync() || rest {
+			continue
+		}
+		timer.Reset(s.nap())
+		select {
+		case <-s.tap.Ready():
+			// Writes come together meanwhile.
+			wait := gatherTime
+			always := s.a.o.Settings().Fsync == FsyncAlways
+			if !always {
+				wait -= s.a.o.Now().Sub(lastWrite)
+			}
+			if wait > 0 {
+				gather.Reset(wait)
+				select {
+				case <-gather.C:
+				case <-s.a.now:
+				case c := <-s.calls:
+					c.done <- s.flush(c.sync)
+				}
+			}
+		case <-s.a.now:
+		case <-timer.C:
+		case r := <-s.syncDone:
+			s.endSync(r)
+		case c := <-s.calls:
+			c.done <- s.flush(c.sync)
+		case <-s.stop:
+			s.write()
+			_ = s.flush(true) // a failure was told
+			s.close()
+			s.a.o.Synced(s.a.o.Total())
+			return
+		}
+	}
+}
+
+// nap is how long nothing need be done unless something happens.
+func (s *session) nap() time.Duration {
+	now := s.a.o.Now()
+	switch {
+	case s.writeErr != nil || s.syncErr != nil:
+		return max(retryAfter-now.Sub(s.lastFail), time.Millisecond)
+	case s.inSync:
+		return delayedAfter
+	case s.synced.Load() < s.pos && s.a.o.Settings().Fsync == FsyncEverySec:
+		return max(syncEvery-now.Sub(s.lastSync), time.Millisecond)
+	}
+	return time.Hour
+}
+
+// look is Tap.Look up to the next turn. t is set when the turn is here.
+func (s *session) look() (p []byte, whole bool, t *turn, skip, ok bool) {
+	a := s.a
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if t := s.turn; t != nil && s.pos >= t.pos {
+		s.turn = nil
+		return nil, true, t, false, true
+	}
+	p, whole, ok = s.tap.Look()
+	if t := s.turn; t != nil && s.pos+int64(len(p)) > t.pos {
+		p, whole = p[:t.pos-s.pos], true
+	}
+	return p, whole, nil, s.turn != nil && s.turn.based, ok
+}
+
+// write writes what there is, under appendfsync always not much more than a batch: then there may be
+// more. alive is false when the stream left its history.
+func (s *session) write() (alive, more bool) {
+	a := s.a
+	if s.writeErr != nil && a.o.Now().Sub(s.lastFail) < retryAfter {
+		return true, false
+	}
+	st := a.o.Settings()
+	for wrote := 0; wrote < batchBytes || st.Fsync != FsyncAlways; {
+		p, whole, t, skip, ok := s.look()
+		switch {
+		case !ok:
+			return false, false
+		case t != nil:
+			if err := s.turnTo(t); err != nil {
+				s.writeFailed(err)
+				a.mu.Lock()
+				s.turn = t // again later
+				a.mu.Unlock()
+				return true, false
+			}
+			continue
+		case len(p) == 0:
+			return true, false
+		case skip: // a base holds it
+			s.advance(len(p), whole)
+			continue
+		}
+		if err := s.prefix(st); err != nil {
+			s.writeFailed(err)
+			return true, false
+		}
+		if ns := a.sleep.Load(); ns > 0 {
+			time.Sleep(time.Duration(ns))
+		}
+		n, err := s.log.Write(p)
+		if n > 0 {
+			s.advance(n, whole && n == len(p))
+			a.size.Add(int64(n))
+			wrote += n
+		}
+		if err != nil {
+			if n < len(p) && n > 0 {
+				err = fmt.Errorf("%w (nwritten=%d, expected=%d)", err, n, len(p))
+			}
+			s.writeFailed(err)
+			return true, false
+		}
+		s.writeWorks()
+	}
+	return true, true
+}
+
+func (s *session) advance(n int, whole bool) {
+	s.tap.Advance(n)
+	s.pos += int64(n)
+	s.whole = whole
+	s.a.written.Store(s.pos + s.tap.Shift())
+}
+
+// prefix writes what stands before commands without being of the stream: the selected database of a file
+// that begins, and the time.
+func (s *session) prefix(st AOFSettings) error {
+	if len(s.head) > 0 {
+		return s.writeHead()
+	}
+	if !s.whole {
+		return nil
+	}
+	var b []byte
+	sec := s.second
+	if st.Timestamps {
+		if now := s.a.o.Now().Unix(); now != sec {
+			sec = now
+			b = fmt.Appendf(b, "#TS:%d\r\n", sec)
+		}
+	}
+	if s.firstDB >= 0 {
+		db := fmt.Sprint(s.firstDB)
+		b = fmt.Appendf(b, "*2\r\n$6\r\nSELECT\r\n$%d\r\n%s\r\n", len(db), db)
+	}
+	if len(b) == 0 {
+		return nil
+	}
+	s.head, s.second, s.firstDB = append(s.head, b...), sec, -1
+	return s.writeHead()
+}
+
+func (s *session) writeHead() error {
+	n, err := s.log.Write(s.head)
+	s.a.size.Add(int64(n))
+	s.head = s.head[n:]
+	return err
+}
+
+// turnTo makes the present file durable and goes on in the next one.
+func (s *session) turnTo(t *turn) error {
+	s.awaitSync()
+	if s.synced.Load() < s.pos {
+		if !t.based {
+			if err := s.log.Sync(); err != nil {
+				return err
+			}
+		}
+		s.reached(s.pos)
+	}
+	_ = s.log.Close() // it is on disk, or of no use
+	s.log, s.firstDB, s.second, s.whole, s.head = t.log, t.db, 0, true, nil
+	if s.writeErr != nil || s.syncErr != nil {
+		s.writeErr, s.syncErr = nil, nil // they were the old file's
+		s.a.o.Listener(AOFWriteWorks{})
+		s.a.fail(nil)
+	}
+	return nil
+}
+
+// awaitSync waits for the sync that runs beside.
+func (s *session) awaitSync() {
+	if s.inSync {
+		s.endSync(<-s.syncDone)
+	}
+}
+
+// flush writes and, with sync, makes durable all there is.
+func (s *session) flush(sync bool) error {
+	s.lastFail = time.Time{} // try now
+	for before := int64(-1); s.pos != before; {
+		before = s.pos
+		s.write()
+	}
+	if s.writeErr != nil {
+		return s.writeErr
+	}
+	if !sync {
+		return nil
+	}
+	s.awaitSync()
+	if s.synced.Load() < s.pos {
+		if err := s.log.Sync(); err != nil {
+			s.syncFailed(err)
+			return err
+		}
+		s.syncWorks()
+		s.reached(s.pos)
+	}
+	return nil
+}
+
+func (s *session) close() {
+	s.awaitSync()
+	s.tap.Close()
+	_ = s.log.Close()
+	s.a.mu.Lock()
+	if t := s.turn; t != nil {
+		s.turn = nil
+		_ = t.log.Close()
+	}
+	s.a.mu.Unlock()
+}
+
+// sync does what appendfsync asks for. more reports that the stream may hold more than was written.
+func (s *session) sync() (more bool) {
+	a := s.a
+	st := a.o.Settings()
+	now := a.o.Now()
+	if s.synced.Load() >= s.pos {
+		return false
+	}
+	switch st.Fsync {
+	case FsyncAlways:
+		s.awaitSync()
+		before := s.pos
+		if err := s.log.Sync(); err != nil {
+			s.syncFailed(err)
+			return false
+		}
+		s.syncWorks()
+		s.reached(before)
+		select {
+		case <-a.now: // whole rounds have ended meanwhile
+			return true
+		default:
+			return false
+		}
+	case FsyncEverySec:
+		if s.inSync {
+			if !s.told && now.Sub(s.lastSync) >= delayedAfter {
+				s.told = true
+				a.delayed.Add(1)
+				a.o.Listener(AOFSyncSlow{})
+			}
+			return false
+		}
+		if now.Sub(s.lastSync) < syncEvery || st.NoFsyncOnRewrite && a.childActive() {
+			return false
+		}
+		if s.syncErr != nil && now.Sub(s.lastFail) < retryAfter {
+			return false
+		}
+		s.inSync, s.told, s.lastSync = true, false, now
+		a.syncing.Store(true)
+		log, pos := s.log, s.pos
+		go func() { s.syncDone <- syncResult{log, pos, log.Sync()} }()
+	}
+	return false
+}
+
+// childActive reports whether a snapshot is being written to a file.
+func (a *AOF) childActive() bool {
+	a.mu.Lock()
+	busy := a.job != nil
+	a.mu.Unlock()
+	return busy || a.o.Saving != nil && a.o.Saving()
+}
+
+func (s *session) endSync(r syncResult) {
+	s.inSync = false
+	s.a.syncing.Store(false)
+	if r.err != nil {
+		s.syncFailed(r.err)
+		return
+	}
+	s.syncWorks()
+	s.reached(r.pos)
+}
+
+// reached notes that everything before pos is on disk.
+func (s *session) reached(pos int64) {
+	a := s.a
+	s.synced.Store(pos)
+	a.mu.Lock()
+	if a.state == AOFOn && a.sess == s {
+		a.durable.Store(pos)
+	}
+	a.mu.Unlock()
+	a.o.Synced(pos + s.tap.Shift())
+}
+
+func (s *session) writeFailed(err error) {
+	a := s.a
+	if s.writeErr == nil || a.o.Now().Sub(s.lastFail) >= 30*retryAfter {
+		a.o.Listener(AOFWriteFailed{Err: err})
+	}
+	s.writeErr, s.lastFail = err, a.o.Now()
+	a.fail(err)
+	if a.o.Settings().Fsync == FsyncAlways {
+		a.o.Listener(AOFFatal{Text: "Can't recover from AOF write error when the AOF fsync policy is 'always'. Exiting..."})
+		a.o.Fatal(err)
+	}
+}
+
+func (s *session) writeWorks() {
+	if s.writeErr == nil {
+		return
+	}
+	s.writeErr = nil
+	s.a.o.Listener(AOFWriteWorks{})
+	s.a.fail(s.syncErr)
+}
+
+func (s *session) syncFailed(err error) {
+	a := s.a
+	if s.syncErr == nil {
+		a.o.Listener(AOFSyncFailed{Err: err})
+	}
+	s.syncErr, s.lastFail = err, a.o.Now()
+	a.fail(err)
+	if a.o.Settings().Fsync == FsyncAlways {
+		a.o.Listener(AOFFatal{Text: fmt.Sprintf("Can't persist AOF for fsync error when the AOF fsync policy is 'always': %v. Exiting...", err)})
+		a.o.Fatal(err)
+	}
+}
+
+// syncWorks: the kernel drops pages that it could not write and reports that once, so what a later sync says
+// is no proof for them. A rewrite puts everything into a new file.
+func (s *session) syncWorks() {
+	if s.syncErr == nil {
+		return
+	}
+	s.syncErr = nil
+	s.a.o.Listener(AOFWriteWorks{})
+	s.a.fail(s.writeErr)
+	s.a.mu.Lock()
+	s.a.scheduled = true
+	s.a.mu.Unlock()
+}
