@@ -262,6 +262,9 @@ type Install struct {
 	Set     []NodeID
 	Regs    []Register
 	Slots   SlotReg
+	// Decided: the records and the map are decided (the formation's), not merely what the sender
+	// has accepted, as in the copy for a member that missed its INSTALL.
+	Decided bool
 }
 
 // Installed answers Install.

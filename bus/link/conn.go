@@ -131,7 +131,7 @@ func (c *conn) readLoop() error {
 
 // readFrame returns the next frame, valid until the next call.
 func (c *conn) readFrame(r *bufio.Reader) ([]byte, error) {
-	if err := c.nc.SetReadDeadline(time.Now().Add(c.net.opts.DeadAfter)); err != nil {
+	if err := c.nc.SetReadDeadline(time.Now().Add(c.net.deadAfter())); err != nil {
 		return nil, err
 	}
 	var head [lengthLen]byte
@@ -154,7 +154,7 @@ func (c *conn) readFrame(r *bufio.Reader) ([]byte, error) {
 	for at := 0; at < total; {
 		piece := buf[at:min(at+writeBatch, total)]
 		if at > 0 {
-			if err := c.nc.SetReadDeadline(time.Now().Add(c.net.opts.DeadAfter)); err != nil {
+			if err := c.nc.SetReadDeadline(time.Now().Add(c.net.deadAfter())); err != nil {
 				return nil, err
 			}
 		}
@@ -196,7 +196,7 @@ func deadline(err, instead error) error {
 }
 
 func (c *conn) writeLoop() error {
-	beat := time.NewTimer(c.net.opts.Heartbeat)
+	beat := time.NewTimer(c.net.heartbeat())
 	defer beat.Stop()
 	for {
 		c.wbuf = c.wbuf[:0]
@@ -212,6 +212,7 @@ func (c *conn) writeLoop() error {
 		if frames == 0 {
 			select {
 			case <-c.box.wake:
+				beat.Reset(c.net.heartbeat()) // it may have changed
 				continue
 			case <-beat.C:
 				c.putFrame(nil)
@@ -228,7 +229,7 @@ func (c *conn) writeLoop() error {
 			c.wbuf = nil
 		}
 		c.wbufCap.Store(int64(cap(c.wbuf)))
-		beat.Reset(c.net.opts.Heartbeat)
+		beat.Reset(c.net.heartbeat())
 	}
 }
 
@@ -236,7 +237,7 @@ func (c *conn) writeLoop() error {
 func (c *conn) writeOut() error {
 	for rest := c.wbuf; len(rest) > 0; {
 		piece := rest[:min(len(rest), writeBatch)]
-		if err := c.nc.SetWriteDeadline(time.Now().Add(c.net.opts.DeadAfter)); err != nil {
+		if err := c.nc.SetWriteDeadline(time.Now().Add(c.net.deadAfter())); err != nil {
 			return err
 		}
 		if _, err := c.nc.Write(piece); err != nil {
@@ -293,11 +294,16 @@ func (b *outbox) add(ch Channel, frame []byte) (fits, open bool) {
 	q.frames = append(q.frames, frame)
 	q.bytes += len(frame)
 	b.mu.Unlock()
+	b.poke()
+	return true, true
+}
+
+// poke has the writer look again.
+func (b *outbox) poke() {
 	select {
 	case b.wake <- struct{}{}:
 	default:
 	}
-	return true, true
 }
 
 // take returns the frame with the right of way, or nil.

@@ -236,6 +236,8 @@ type Net struct {
 	ctx    context.Context
 	cancel context.CancelFunc
 
+	dead       atomic.Int64 // DeadAfter as SetTimes left it, ns
+	beat       atomic.Int64 // Heartbeat likewise
 	handshakes atomic.Int64
 	closed     atomic.Bool
 	running    sync.WaitGroup // every goroutine of the Net
@@ -273,6 +275,8 @@ func New(opts Options) (*Net, error) {
 		return nil, err
 	}
 	n := &Net{opts: opts.withDefaults()}
+	n.dead.Store(int64(n.opts.DeadAfter))
+	n.beat.Store(int64(n.opts.Heartbeat))
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.mu.self = opts.Self
 	n.mu.rng = rand.New(rand.NewPCG(opts.Seed, uint64(opts.Self.Cluster)))
@@ -284,6 +288,24 @@ func New(opts Options) (*Net, error) {
 	}
 	return n, nil
 }
+
+// SetTimes replaces Heartbeat and DeadAfter, for standing connections too. Any goroutine.
+func (n *Net) SetTimes(heartbeat, deadAfter time.Duration) {
+	if n.dead.Swap(int64(deadAfter)) == int64(deadAfter) && n.beat.Load() == int64(heartbeat) {
+		return
+	}
+	n.beat.Store(int64(heartbeat))
+	n.mu.Lock()
+	conns := n.connsLocked()
+	n.mu.Unlock()
+	for _, c := range conns { // reads that are waiting have the old deadline
+		_ = c.nc.SetReadDeadline(time.Now().Add(deadAfter)) // fails on a closed connection only
+		c.box.poke()
+	}
+}
+
+func (n *Net) deadAfter() time.Duration { return time.Duration(n.dead.Load()) }
+func (n *Net) heartbeat() time.Duration { return time.Duration(n.beat.Load()) }
 
 // Identify changes who this node is. When the id changes all connections are closed and made anew.
 func (n *Net) Identify(self Identity) {

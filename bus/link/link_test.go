@@ -483,6 +483,23 @@ func TestHalfOpenPeerIsGivenUp(t *testing.T) {
 	require.Equal(t, []string{"up " + b.id.Short()}, a.history())
 }
 
+// Times that are changed hold for connections that stand: the far end is silent, and would have been
+// waited for long.
+func TestSetTimes(t *testing.T) {
+	b := start(t, 2, func(o *Options) { o.DeadAfter, o.Heartbeat = time.Hour, time.Hour })
+	nc, _ := shake(t, b, 9)
+	defer nc.Close()
+	a := start(t, 1, func(o *Options) { o.DeadAfter, o.Heartbeat = time.Hour, time.Hour })
+	a.SetPeers([]Target{b.target()})
+	linked(t, a, b)
+	soon(t, "up", func() bool { return len(b.history()) == 2 })
+	a.SetTimes(30*time.Millisecond, 150*time.Millisecond)
+	b.SetTimes(30*time.Millisecond, 150*time.Millisecond)
+	soon(t, "the silent one down", func() bool { return len(b.history()) == 3 })
+	time.Sleep(300 * time.Millisecond) // the other one's heartbeats have changed as well
+	require.Equal(t, []string{"up " + b.id.Short()}, a.history())
+}
+
 func TestBudgets(t *testing.T) {
 	b := start(t, 2, nil)
 	b.block = make(chan struct{})

@@ -259,3 +259,41 @@ func TestColdStartOfAMember(t *testing.T) {
 	_, refusal = m.winner(&bus.Rec{Shard: m.me.row.Shard, Epoch: 3, Primary: other, ISR: []bus.Member{other}})
 	require.Equal(t, "a-member-may-return", refusal)
 }
+
+// Two processes under one node id, from a copied directory with all its data: the second one gets
+// no lease while the first may have one, and the first one's is not renewed.
+func TestTwinsDoNotBothLead(t *testing.T) {
+	for name, firstGoesOn := range map[string]bool{"a twin": true, "a restart": false} {
+		t.Run(name, func(t *testing.T) {
+			n := newNet(t, 6, 2*Second)
+			n.create(3, 1)
+			n.run(Second)
+			voter, first := n.nodes[1], n.nodes[0]
+			life, epoch := first.m.life, first.m.rec(first.m.me.row.Shard).Epoch
+			h := first.m.header(1)
+			h.Boot = life + 1<<32
+			if !firstGoesOn {
+				first.kill()
+			}
+			asked, got := n.now, Mono(0)
+			lastRenewal := voter.m.vote.reg(first.m.me.row.Shard).leaseUntil - 2*Second
+			for got == 0 && n.now < asked+5*Second {
+				e := voter.m.Step(n.now, Input{Kind: InMsg, From: first.id, Msg: &bus.Msg{Header: h,
+					Body: &bus.LeaseReq{Shard: first.m.me.row.Shard, Epoch: epoch, TSend: 1}}})
+				for _, x := range e.Send {
+					if _, ok := x.Msg.Body.(*bus.LeaseAck); ok && x.To == first.id {
+						got = n.now
+					}
+				}
+				n.run(50 * Millisecond)
+			}
+			require.NotZero(t, got, "the second process gets the lease at last")
+			if firstGoesOn {
+				require.GreaterOrEqual(t, got, lastRenewal+2*Second, "after the first one's")
+				require.True(t, voter.m.find(first.id).twin)
+			} else {
+				require.InDelta(t, int64(Second/2), int64(got-asked), float64(100*Millisecond), "T/4")
+			}
+		})
+	}
+}

@@ -305,7 +305,7 @@ func (m *Machine) onFormAck(p *peer, b *bus.FormAck) {
 	if !all {
 		return
 	}
-	in := &bus.Install{Ver: 1, Set: a.form.Set, Regs: a.form.Regs, Slots: a.form.Slots}
+	in := &bus.Install{Ver: 1, Set: a.form.Set, Regs: a.form.Regs, Slots: a.form.Slots, Decided: true}
 	tok := m.form.tok
 	m.form.want, m.form.tok = nil, 0
 	m.install(in)

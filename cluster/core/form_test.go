@@ -140,7 +140,7 @@ func TestReplicaHearsOfARestartBeforeTheVoters(t *testing.T) {
 	n.run(100 * Millisecond)
 	clear(n.cut)
 	took := n.until(10*Second, "the replica leads", func() bool { x := n.server(0); return x != nil && x.i == 3 })
-	assert.Less(t, took, Second)
+	assert.Less(t, took, 3*Second) // T/4 until the old process counts as gone for a voter that hears of it, twice
 }
 
 // As in Redis, a node's own opinion is no report. (Found by the Tcl suite's failure-marking.)

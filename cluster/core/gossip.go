@@ -150,10 +150,12 @@ func (m *Machine) heard(p *peer, msg *bus.Msg, addr string) {
 	}
 	p.pongMs = m.wall
 	p.pingMs = 0
-	p.boot = msg.Boot
+	if msg.Boot != p.boot {
+		p.boot, p.bornAt, p.twin = msg.Boot, m.now, false
+	}
 	if msg.Inc > p.statInc {
 		p.statInc = msg.Inc
-		m.restarted(p)
+		m.roleDirt = true
 	}
 	p.table = msg.Table
 	p.ver = msg.VoterVer

@@ -23,6 +23,7 @@ type lead struct {
 	begun   Mono
 	at      Mono
 	tries   int
+	losses  int  // rounds lost in a row to nobody known: the next pauses are drawn wider
 	electAt Mono // 0: not standing
 	// hint is the newest record of my shard that any voter said it had accepted. It may never
 	// have been decided, or been decided by a winner that died before telling: it only says
@@ -97,7 +98,7 @@ func (m *Machine) learnRec(r *bus.Rec, origin bool) {
 		m.ownerDirt, m.roleDirt = true, true
 		if r.Shard == m.me.row.Shard {
 			m.peersDirt = true
-			m.lead.electAt = 0
+			m.lead.electAt, m.lead.losses = 0, 0
 			if m.lead.phase != idle && r.Epoch >= m.lead.epoch { // somebody else won
 				m.lead.phase, m.lead.pend = idle, nil
 			}
@@ -518,6 +519,9 @@ func (m *Machine) elect(rec *bus.Rec, reason bus.VoteReason) {
 	m.toVoters(m.voteReq(rec))
 }
 
+// maxWiden bounds how wide pauses between lost rounds are drawn: 8 retries.
+const maxWiden = 3
+
 // lose ends a round; the next one begins after wait, or after a drawn pause.
 func (m *Machine) lose(rec *bus.Rec, why string, wait Mono) {
 	l := &m.lead
@@ -525,7 +529,9 @@ func (m *Machine) lose(rec *bus.Rec, why string, wait Mono) {
 		return
 	}
 	if wait == 0 {
-		wait = m.retryEvery() + m.rng.upTo(m.retryEvery())
+		// Three candidates over slow links split the votes again and again when all pauses are alike.
+		wait = m.retryEvery() + m.rng.upTo(m.retryEvery()<<min(l.losses, maxWiden))
+		l.losses++
 	}
 	l.phase, l.pend = idle, nil
 	l.electAt = m.now + wait
@@ -604,9 +610,9 @@ func (m *Machine) maybeWait(rec *bus.Rec, why string) {
 	k := min(max(need-1-got, 0), len(waits)-1)
 	wait := waits[k] + 2*Millisecond
 	if p := m.find(rec.Primary.ID); p != nil && p.statInc > rec.Primary.Inc {
-		// The lease they speak of died with the process that held it. They have not heard of the
-		// new one yet; in a moment they will.
-		wait = min(wait, m.retryEvery())
+		// The lease they speak of died with the process that held it. They may not have heard of
+		// the new one yet; then they will know soon.
+		wait = min(wait, m.earlyDeath())
 	}
 	m.lose(rec, why, wait+m.rank(rec)*clamp(m.t()/200, Millisecond, 20*Millisecond))
 }

@@ -63,7 +63,8 @@ type Machine struct {
 	// identity; me is also in nodes
 	self    bus.NodeID
 	cluster bus.ClusterID
-	boot    uint64
+	boot    uint64 // starts so far, durable
+	life    uint64 // names this process: boot, and below it a number drawn at its start
 	inc     uint64
 	twin    uint64 // greatest version of my row that was not mine, as told to the log
 	me      *peer
@@ -201,6 +202,8 @@ func New(cfg Config, boot Boot, now Mono) (*Machine, Effects) {
 	m.lead.heardAt = now
 	m.tickAt = now
 	m.saveAll = true
+	m.life = m.boot<<32 | m.rng.next()>>32
+	m.me.boot = m.life
 	m.settle()
 	return m, m.finish()
 }
@@ -343,7 +346,7 @@ func (m *Machine) sendVer(to bus.NodeID, body bus.Body, ver uint64) {
 }
 
 func (m *Machine) header(ver uint64) bus.Header {
-	return bus.Header{Cluster: m.cluster, From: m.self, Inc: m.inc, Boot: m.boot, VoterVer: ver,
+	return bus.Header{Cluster: m.cluster, From: m.self, Inc: m.inc, Boot: m.life, VoterVer: ver,
 		SlotVer: m.slots.ver, Epoch: m.epoch, Table: m.tableHash}
 }
 
@@ -421,6 +424,10 @@ func (m *Machine) onMsg(from bus.NodeID, addr string, msg *bus.Msg) {
 		return
 	}
 	if msg.Boot < p.boot {
+		if !p.twin {
+			p.twin = true
+			m.event(EvTwin, from, 0, "a process of node %s that was started before its newest one is still heard; it is not listened to. Was its directory copied?", from.Short())
+		}
 		m.dropped(from, "from an earlier life of its sender")
 		return
 	}

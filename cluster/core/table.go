@@ -14,10 +14,12 @@ type peer struct {
 	addedAt Mono
 	seenIP  string // where its connection comes from
 	linked  bool
-	pinging bool // is in m.gossip
-	heardAt Mono // last valid message, 0 = never
-	boot    uint64
-	sentAt  Mono // last message of ours meant to be answered
+	pinging bool   // is in m.gossip
+	heardAt Mono   // last valid message, 0 = never
+	boot    uint64 // the newest life of it that was heard
+	bornAt  Mono   // when that was heard first
+	twin    bool   // an older life has been heard since
+	sentAt  Mono   // last message of ours meant to be answered
 	pingMs  int64
 	pongMs  int64
 	stat    bus.Stat

@@ -31,8 +31,10 @@ type voter struct {
 type reg struct {
 	bus.Register
 	leaseUntil Mono
-	lease      bus.Stat // the primary's position at its last lease
-	denyUntil  Mono     // an operator forces a failover: the lease is not renewed
+	holder     bus.NodeID // who has it
+	life       uint64     // and in which life (peer.boot)
+	lease      bus.Stat   // the primary's position at its last lease
+	denyUntil  Mono       // an operator forces a failover: the lease is not renewed
 }
 
 // reg returns the register of a shard, making it when it is new.
@@ -141,12 +143,14 @@ func (m *Machine) voterLease(p *peer, b *bus.LeaseReq, msg *bus.Msg) {
 	case r.denyUntil > m.now:
 		return
 	}
+	if m.otherLife(p, r) {
+		return // the next request may find it over
+	}
 	if b.Epoch > r.Promised {
 		r.Promised = b.Epoch
 		m.saveReg(r, AblateNoPromiseSave)
 	}
-	r.leaseUntil = m.now + m.t()
-	r.lease = b.Stat
+	r.grant(p, m.now+m.t(), &b.Stat)
 	m.sendVer(p.row.ID, &bus.LeaseAck{Shard: b.Shard, Epoch: b.Epoch, TSend: b.TSend}, m.vote.ver)
 }
 
@@ -167,8 +171,8 @@ type voteRefusal struct {
 func (m *Machine) judgeVote(p *peer, r *reg, b *bus.VoteReq) *voteRefusal {
 	v := &m.vote
 	if !m.off(AblateNoLeaseWait) {
-		holder := b.Reason == bus.VoteBump && r.Rec.Primary == b.Cand
-		if left := r.leaseUntil - m.now; left > 0 && !holder {
+		holder := b.Reason == bus.VoteBump && r.Rec.Primary == b.Cand && !m.otherLife(p, r)
+		if left := m.leaseLeft(r); left > 0 && !holder {
 			return &voteRefusal{"lease-runs", left, int64(left / Millisecond)}
 		}
 		if left := v.bootAt + m.t() - m.now; v.quiet && left > 0 && !m.leaseVoid(r) && !m.off(AblateNoQuarantine) {
@@ -192,6 +196,39 @@ func (m *Machine) judgeVote(p *peer, r *reg, b *bus.VoteReq) *voteRefusal {
 	return m.judgeOffset(r, b)
 }
 
+func (r *reg) grant(p *peer, until Mono, s *bus.Stat) {
+	r.leaseUntil, r.holder, r.life, r.lease = until, p.row.ID, p.boot, *s
+}
+
+// earlyDeath is how long a new life of a node must be heard, and no older one, until the older
+// one counts as gone: a living process would have renewed its lease by then (T/5). Two processes
+// with one node id (a copied directory) therefore do not both serve, though one that is cut off
+// as well may for what is left of its lease.
+func (m *Machine) earlyDeath() Mono { return m.t() / 4 }
+
+// gone is when the lives of p before the present one count as ended; Never while one is heard.
+func (m *Machine) gone(p *peer) Mono {
+	if p.twin {
+		return Never
+	}
+	return p.bornAt + m.earlyDeath()
+}
+
+// leaseLeft is how long the lease that this voter gave still runs. The lease of a process that
+// has been started anew cannot be used any more, and nobody need wait for its end.
+func (m *Machine) leaseLeft(r *reg) Mono {
+	until := r.leaseUntil
+	if p := m.find(r.holder); p != nil && p != m.me && p.boot > r.life {
+		until = min(until, m.gone(p))
+	}
+	return max(0, until-m.now)
+}
+
+// otherLife: another process of p's id has the lease.
+func (m *Machine) otherLife(p *peer, r *reg) bool {
+	return r.holder == p.row.ID && r.life != p.boot && m.leaseLeft(r) > 0
+}
+
 // leaseVoid: whatever lease this voter forgot by its own restart cannot be in use. Leases of
 // the promised epoch go to the primary of record only; its process is gone, for a later
 // incarnation of it has spoken. So a cluster that lost power comes back without waiting T.
@@ -203,7 +240,7 @@ func (m *Machine) leaseVoid(r *reg) bool {
 		return m.inc > r.Rec.Primary.Inc
 	}
 	p := m.find(r.Rec.Primary.ID)
-	return p != nil && p.statInc > r.Rec.Primary.Inc
+	return p != nil && p.statInc > r.Rec.Primary.Inc && m.gone(p) <= m.now
 }
 
 // history ranks a position against the primary's last lease: 2 the same history (or there is
@@ -356,25 +393,12 @@ func (m *Machine) voterAccept(p *peer, b *bus.Accept) {
 		return
 	}
 	lease := b.TSend // 0 in the answer: accepted, but no lease
-	if b.Rec.Epoch >= r.Promised && r.denyUntil <= m.now && b.TSend != 0 {
-		r.leaseUntil = m.now + m.t()
-		r.lease = b.Stat
+	if b.Rec.Epoch >= r.Promised && r.denyUntil <= m.now && b.TSend != 0 && !m.otherLife(p, r) {
+		r.grant(p, m.now+m.t(), &b.Stat)
 	} else {
 		lease = 0
 	}
 	m.sendVer(p.row.ID, &bus.AcceptAck{Shard: b.Rec.Shard, Epoch: b.Rec.Epoch, Seq: b.Rec.Seq, TSend: lease}, m.vote.ver)
-}
-
-// restarted: p runs as a new incarnation, so its old process is gone and whatever it leased
-// cannot be used any more. Its replicas need not wait for the lease to run out.
-func (m *Machine) restarted(p *peer) {
-	m.roleDirt = true
-	for i := range m.vote.regs {
-		r := &m.vote.regs[i]
-		if r.Rec.Primary.ID == p.row.ID && p.statInc > r.Rec.Primary.Inc {
-			r.leaseUntil = 0
-		}
-	}
 }
 
 // ---- installing a version ----
@@ -419,7 +443,7 @@ func (m *Machine) install(b *bus.Install) {
 	}
 	m.save("voter")
 	m.event(EvVoterSet, bus.NodeID{}, 0, "installed version %d (was %d), %d shards", b.Ver, old, len(b.Regs))
-	if b.Ver == 1 { // the first set decides records and map by being installed
+	if b.Decided { // the first set decides records and map by being installed
 		m.learnVoters(b.Ver, b.Set)
 		if m.slots.ver == 0 {
 			m.learnSlots(mapOf(b.Slots.Ver, b.Slots.Spans))

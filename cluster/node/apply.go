@@ -94,6 +94,7 @@ func (n *Node) bindConfig() {
 	if n.agent != nil {
 		c.OnChange(func(_, v *Values) error {
 			n.agent.Reconfigure(coreConfig(v, 0), endpoint(v))
+			n.wire.net.SetTimes(linkTimes(v))
 			return nil
 		}, "cluster-node-timeout", "cluster-announce-ip", "cluster-announce-port", "cluster-announce-bus-port",
 			"cluster-announce-hostname", "cluster-replica-no-failover", "cluster-require-full-coverage",

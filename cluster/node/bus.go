@@ -37,17 +37,14 @@ func (n *Node) openBus(v *Values) error {
 	w.codecs.New = func() any { return bus.NewCodec() }
 	view := n.agent.View()
 	o := link.Options{
-		Self:   link.Identity{ID: view.Self, Cluster: view.Cluster},
-		Owner:  w,
-		Events: n.linkEvent,
-		Seed:   randomUint64(),
-		// A peer that says nothing for two thirds of the node timeout gets a new connection, so that
-		// a broken one cannot be taken for a broken node.
-		DeadAfter:        max(time.Duration(v.ClusterNodeTimeout)*time.Millisecond*2/3, time.Second),
+		Self:             link.Identity{ID: view.Self, Cluster: view.Cluster},
+		Owner:            w,
+		Events:           n.linkEvent,
+		Seed:             randomUint64(),
 		HandshakeTimeout: min(3*time.Second, max(time.Duration(v.ClusterNodeTimeout)*time.Millisecond, time.Second)),
 		LocalAddr:        v.BindSourceAddr,
 	}
-	o.Heartbeat = o.DeadAfter / 4
+	o.Heartbeat, o.DeadAfter = linkTimes(v)
 	if v.ClusterBusAuth == BusAuthHMAC && v.ClusterBusSecret != "" {
 		o.Auth, o.Secret = link.AuthHMAC, []byte(v.ClusterBusSecret)
 	}
@@ -61,6 +58,13 @@ func (n *Node) openBus(v *Values) error {
 	}
 	n.wire = w
 	return w.listen(v)
+}
+
+// linkTimes: a peer that says nothing for two thirds of the node timeout gets a new connection, so
+// that a broken one cannot be taken for a broken node.
+func linkTimes(v *Values) (heartbeat, deadAfter time.Duration) {
+	deadAfter = max(time.Duration(v.ClusterNodeTimeout)*time.Millisecond*2/3, time.Second)
+	return deadAfter / 4, deadAfter
 }
 
 // listen opens the bus port on the addresses clients are served on.

@@ -48,6 +48,7 @@ type proc struct {
 	started core.Mono // true time of this life
 	retired bool      // an operator took the machine away
 	lost    bool      // its promises are gone, or nobody listens to them
+	settled bool      // a life of its data has a durable name
 	refused string    // the state file was refused at the last start
 	id      bus.NodeID
 	cfg     core.Config
@@ -154,6 +155,10 @@ func (p *proc) start(complete bool) {
 	if w.p.Announce {
 		p.cfg.IP = p.ip
 	}
+	// A life whose first save never became durable has proven nothing: cluster/agent opens the state
+	// file, and makes its incarnation durable, before the data is touched.
+	complete = complete && p.settled
+	p.settled = complete
 	boot := core.Boot{State: loaded, DataComplete: complete, Local: p.data.report(), WallMs: p.wall()}
 	w.counts.Restarts++
 	m, eff := core.New(p.cfg, boot, p.local())
@@ -348,6 +353,7 @@ func (p *proc) synced(batch []core.Effects, save *core.Save) {
 		return
 	}
 	p.disk.sync()
+	p.settled = true
 	p.w.check.saved(p, save)
 	if p.sprung(buggifySave) { // durable, but nobody will hear of it in this life
 		return
