@@ -41,6 +41,7 @@ var codecs = [...]codec{
 	setCodec,
 	listCodec,
 	zsetCodec,
+	streamCodec,
 }
 
 // codecFor maps RDB types to codecs: codecFor[t] is 0 or one more than an index of codecs.

@@ -335,6 +335,7 @@ func FuzzPayload(f *testing.F) {
 	f.Add(footed(TypeSetIntset, asString([]byte("\x02\x00\x00\x00\x02\x00\x00\x00\x03\x00\x04\x00"))))
 	f.Add(footed(TypeSet, "\x02\x01a\xc0\x07"))
 	f.Add(footed(TypeHash, "\x01\x01a\xc0\x07"))
+	f.Add(AppendPayload(nil, smallStream(), WriterOptions{}))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		v, err := ParsePayload(payload, ReaderOptions{SkipChecksum: true})
 		if err != nil {
@@ -343,6 +344,9 @@ func FuzzPayload(f *testing.F) {
 		again, err := ParsePayload(AppendPayload(nil, &v, WriterOptions{Compress: true}), ReaderOptions{})
 		if err != nil || !maps.Equal(contents(&v), contents(&again)) {
 			t.Fatalf("%q became %q (%v)", v.Payload, again.Payload, err)
+		}
+		if s, ok := v.Object.(*value.StreamLog); ok {
+			useStream(s)
 		}
 	})
 }

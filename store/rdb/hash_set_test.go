@@ -23,6 +23,8 @@ func contents(v *Value) map[string]string {
 		value.HashOf(v.Payload, v.Object).Each(func(f, val []byte) bool { m[string(f)] = string(val); return true })
 	case value.Set:
 		value.SetOf(v.Encoding, v.Payload, v.Object).Each(func(e []byte) bool { m[string(e)] = ""; return true })
+	case value.Stream:
+		m[body(v, WriterOptions{})] = ""
 	default:
 		m[string(v.Payload)] = ""
 	}

@@ -1,7 +1,7 @@
 package value
 
 // Limits are the sizes up to which collections are kept compact, as one byte string: Redis'
-// *-max-listpack-* and set-max-intset-entries. A collection that grows beyond becomes an
+// *-max-listpack-*, set-max-intset-entries and stream-node-max-*. A collection that grows beyond becomes an
 // Object, and stays one however small it becomes again.
 type Limits struct {
 	HashEntries, HashValue          int
@@ -12,6 +12,9 @@ type Limits struct {
 	ListSize int
 	// ListDepth is list-compress-depth: how many nodes at each end stay uncompressed; 0 is all.
 	ListDepth int
+	// StreamBytes and StreamEntries are stream-node-max-bytes and -entries: when a node of a stream
+	// is full; 0 is no limit.
+	StreamBytes, StreamEntries int
 }
 
 // DefaultLimits are Redis' defaults.
@@ -20,7 +23,8 @@ func DefaultLimits() Limits {
 		HashEntries: 512, HashValue: 64,
 		SetIntset: 512, SetEntries: 128, SetValue: 64,
 		ZSetEntries: 128, ZSetValue: 64,
-		ListSize: -2,
+		ListSize:    -2,
+		StreamBytes: 4096, StreamEntries: 100,
 	}
 }
 

@@ -398,14 +398,42 @@ func (d *digest) value(e store.Entry) {
 			d.xor(m)
 			return true
 		})
-	case o != nil:
-		d.mixInt(uint32(o.Len()))
+	case e.Type() == value.List:
+		l := value.ListOf(e.Payload(), o)
+		for it := l.From(0, false); it.Next(); {
+			d.mix(it.Element())
+		}
+	case e.Type() == value.ZSet:
+		z := value.ZSetOf(e.Payload(), o)
+		for it := z.From(0, false); it.Next(); {
+			var one digest
+			one.mix(it.Member())
+			one.mix(digestScore(it.Score()))
+			d.xor(one[:])
+		}
+	case e.Type() == value.Stream:
+		for it := o.(*value.StreamLog).Range(value.StreamID{}, value.StreamMaxID, false); it.Next(); {
+			d.mix(fmt.Appendf(nil, "%d.%d", it.ID.Ms, it.ID.Seq))
+			for range it.N {
+				field, val := it.Field()
+				d.mix(field)
+				d.mix(val)
+			}
+		}
 	default:
 		d.mix(e.Payload())
 	}
 	if e.ExpireAt() != store.NoExpire {
 		d.xor([]byte("!!expire!!"))
 	}
+}
+
+// digestScore writes a score as C's %.17g does.
+func digestScore(f float64) []byte {
+	if math.IsInf(f, 0) {
+		return []byte(strings.ToLower(strings.TrimPrefix(fmt.Sprint(f), "+")))
+	}
+	return strconv.AppendFloat(nil, f, 'g', 17, 64)
 }
 
 func (d *digest) String() string { return hex.EncodeToString(d[:]) }
