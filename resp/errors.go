@@ -99,6 +99,72 @@ const (
 	ErrLCSTooLong           Error = "ERR String too long for LCS"
 )
 
+// Errors of streams.
+const (
+	ErrStreamID          Error = "ERR Invalid stream ID specified as stream command argument"
+	ErrStreamStart       Error = "ERR invalid start ID for the interval"
+	ErrStreamEnd         Error = "ERR invalid end ID for the interval"
+	ErrXAddZero          Error = "ERR The ID specified in XADD must be greater than 0-0"
+	ErrXAddSmall         Error = "ERR The ID specified in XADD is equal or smaller than the target stream top item"
+	ErrXAddExhausted     Error = "ERR The stream has exhausted the last possible ID, unable to add more items"
+	ErrXAddTooLarge      Error = "ERR Elements are too large to be stored"
+	ErrTrimBoth          Error = "ERR syntax error, MAXLEN and MINID options at the same time are not compatible"
+	ErrTrimMaxLen        Error = "ERR The MAXLEN argument must be >= 0."
+	ErrTrimLimit         Error = "ERR The LIMIT argument must be >= 0."
+	ErrTrimLimitAlone    Error = "ERR syntax error, LIMIT cannot be used without specifying a trimming strategy"
+	ErrTrimLimitExact    Error = "ERR syntax error, LIMIT cannot be used without the special ~ option"
+	ErrTrimNone          Error = "ERR syntax error, XTRIM must be called with a trimming strategy"
+	ErrXSetIDDeleted     Error = "ERR The ID specified in XSETID is smaller than the provided max_deleted_entry_id"
+	ErrXSetIDWasDeleted  Error = "ERR The ID specified in XSETID is smaller than current max_deleted_entry_id"
+	ErrXSetIDSmall       Error = "ERR The ID specified in XSETID is smaller than the target stream top item"
+	ErrXSetIDAdded       Error = "ERR entries_added must be positive"
+	ErrXSetIDAddedSmall  Error = "ERR The entries_added specified in XSETID is smaller than the target stream length"
+	ErrXReadGroup        Error = "ERR The GROUP option is only supported by XREADGROUP. You called XREAD instead."
+	ErrXReadNoAck        Error = "ERR The NOACK option is only supported by XREADGROUP. You called XREAD instead."
+	ErrXReadNew          Error = "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option."
+	ErrXReadGroupMissing Error = "ERR Missing GROUP option for XREADGROUP"
+	ErrXReadGroupDollar  Error = "ERR The $ ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The $ ID would just return an empty result set."
+	ErrXReadGroupPlus    Error = "ERR The + ID is meaningless in the context of XREADGROUP: you want to read the history of this consumer by specifying a proper ID, or use the > ID to get new messages. The + ID would just return an empty result set."
+	ErrXGroupNoKey       Error = "ERR The XGROUP subcommand requires the key to exist. Note that for CREATE you may want to use the MKSTREAM option to create an empty stream automatically."
+	ErrXGroupEntriesRead Error = "ERR value for ENTRIESREAD must be positive or -1"
+	ErrBusyGroup         Error = "BUSYGROUP Consumer Group name already exists"
+	ErrXClaimMinIdle     Error = "ERR Invalid min-idle-time argument for XCLAIM"
+	ErrXClaimIdle        Error = "ERR Invalid IDLE option argument for XCLAIM"
+	ErrXClaimTime        Error = "ERR Invalid TIME option argument for XCLAIM"
+	ErrXClaimRetryCount  Error = "ERR Invalid RETRYCOUNT option argument for XCLAIM"
+	ErrXAutoClaimMinIdle Error = "ERR Invalid min-idle-time argument for XAUTOCLAIM"
+	ErrXAutoClaimCount   Error = "ERR COUNT must be > 0"
+)
+
+// ErrUnbalanced says that XREAD or XREADGROUP, by its lower-case name, got not as many ids as keys; symbol is the special id that it
+// takes.
+func ErrUnbalanced(name, symbol string) Error {
+	return Error("ERR Unbalanced '" + name + "' list of streams: for each stream key an ID or '" + symbol + "' must be specified.")
+}
+
+// ErrNoGroup, ErrNoKeyOrGroup and ErrXReadGroupNoGroup are the forms in which a consumer group is missing.
+func ErrNoGroup(group, key []byte) Error {
+	return Errorf("NOGROUP No such consumer group '%s' for key name '%s'", cString(group), cString(key))
+}
+
+// ErrNoKeyOrGroup is ErrNoGroup where the key may be missing as well.
+func ErrNoKeyOrGroup(key, group []byte) Error {
+	return Errorf("NOGROUP No such key '%s' or consumer group '%s'", cString(key), cString(group))
+}
+
+// ErrXReadGroupNoGroup is ErrNoKeyOrGroup in XREADGROUP.
+func ErrXReadGroupNoGroup(key, group []byte) Error {
+	return Errorf("NOGROUP No such key '%s' or consumer group '%s' in XREADGROUP with GROUP option", cString(key), cString(group))
+}
+
+// ErrXClaimOption refuses a word that XCLAIM does not know.
+func ErrXClaimOption(word []byte) Error {
+	return Errorf("ERR Unrecognized XCLAIM option '%s'", cString(word))
+}
+
+// cString is b up to where C's %s stops.
+func cString(b []byte) []byte { return clip(b, len(b)) }
+
 // Errors of transactions, scripts and blocked clients.
 const (
 	ErrNestedMulti         Error = "ERR MULTI calls can not be nested"

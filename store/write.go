@@ -191,12 +191,35 @@ func (t *Txn) Edit(key []byte) (value.Object, bool) {
 	if !t.locate(&p, key) || entryFlags(p.b)&flagObject == 0 {
 		return nil, false
 	}
-	t.changing(&p)
+	o := t.amend(&p)
 	t.changed(&p, key)
+	return o, true
+}
+
+// Amend is Edit for a change that may turn out to be none, or one that WATCH and Dirty should not
+// hear of (when a consumer of a stream was last seen). Amended says that it was a real one.
+func (t *Txn) Amend(key []byte) (value.Object, bool) {
+	var p place
+	if !t.locate(&p, key) || entryFlags(p.b)&flagObject == 0 {
+		return nil, false
+	}
+	return t.amend(&p), true
+}
+
+func (t *Txn) amend(p *place) value.Object {
+	t.changing(p)
 	off, _ := inlineAt(p.b)
 	h := get32(p.b, off)
 	t.edits = append(t.edits, edit{p.st, h})
-	return p.st.objects[h], true
+	return p.st.objects[h]
+}
+
+// Amended notes a change of key that was made by Amend. REQUIRES: key exists.
+func (t *Txn) Amended(key []byte) {
+	var p place
+	if t.locate(&p, key) {
+		t.changed(&p, key)
+	}
 }
 
 // Append appends val to the string at key, which is created if absent, and returns the

@@ -11,6 +11,7 @@ import (
 	lists "github.com/sextantdb/sextant/resp/command/list"
 	sets "github.com/sextantdb/sextant/resp/command/set"
 	"github.com/sextantdb/sextant/resp/command/sorting"
+	streams "github.com/sextantdb/sextant/resp/command/stream"
 	"github.com/sextantdb/sextant/resp/command/zset"
 	values "github.com/sextantdb/sextant/store/value"
 )
@@ -26,6 +27,8 @@ type collections struct {
 	hll  hll.Options
 	geo  geo.Options
 	sort sorting.Options
+
+	stream streams.Options
 }
 
 func (c collections) commands() [][]command.Command {
@@ -40,6 +43,7 @@ func (c collections) commands() [][]command.Command {
 		hll.Commands(c.hll),
 		geo.Commands(c.geo),
 		sorting.Commands(c.sort),
+		streams.Commands(c.stream),
 	}
 }
 
@@ -56,6 +60,8 @@ func (n *Node) collections() collections {
 		hll:  hll.Options{SparseMax: func() int { return int(n.cfg.Now().HLLSparseMaxBytes) }, Rand: rand.Uint64},
 		geo:  geo.Options{Limits: n.limits},
 		sort: sorting.Options{Cluster: n.cfg.Now().ClusterEnabled, Limits: n.limits},
+
+		stream: streams.Options{Limits: n.limits},
 	}
 }
 
@@ -69,6 +75,7 @@ func limitsOf(v *Values) values.Limits {
 		HashEntries: int(v.HashMaxListpackEntries), HashValue: int(v.HashMaxListpackValue),
 		SetIntset: int(v.SetMaxIntsetEntries), SetEntries: int(v.SetMaxListpackEntries), SetValue: int(v.SetMaxListpackValue),
 		ZSetEntries: int(v.ZSetMaxListpackEntries), ZSetValue: int(v.ZSetMaxListpackValue),
-		ListSize: int(v.ListMaxListpackSize),
+		ListSize:    int(v.ListMaxListpackSize),
+		StreamBytes: int(v.StreamNodeMaxBytes), StreamEntries: int(v.StreamNodeMaxEntries),
 	}
 }

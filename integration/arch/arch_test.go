@@ -64,6 +64,7 @@ var law = []pkg{
 	{"resp/command/set", false, "+family resp/glob"},
 	{"resp/command/list", false, "+family"},
 	{"resp/command/zset", false, "+family resp/glob"},
+	{"resp/command/stream", false, "+family"},
 	{"resp/command/txn", false, "+family"},
 	{"resp/command/conn", false, "+family"},
 	{"resp/command/admin", false, "+family resp/observe store/stat resp/glob store/rdb"},

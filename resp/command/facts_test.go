@@ -198,10 +198,16 @@ func TestEveryEntryIsDocumented(t *testing.T) {
 	}
 }
 
+// onlyReads are Write commands whose keys are read-only to Redis' ACLs, and so to ours.
+var onlyReads = map[string]string{"XREADGROUP": "it changes the group, not the entries"}
+
 // What an entry writes it must have the right to: a Write command without a key that it
 // changes, or the reverse, is a mistake in one of the two.
 func TestKeyAccessFitsFlags(t *testing.T) {
 	for _, c := range table(t).All() {
+		if onlyReads[c.FullName()] != "" {
+			continue
+		}
 		writes := false
 		for _, k := range c.Keys {
 			writes = writes || k.Access&(command.RW|command.OW|command.RM) != 0

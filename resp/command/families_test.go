@@ -13,6 +13,7 @@ import (
 	"github.com/sextantdb/sextant/resp/command/set"
 	"github.com/sextantdb/sextant/resp/command/sorting"
 	"github.com/sextantdb/sextant/resp/command/str"
+	"github.com/sextantdb/sextant/resp/command/stream"
 	"github.com/sextantdb/sextant/resp/command/txn"
 	"github.com/sextantdb/sextant/resp/command/zset"
 )
@@ -31,6 +32,7 @@ func families() [][]command.Command {
 		set.Commands(set.Options{}),
 		lists.Commands(lists.Options{}), lists.Blocking(lists.Options{}),
 		zset.Commands(zset.Options{}), zset.Blocking(zset.Options{}),
+		stream.Commands(stream.Options{}),
 		txn.Commands(),
 		conn.Commands(conn.Deps{}),
 		admin.Commands(admin.Deps{}),
@@ -39,7 +41,7 @@ func families() [][]command.Command {
 
 // complete are the groups of which every command of 7.2 must be entered, but for those in
 // elsewhere.
-var complete = []command.Group{command.String, command.Bitmap, command.HyperLogLog, command.Geo, command.Hash, command.Set, command.List, command.SortedSet, command.Generic, command.Transactions, command.Connection}
+var complete = []command.Group{command.String, command.Bitmap, command.HyperLogLog, command.Geo, command.Hash, command.Set, command.List, command.SortedSet, command.Stream, command.Generic, command.Transactions, command.Connection}
 
 // elsewhere are commands of complete groups that no family above has, and where they are.
 var elsewhere = map[string]string{

@@ -34,30 +34,21 @@ func writeStream(e *Encoder, v *Value) {
 		e.streamID(g.Last)
 		e.Len(uint64(g.Read))
 		e.Len(uint64(g.Pending()))
-		eachPending(g, value.StreamNoOwner, func(p value.StreamPending) {
+		for p := range g.All(value.StreamID{}, value.StreamNoOwner) {
 			e.Raw(p.ID.AppendBytes(tmp[:0]))
 			e.Uint64(uint64(p.Time))
 			e.Len(p.Count)
-		})
+		}
 		e.Len(uint64(len(g.Consumers())))
 		for _, o := range g.Consumers() {
 			c := g.Consumer(o)
 			e.String([]byte(c.Name))
 			e.Uint64(uint64(c.Seen))
 			e.Len(uint64(c.Pending()))
-			eachPending(g, o, func(p value.StreamPending) { e.Raw(p.ID.AppendBytes(tmp[:0])) })
+			for p := range g.All(value.StreamID{}, o) {
+				e.Raw(p.ID.AppendBytes(tmp[:0]))
+			}
 		}
-	}
-}
-
-func eachPending(g *value.StreamGroup, o value.StreamOwner, fn func(value.StreamPending)) {
-	for p, ok := g.From(value.StreamID{}, o); ok; {
-		fn(p)
-		next, more := p.ID.Next()
-		if !more {
-			return
-		}
-		p, ok = g.From(next, o)
 	}
 }
 

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"iter"
 	"slices"
 	"unsafe"
 )
@@ -217,6 +218,19 @@ func (g *Group) From(id ID, o Owner) (Pending, bool) {
 		return Pending{}, false
 	}
 	return g.Get(pel.at(at))
+}
+
+// All walks the pending entries from an id on; with an owner, those of that consumer. They may be
+// changed and taken out meanwhile.
+func (g *Group) All(from ID, o Owner) iter.Seq[Pending] {
+	return func(yield func(Pending) bool) {
+		for p, ok := g.From(from, o); ok; p, ok = g.From(from, o) {
+			more := false
+			if from, more = p.ID.Next(); !yield(p) || !more {
+				return
+			}
+		}
+	}
 }
 
 // Edges are the lowest and the highest pending id. REQUIRES: Pending() > 0.

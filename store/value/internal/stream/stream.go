@@ -140,6 +140,15 @@ func (s *Stream) LastEntry() (ID, bool) {
 	return s.edge(true), true
 }
 
+// FirstKept is the id of the first entry that takes room, be it a deleted one; MaxID without one.
+func (s *Stream) FirstKept() ID {
+	if s.nodes.n == 0 {
+		return MaxID
+	}
+	nd := s.nodes.first()
+	return nd.read(int(nd.head)).id
+}
+
 // edge is the id of the first or last live entry. REQUIRES: there is one.
 func (s *Stream) edge(last bool) ID {
 	it := s.Range(ID{}, MaxID, last)

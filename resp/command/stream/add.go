@@ -1,0 +1,383 @@
+package stream
+
+import (
+	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/store"
+	"github.com/sextantdb/sextant/store/value"
+)
+
+// open finds the stream at key for changing it, without saying yet that it will. found is false
+// when there is none; ok is false when the key holds something else and the error is answered.
+func open(c *command.Ctx, key []byte) (s *value.StreamLog, found, ok bool) {
+	e, found := c.Write(key)
+	if !found || !c.Typed(e, found, value.Stream) {
+		return nil, found, !found
+	}
+	return e.Object().(*value.StreamLog), true, true
+}
+
+// read is open for commands that only look.
+func read(c *command.Ctx, key []byte) (s *value.StreamLog, found, ok bool) {
+	e, found := c.Read(key)
+	if !found || !c.Typed(e, found, value.Stream) {
+		return nil, found, !found
+	}
+	return e.Object().(*value.StreamLog), true, true
+}
+
+// edit is the stream at key for a change that is one. REQUIRES: the key holds a stream.
+func edit(c *command.Ctx, key []byte) *value.StreamLog {
+	o, _ := c.Txn.Edit(key)
+	return o.(*value.StreamLog)
+}
+
+// amend is edit where it is not known yet whether there will be a change, see Txn.Amended.
+func amend(c *command.Ctx, key []byte) *value.StreamLog {
+	o, _ := c.Txn.Amend(key)
+	return o.(*value.StreamLog)
+}
+
+// trimWords are the words of XADD and XTRIM that say what to trim.
+type trimWords struct {
+	value.StreamTrim
+	at         int // word of the threshold; 0: nothing is to be trimmed
+	noMkStream bool
+	next       int // the word behind the options
+}
+
+// parse reads the options, in XADD up to the id. It answers the error.
+func (t *trimWords) parse(c *command.Ctx, xadd bool, lim value.Limits) bool {
+	limited := false
+	i := 2
+options:
+	for ; i < len(c.Argv); i++ {
+		word, more := c.Argv[i], len(c.Argv)-1-i
+		switch {
+		case xadd && string(word) == "*":
+			break options
+		case more > 0 && (command.Is(word, "MAXLEN") || command.Is(word, "MINID")):
+			if t.at != 0 {
+				c.Fail(resp.ErrTrimBoth)
+				return false
+			}
+			t.ByID = command.Is(word, "MINID")
+			if more > 1 {
+				if sign := string(c.Argv[i+1]); sign == "~" || sign == "=" {
+					t.Approx = sign == "~"
+					i++
+				}
+			}
+			i++
+			if t.at = i; !t.threshold(c) {
+				return false
+			}
+		case more > 0 && command.Is(word, "LIMIT"):
+			i++
+			var ok bool
+			if t.Limit, ok = c.Int(i); !ok {
+				return false
+			}
+			if t.Limit < 0 {
+				c.Fail(resp.ErrTrimLimit)
+				return false
+			}
+			limited = true
+		case xadd && command.Is(word, "NOMKSTREAM"):
+			t.noMkStream = true
+		case xadd:
+			break options
+		default:
+			c.Fail(resp.ErrSyntax)
+			return false
+		}
+	}
+	t.next = i
+	return t.settle(c, xadd, limited, lim)
+}
+
+func (t *trimWords) threshold(c *command.Ctx) (ok bool) {
+	if t.ByID {
+		t.MinID, ok = strictID(c, t.at)
+		return ok
+	}
+	n, ok := c.Int(t.at)
+	if ok && n < 0 {
+		c.Fail(resp.ErrTrimMaxLen)
+		return false
+	}
+	t.MaxLen = uint64(n)
+	return ok
+}
+
+// settle refuses words that do not go together, and sets the limit where none was said.
+func (t *trimWords) settle(c *command.Ctx, xadd, limited bool, lim value.Limits) bool {
+	switch {
+	case t.Limit != 0 && t.at == 0:
+		c.Fail(resp.ErrTrimLimitAlone)
+	case !xadd && t.at == 0:
+		c.Fail(resp.ErrTrimNone)
+	case c.Obeys(): // its threshold is exact
+		t.Limit = 0
+		return true
+	case limited && !t.Approx:
+		c.Fail(resp.ErrTrimLimitExact)
+	default:
+		if !limited && t.Approx { // a hundred nodes at once
+			t.Limit = min(100*int64(min(lim.StreamEntries, approxMost)), approxMost)
+			if t.Limit <= 0 {
+				t.Limit = 10000
+			}
+		}
+		return true
+	}
+	return false
+}
+
+const approxMost = 1000000
+
+// exact rewrites the call, for the stream of changes, so that it trims the same everywhere: what an
+// approximate call has left is the threshold. The returned function undoes it.
+func (t *trimWords) exact(c *command.Ctx, s *value.StreamLog, text []byte) (undo func()) {
+	threshold := c.Argv[t.at]
+	if t.ByID {
+		c.Argv[t.at] = s.FirstKept().Append(text)
+	} else {
+		c.Argv[t.at] = appendInt(text, int64(s.Len()))
+	}
+	c.Argv[t.at-1] = wordExact
+	return func() { c.Argv[t.at-1], c.Argv[t.at] = wordApprox, threshold }
+}
+
+var (
+	wordExact  = []byte("=")
+	wordApprox = []byte("~")
+)
+
+func (f family) xadd(c *command.Ctx) {
+	lim := f.Limits()
+	var t trimWords
+	if !t.parse(c, true, lim) {
+		return
+	}
+	var id value.StreamID
+	auto, autoSeq := false, false
+	if t.next < len(c.Argv) {
+		if auto = string(c.Argv[t.next]) == "*"; !auto {
+			var ok bool
+			if id, autoSeq, ok = parsePartialID(c.Argv[t.next], 0); !ok {
+				c.Fail(resp.ErrStreamID)
+				return
+			}
+		}
+	}
+	first := t.next + 1
+	if n := len(c.Argv) - first; n < 2 || n%2 != 0 {
+		c.Fail(resp.ErrWrongArgs(c.Cmd.LowerName()))
+		return
+	}
+	if !auto && !autoSeq && id.IsZero() {
+		c.Fail(resp.ErrXAddZero)
+		return
+	}
+	key, fields := c.Argv[1], c.Argv[first:]
+	s, found, ok := open(c, key)
+	switch {
+	case !ok:
+		return
+	case !found && t.noMkStream:
+		c.Out.Null()
+		return
+	case !found:
+		s = value.NewStream()
+	}
+	if s.Last == value.StreamMaxID {
+		c.Fail(resp.ErrXAddExhausted)
+		return
+	}
+	if id, ok = newID(id, s.Last, c.Txn.Now(), auto, autoSeq); !ok {
+		c.Fail(resp.ErrXAddSmall)
+		return
+	}
+	total := 0
+	for _, b := range fields {
+		total += len(b)
+	}
+	if total > value.StreamEntryMax {
+		c.Fail(resp.ErrXAddTooLarge)
+		return
+	}
+	if found {
+		s = edit(c, key)
+	}
+	s.Append(id, fields, &lim)
+	trimmed := t.at != 0 && s.Trim(&t.StreamTrim) > 0
+	if !found {
+		c.Txn.SetObject(key, s, store.NoExpire)
+		c.Created(key)
+	}
+	c.Notify(command.EventStream, "xadd", key)
+	if trimmed {
+		c.Notify(command.EventStream, "xtrim", key)
+	}
+	var text, threshold idText
+	reply := id.Append(text[:0])
+	c.Out.Bulk(reply)
+	if auto || autoSeq || t.Approx {
+		said := c.Argv[t.next]
+		if auto || autoSeq {
+			c.Argv[t.next] = reply
+		}
+		if t.Approx {
+			defer t.exact(c, s, threshold[:0])()
+		}
+		c.Propagate()
+		c.Argv[t.next] = said
+	}
+}
+
+// newID is the id of the next entry: all of it chosen here, or its second number, or nothing. ok is
+// false if the id that was asked for is not above the last.
+func newID(id, last value.StreamID, now int64, auto, autoSeq bool) (value.StreamID, bool) {
+	switch {
+	case auto:
+		if uint64(now) > last.Ms {
+			return value.StreamID{Ms: uint64(now)}, true
+		}
+		return last.Next()
+	case autoSeq && id.Ms == last.Ms:
+		next, ok := last.Next()
+		return next, ok && next.Ms == id.Ms
+	}
+	return id, id.Compare(last) > 0
+}
+
+func (f family) xtrim(c *command.Ctx) {
+	var t trimWords
+	if !t.parse(c, false, f.Limits()) {
+		return
+	}
+	key := c.Argv[1]
+	_, found, ok := open(c, key)
+	switch {
+	case !ok:
+		return
+	case !found:
+		c.Out.Int(0)
+		return
+	}
+	s := amend(c, key)
+	n := s.Trim(&t.StreamTrim)
+	c.Out.Int(n)
+	if n == 0 {
+		return
+	}
+	c.Txn.Amended(key)
+	c.Notify(command.EventStream, "xtrim", key)
+	if t.Approx {
+		var text idText
+		undo := t.exact(c, s, text[:0])
+		c.Propagate()
+		undo()
+	}
+}
+
+func xdel(c *command.Ctx) {
+	key := c.Argv[1]
+	_, found, ok := open(c, key)
+	switch {
+	case !ok:
+		return
+	case !found:
+		c.Out.Int(0)
+		return
+	}
+	var few [8]value.StreamID
+	ids, ok := strictIDs(c, 2, few[:0])
+	if !ok {
+		return
+	}
+	s, n := amend(c, key), int64(0)
+	for _, id := range ids {
+		if s.Delete(id) {
+			n++
+		}
+	}
+	if n > 0 {
+		c.Txn.Amended(key)
+		c.Notify(command.EventStream, "xdel", key)
+	}
+	c.Out.Int(n)
+}
+
+func xlen(c *command.Ctx) {
+	s, found, ok := read(c, c.Argv[1])
+	switch {
+	case !ok:
+	case !found:
+		c.Out.Int(0)
+	default:
+		c.Out.Int(int64(s.Len()))
+	}
+}
+
+func xsetid(c *command.Ctx) {
+	last, ok := strictID(c, 2)
+	if !ok {
+		return
+	}
+	added, deleted := int64(-1), value.StreamID{}
+	for i := 3; i < len(c.Argv); i += 2 {
+		more := i+1 < len(c.Argv)
+		switch word := c.Argv[i]; {
+		case more && command.Is(word, "ENTRIESADDED"):
+			if added, ok = c.Int(i + 1); !ok {
+				return
+			}
+			if added < 0 {
+				c.Fail(resp.ErrXSetIDAdded)
+				return
+			}
+		case more && command.Is(word, "MAXDELETEDID"):
+			if deleted, ok = strictID(c, i+1); !ok {
+				return
+			}
+			if last.Compare(deleted) < 0 {
+				c.Fail(resp.ErrXSetIDDeleted)
+				return
+			}
+		default:
+			c.Fail(resp.ErrSyntax)
+			return
+		}
+	}
+	key := c.Argv[1]
+	s, found, ok := open(c, key)
+	if !ok {
+		return
+	}
+	if !found {
+		c.Fail(resp.ErrNoSuchKey)
+		return
+	}
+	top, any := s.LastEntry()
+	switch {
+	case last.Compare(s.MaxDeleted) < 0:
+		c.Fail(resp.ErrXSetIDWasDeleted)
+	case any && last.Compare(top) < 0:
+		c.Fail(resp.ErrXSetIDSmall)
+	case any && added >= 0 && uint64(added) < uint64(s.Len()):
+		c.Fail(resp.ErrXSetIDAddedSmall)
+	default:
+		s = edit(c, key)
+		s.Last = last
+		if added >= 0 {
+			s.Added = uint64(added)
+		}
+		if !deleted.IsZero() {
+			s.MaxDeleted = deleted
+		}
+		c.Out.OK()
+		c.Notify(command.EventStream, "xsetid", key)
+	}
+}
