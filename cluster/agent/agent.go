@@ -471,10 +471,13 @@ func (a *Agent) step(in core.Input) {
 	a.batch = append(a.batch, e)
 }
 
-// perform does what the batch's steps said: first everything durable, in one write and one
-// fsync; then each step's other effects in their field order. Nothing is sent that a crash
+// perform does what the batch's steps said: first what may leave early; then everything durable,
+// in one write and one fsync; then each step's other effects in their field order. Nothing is sent that a crash
 // could make us forget.
 func (a *Agent) perform() error {
+	for i := range a.batch {
+		a.send(&a.batch[i], true)
+	}
 	save := core.Save{Lazy: true}
 	for i := range a.batch {
 		s := a.batch[i].Save
@@ -530,9 +533,7 @@ func (a *Agent) apply(e *core.Effects) {
 	if e.Peers != nil {
 		a.links.SetPeers(e.Peers)
 	}
-	for i := range e.Send {
-		a.links.Send(&e.Send[i])
-	}
+	a.send(e, false)
 	if len(e.Events) > 0 {
 		a.opt.Events(e.Events)
 	}
@@ -540,6 +541,14 @@ func (a *Agent) apply(e *core.Effects) {
 		if done, ok := a.pending[r.Tok]; ok {
 			delete(a.pending, r.Tok)
 			done(r)
+		}
+	}
+}
+
+func (a *Agent) send(e *core.Effects, early bool) {
+	for i := range e.Send {
+		if e.Send[i].Early == early {
+			a.links.Send(&e.Send[i])
 		}
 	}
 }

@@ -87,6 +87,7 @@ func Commands(a *Agent) []command.Command {
 				sub("KEYSLOT", "3.0.0", 3, command.Stale, "key:string", "int", "Computes the slot of a key.", "O(N), N bytes of the key", nil, clusterKeySlot),
 				sub("LINKS", "7.0.0", 2, command.Stale, "", "[any...]", "Lists the connections to other nodes.", "O(N), N nodes", unstable, clusterLinks),
 				sub("MEET", "3.0.0", -4, setup, "ip port:int [cluster-bus-port:int]", "OK", "Makes this node and another be of one cluster.", "O(1)", nil, clusterMeet),
+				sub("MOVESLOTSRANGE", "7.2.0", -5, setup|command.WholeDB, "node-id (range=start-slot:int end-slot:int)...", "OK", "Gives ranges of slots to a primary in one change. Only in Sextant.", "O(N), N slots", nil, clusterMoveSlots),
 				sub("MYID", "3.0.0", 2, command.Stale, "", "bulk", "Tells this node's id.", "O(1)", nil, clusterMyID),
 				sub("MYSHARDID", "7.2.0", 2, command.Stale, "", "bulk", "Tells the id of this node's shard.", "O(1)", unstable, clusterMyShardID),
 				sub("NODES", "3.0.0", 2, command.Stale, "", "bulk", "Lists the nodes as this node sees them.", "O(N), N nodes", unstable, clusterNodes),
@@ -210,33 +211,54 @@ func clusterSlotList(kind core.AdminKind) func(*Agent, *command.Ctx) {
 
 func clusterSlotRanges(kind core.AdminKind) func(*Agent, *command.Ctx) {
 	return func(a *Agent, c *command.Ctx) {
-		if len(c.Argv)%2 == 1 {
-			c.Fail(resp.ErrWrongArgs(c.Cmd.LowerName()))
-			return
+		if slots, ok := rangeArgs(c, c.Argv[2:]); ok {
+			a.ask(c, core.Admin{Kind: kind, Slots: slots})
 		}
-		var slots []slot.Slot
-		for i := 2; i < len(c.Argv); i += 2 {
-			first, ok := slotArg(c, c.Argv[i])
-			if !ok {
-				return
-			}
-			last, ok := slotArg(c, c.Argv[i+1])
-			if !ok {
-				return
-			}
-			if first > last {
-				c.Fail(resp.Errorf("ERR start slot number %d is greater than end slot number %d", first, last))
-				return
-			}
-			if len(slots)+int(last-first)+1 > 2*slot.Count { // some slot stands twice: enough for the machine to say so
-				last = first
-			}
-			for s := int(first); s <= int(last); s++ {
-				slots = append(slots, slot.Slot(s))
-			}
-		}
-		a.ask(c, core.Admin{Kind: kind, Slots: slots})
 	}
+}
+
+// rangeArgs reads pairs of slots, ends included; it answers the error and reports false when they are none.
+func rangeArgs(c *command.Ctx, words [][]byte) (slots []slot.Slot, ok bool) {
+	if len(words)%2 == 1 {
+		c.Fail(resp.ErrWrongArgs(c.Cmd.LowerName()))
+		return nil, false
+	}
+	for i := 0; i < len(words); i += 2 {
+		first, ok := slotArg(c, words[i])
+		if !ok {
+			return nil, false
+		}
+		last, ok := slotArg(c, words[i+1])
+		if !ok {
+			return nil, false
+		}
+		if first > last {
+			c.Fail(resp.Errorf("ERR start slot number %d is greater than end slot number %d", first, last))
+			return nil, false
+		}
+		if len(slots)+int(last-first)+1 > 2*slot.Count { // some slot stands twice: enough for the machine to say so
+			last = first
+		}
+		for s := int(first); s <= int(last); s++ {
+			slots = append(slots, slot.Slot(s))
+		}
+	}
+	return slots, true
+}
+
+func clusterMoveSlots(a *Agent, c *command.Ctx) {
+	slots, ok := rangeArgs(c, c.Argv[3:])
+	if !ok {
+		return
+	}
+	cmd := core.Admin{Kind: core.AdminMoveSlots, Node: string(c.Argv[2]), Slots: slots}
+	v := a.View()
+	for _, s := range slots {
+		if o, ok := v.OwnerOf(s); ok && o == v.Me {
+			cmd.SlotKeys += c.Txn.CountInSlot(s)
+		}
+	}
+	a.ask(c, cmd)
 }
 
 func clusterFailover(a *Agent, c *command.Ctx) {
@@ -465,6 +487,8 @@ LINKS
     direction, node, create-time, events, send-buffer-allocated, send-buffer-used
 MEET <ip> <port> [<bus-port>]
     Be of one cluster with the node at that address.
+MOVESLOTSRANGE <node-id> <start slot> <end slot> [<start slot> <end slot> ...]
+    Give ranges of slots, ends included, to a primary in one change.
 MYID
     Tell this node's id.
 MYSHARDID

@@ -14,7 +14,7 @@ import (
 )
 
 // ours are the commands that Redis 7.2 does not have.
-var ours = []string{"CLUSTER|PROBE", "CLUSTER|VOTERS"}
+var ours = []string{"CLUSTER|MOVESLOTSRANGE", "CLUSTER|PROBE", "CLUSTER|VOTERS"}
 
 // TestGroupIsThatOfRedis holds the entries against what Redis 7.2 says of its own.
 func TestGroupIsThatOfRedis(t *testing.T) {

@@ -63,6 +63,8 @@ func (m *Machine) onAdmin(a *Admin) {
 		m.adminSlots(a)
 	case AdminSetSlotMigrating, AdminSetSlotImporting, AdminSetSlotNode, AdminSetSlotStable:
 		m.setSlot(a)
+	case AdminMoveSlots:
+		m.moveSlots(a)
 	case AdminBumpEpoch:
 		m.bumpEpoch(a)
 	case AdminSetConfigEpoch:
@@ -350,6 +352,36 @@ func (m *Machine) setSlotNode(a *Admin, p, owner *peer) {
 	}
 	m.dropOpen(&one)
 	m.reply(a.Tok, "")
+}
+
+// moveSlots gives slots to a node like SETSLOT NODE for each, but as one change that is decided
+// once. Nobody's own opinion counts without voters, so there it is refused.
+func (m *Machine) moveSlots(a *Admin) {
+	p, err := m.named(a.Node)
+	mine := false
+	for _, s := range a.Slots {
+		if s >= slot.Count {
+			err = "ERR Invalid or out of range slot"
+			break
+		}
+		mine = mine || m.ownerNode(s) == m.me
+	}
+	switch {
+	case err != "":
+	case m.isReplica():
+		err = "ERR Please use MOVESLOTSRANGE only with masters."
+	case m.replicaNode(p):
+		err = "ERR Target node is not a master"
+	case !m.formed():
+		err = formingErr
+	case mine && p != m.me && a.SlotKeys > 0:
+		err = "ERR Can't assign hashslots to a different node while I still hold keys for them."
+	}
+	if err != "" {
+		m.reply(a.Tok, err)
+		return
+	}
+	m.wantSlots(slotOp{tok: a.Tok, set: setOfSlots(a.Slots), to: p.row.Shard})
 }
 
 // ---- epochs ----

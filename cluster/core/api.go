@@ -170,7 +170,7 @@ type Local struct {
 
 // Effects is what must happen now, in field order.
 type Effects struct {
-	// Save must be durable before anything below leaves: a vote that a crash forgets is a
+	// Save must be durable before anything below leaves, but for Early envelopes: a vote that a crash forgets is a
 	// double vote. Append the records to the state file and fsync, or begin a new generation
 	// when All is set.
 	Save *Save
@@ -244,6 +244,9 @@ type Envelope struct {
 	IP    string
 	CPort uint16
 	Msg   *bus.Msg
+	// Early: nothing in it depends on Save. It may leave while Save is being made durable, so that
+	// the receiver's fsync and this node's run at the same time.
+	Early bool
 }
 
 // AdminKind names an operator's command.
@@ -266,7 +269,8 @@ const (
 	AdminReset
 	AdminSaveConfig
 	AdminCountFailureReports
-	AdminVoters // set the voters: forms the set when there is none, else changes it step by step
+	AdminMoveSlots // Slots to Node in one change of the map
+	AdminVoters    // set the voters: forms the set when there is none, else changes it step by step
 )
 
 // FailoverMode of AdminFailover.
@@ -296,7 +300,7 @@ type Admin struct {
 	Voters []bus.NodeID
 	// What the data side holds at the moment of the command.
 	Keys     int64 // keys in database 0
-	SlotKeys int   // keys in Slot
+	SlotKeys int   // keys in Slot; of AdminMoveSlots, in those of Slots that are this node's
 }
 
 // AdminReply answers one Admin. Err is a whole Redis error line without the dash, for

@@ -320,6 +320,7 @@ func (m *Machine) tick() {
 	m.tickLinks()
 	m.tickFailure()
 	m.tickClaims()
+	m.readMap()
 	m.tickSlotProp()
 	m.tickForm()
 	m.tickChange()
@@ -342,8 +343,12 @@ func (m *Machine) sendVer(to bus.NodeID, body bus.Body, ver uint64) {
 		return
 	}
 	m.sent[body.Kind()]++
-	m.out.Send = append(m.out.Send, Envelope{To: to, Msg: msg})
+	m.out.Send = append(m.out.Send, Envelope{To: to, Msg: msg, Early: early(body.Kind())})
 }
+
+// early are a proposer's words: they promise nothing, and the voter in the same process is waited
+// for like any other before anything is decided.
+func early(k bus.Kind) bool { return k == bus.KindSlotPrepare || k == bus.KindSlotAccept }
 
 func (m *Machine) header(ver uint64) bus.Header {
 	return bus.Header{Cluster: m.cluster, From: m.self, Inc: m.inc, Boot: m.life, VoterVer: ver,

@@ -43,6 +43,7 @@ type tnode struct {
 	paused  bool
 	held    []func()
 	disk    []byte
+	durable int // bytes of disk that a power failure leaves
 	log     topology.Log
 	gen     uint64
 	links   map[int]bool
@@ -189,6 +190,9 @@ func (x *tnode) perform(e Effects) {
 			x.disk = x.log.Begin(x.gen, e.Save.Records)
 		} else {
 			x.disk = x.log.Append(x.disk, e.Save.Records...)
+		}
+		if !e.Save.Lazy {
+			x.durable = len(x.disk)
 		}
 	}
 	x.lease = e.Lease
@@ -393,6 +397,12 @@ func (x *tnode) kill() {
 		n.at(n.delay, func() { y.step(Input{Kind: InLinkDown, From: id}) })
 	}
 	x.links = map[int]bool{}
+}
+
+// powerFails is kill that takes what was not fsynced.
+func (x *tnode) powerFails() {
+	x.kill()
+	x.disk = x.disk[:x.durable]
 }
 
 func (x *tnode) stop()   { x.paused = true }

@@ -196,6 +196,7 @@ func (m *Machine) restore(b Boot) {
 		m.inc = 1
 	}
 	m.vote.quiet = m.vote.ver > 0
+	m.vote.mapSeen = m.vote.slots.Ver
 	if m.me.row.Shard.IsZero() {
 		m.me.row.Shard = m.rng.id()
 	}

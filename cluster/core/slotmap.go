@@ -118,10 +118,24 @@ func (s *slotMap) spans() (out []bus.SlotSpan) {
 
 // diff gives the spans that turn old into s.
 func (s *slotMap) diff(old *slotMap) (out []bus.SlotSpan) {
+	// The old map's indexes in terms of the new one's shards; a shard the new one lacks equals none.
+	const gone = topology.NoOwner - 1
+	index := make([]uint16, len(old.shards))
+	for i, k := 0, 0; i < len(index); i++ {
+		for k < len(s.shards) && s.shards[k].Less(old.shards[i]) {
+			k++
+		}
+		index[i] = gone
+		if k < len(s.shards) && s.shards[k] == old.shards[i] {
+			index[i] = uint16(k)
+		}
+	}
 	same := func(n int) bool {
-		a, okA := s.at(slot.Slot(n))
-		b, okB := old.at(slot.Slot(n))
-		return a == b && okA == okB
+		o := old.owner[n]
+		if o != topology.NoOwner {
+			o = index[o]
+		}
+		return o == s.owner[n]
 	}
 	for n := 0; n < slot.Count; {
 		if same(n) {
@@ -415,6 +429,7 @@ func (m *Machine) onSlotAccepted(p *peer, b *bus.SlotAccepted) {
 	}
 	ops := sp.ops
 	sp.ops, sp.phase, sp.held, sp.tries = nil, slotIdle, true, 0
+	m.vote.mapSeen = 0 // whatever had been decided before is in this one
 	m.tellSlots(&sp.next)
 	for _, op := range ops {
 		m.reply(op.tok, op.err)
@@ -431,10 +446,23 @@ func (m *Machine) tellSlots(next *slotMap) {
 	if next.ver != m.slots.ver+1 {
 		b.Base, b.Spans = 0, next.spans()
 	}
-	m.save("slots") // answered for: somebody must still know it when all have lost power
+	// A majority of the voters has it on disk: when all lose power they read it back (unsure).
 	m.learnSlots(*next)
 	for _, p := range m.gossip {
 		m.send(p.row.ID, b)
+	}
+}
+
+// unsure: after its start this voter has accepted a map that it has not heard was decided. It may
+// have been, and everyone may have lost the news with the power. Until it knows, it gives no
+// lease: a majority of voters would have to be sure for a shard to serve slots that it has
+// handed over.
+func (m *Machine) unsure() bool { return m.vote.mapSeen > m.slots.ver }
+
+// readMap has the register decided anew, without a change of its own.
+func (m *Machine) readMap() {
+	if m.unsure() && m.prop.phase == slotIdle && len(m.prop.queue) == 0 && m.now >= m.prop.retryAt {
+		m.wantSlots(slotOp{to: m.me.row.Shard})
 	}
 }
 

@@ -66,6 +66,35 @@ func TestTellingEveryPrimaryIsNoContest(t *testing.T) {
 	assert.Equal(t, to.id, n.nodes[0].m.ownerNode(100).row.ID)
 }
 
+// A change that was answered survives the power failure of everyone, though the news of it was
+// nowhere on disk: the voters have it and read it back, and until then nobody gets a lease under
+// which it would serve what it has given away.
+func TestMovesSurvivePowerFailure(t *testing.T) {
+	n := newNet(t, 3, 2*Second)
+	n.create(3, 0)
+	n.run(2 * Second)
+	for _, x := range n.nodes {
+		x.local.Empty, x.local.Keys = false, 1
+	}
+	to := n.nodes[1]
+	to.ok(Admin{Kind: AdminSetSlotNode, Slot: 5, Node: to.id.String()})
+	for _, x := range n.nodes {
+		x.powerFails()
+	}
+	for _, x := range n.nodes {
+		x.start(true)
+		require.EqualValues(t, 1, x.m.slots.ver, "the news is lost")
+	}
+	n.check = func(x *tnode) {
+		require.False(t, x != to && x.serves() && x.view.Nodes[x.view.Me].Slots.Has(5), "%s serves a slot that it gave away", n.name(x.id))
+	}
+	took := n.until(5*Second, "served by its new owner", func() bool { return n.server(5) == to })
+	assert.Less(t, took, 2*Second)
+	for _, x := range n.nodes {
+		require.EqualValues(t, 2, x.m.slots.ver)
+	}
+}
+
 // Under one ballot a voter never goes back to an older version, and the merge of a new voter set
 // takes the newest.
 func TestMapsUnderOneBallotAreOrdered(t *testing.T) {

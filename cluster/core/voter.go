@@ -18,8 +18,9 @@ type voter struct {
 	next     []bus.NodeID
 	regs     []reg // sorted by shard
 	slots    bus.SlotReg
-	bootAt   Mono // start or install of this voter: no votes for T
-	quiet    bool // the quarantine applies (not to a cluster's very first set)
+	mapSeen  uint64 // version of slots at the start of this life
+	bootAt   Mono   // start or install of this voter: no votes for T
+	quiet    bool   // the quarantine applies (not to a cluster's very first set)
 	frozenAt Mono
 	// After CLUSTER RESET this node has forgotten what it promised in a cluster's sets up to
 	// a version: it must not be taken back into them as if it had kept its memory.
@@ -143,7 +144,7 @@ func (m *Machine) voterLease(p *peer, b *bus.LeaseReq, msg *bus.Msg) {
 	case r.denyUntil > m.now:
 		return
 	}
-	if m.otherLife(p, r) {
+	if m.otherLife(p, r) || m.unsure() {
 		return // the next request may find it over
 	}
 	if b.Epoch > r.Promised {
@@ -393,7 +394,7 @@ func (m *Machine) voterAccept(p *peer, b *bus.Accept) {
 		return
 	}
 	lease := b.TSend // 0 in the answer: accepted, but no lease
-	if b.Rec.Epoch >= r.Promised && r.denyUntil <= m.now && b.TSend != 0 && !m.otherLife(p, r) {
+	if b.Rec.Epoch >= r.Promised && r.denyUntil <= m.now && b.TSend != 0 && !m.otherLife(p, r) && !m.unsure() {
 		r.grant(p, m.now+m.t(), &b.Stat)
 	} else {
 		lease = 0

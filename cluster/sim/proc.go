@@ -285,6 +285,13 @@ func (p *proc) perform(batch []core.Effects) {
 	if w.bad != nil {
 		return
 	}
+	for i := range batch {
+		for k := range batch[i].Send {
+			if env := &batch[i].Send[k]; env.Early {
+				w.net.send(p, env)
+			}
+		}
+	}
 	if !save.All && len(save.Records) == 0 {
 		p.effects(batch)
 		return
@@ -406,6 +413,9 @@ func (p *proc) effects(batch []core.Effects) {
 		w.check.performed(p)
 		for k := range e.Send {
 			env := &e.Send[k]
+			if env.Early {
+				continue
+			}
 			w.net.send(p, env)
 			if p.up && len(p.armed) > 0 {
 				switch env.Msg.Body.(type) {
