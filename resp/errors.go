@@ -178,6 +178,24 @@ const (
 	ErrBusyFunction        Error = "BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
 	ErrBusyModule          Error = "BUSY Redis is busy running a module command."
 	ErrNotBusy             Error = "NOTBUSY No scripts in execution right now."
+	ErrScriptUnknown       Error = "ERR Unknown Redis command called from script"
+	ErrScriptArity         Error = "ERR Wrong number of args calling Redis command from script"
+	ErrScriptDenied        Error = "ERR This Redis command is not allowed from script"
+	ErrScriptStale         Error = "ERR Can not execute the command on a stale replica"
+	ErrScriptWrite         Error = "ERR Write commands are not allowed from read-only scripts."
+	ErrScriptWriteRO       Error = "ERR Can not execute a script with write flag using *_ro command."
+	ErrScriptNoCluster     Error = "ERR Can not run script on cluster, 'no-cluster' flag is set."
+	ErrScriptStaleFlag     Error = "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is not set on the script."
+	ErrScriptReadOnly      Error = "READONLY Can not run script with write flag on readonly replica"
+	ErrScriptOOM           Error = "OOM allow-oom flag is not set on the script, can not run it when used memory > 'maxmemory'"
+	ErrScriptMisconfRDB    Error = "MISCONF Redis is configured to save RDB snapshots, but it's currently unable to persist to disk. Writable scripts are blocked. Use 'no-writes' flag for read only scripts."
+	ErrScriptCrossSlot     Error = "ERR Script attempted to access keys that do not hash to the same slot"
+	ErrScriptNotLocal      Error = "ERR Script attempted to access a non local key in a cluster node"
+	ErrScriptUnserved      Error = "ERR Script attempted to access a slot not served"
+	ErrScriptDown          Error = "ERR Script attempted to execute a command while the cluster is down"
+	ErrScriptDownReadOnly  Error = "ERR Script attempted to execute a write command while the cluster is down and readonly"
+	ErrNumKeysNegative     Error = "ERR Number of keys can't be negative"
+	ErrNumKeysTooMany      Error = "ERR Number of keys can't be greater than number of args"
 	ErrUnkillableMaster    Error = "UNKILLABLE The busy script was sent by a master instance in the context of replication and cannot be killed."
 	ErrUnkillable          Error = "UNKILLABLE Sorry the script already executed write commands against the dataset. You can either wait the script termination or kill the server in a hard way using the SHUTDOWN NOSAVE command."
 	ErrUnblockedForce      Error = "UNBLOCKED force unblock from blocking operation, instance state changed (master -> replica?)"
@@ -366,6 +384,21 @@ func ErrExecAbortBecause(reason Error) Error {
 // ErrMisconfAOF refuses a write because the append only file cannot be written.
 func ErrMisconfAOF(cause string) Error {
 	return oneLine("MISCONF Errors writing to the AOF file: " + cause)
+}
+
+// ErrScriptMisconfAOF refuses a script that may write because the append only file cannot be written.
+func ErrScriptMisconfAOF(cause string) Error {
+	return oneLine("MISCONF Redis is configured to persist data to AOF, but it's currently unable to persist to disk. Writable scripts are blocked. Use 'no-writes' flag for read only scripts. AOF error: " + cause)
+}
+
+// ErrScriptKeysApart refuses a command of a script whose own keys are of several slots; name is its lower-case full name.
+func ErrScriptKeysApart(name string) Error {
+	return Error("ERR Command '" + name + "' in script attempted to access keys that don't hash to the same slot")
+}
+
+// ErrScriptUnstable refuses a command of a script on a slot that is being moved.
+func ErrScriptUnstable(name string) Error {
+	return Error("ERR Unable to execute command '" + name + "' in script because undeclared keys were accessed during rehashing of the slot")
 }
 
 // ErrSubscribedContext refuses other commands while a RESP2 client is subscribed.

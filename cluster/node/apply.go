@@ -37,6 +37,7 @@ func (n *Node) bindConfig() {
 		n.disp.SetMemory(memoryLimits(v))
 		return nil
 	}
+	c.OnChange(func(_, v *Values) error { n.disp.SetScriptLimit(v.BusyReplyThreshold); return nil }, "busy-reply-threshold")
 	c.OnChange(memory, "maxmemory", "maxmemory-policy", "maxmemory-samples", "lfu-log-factor", "lfu-decay-time")
 	rebind := func(refusal string) func(_, v *Values) error {
 		return func(_, v *Values) error {

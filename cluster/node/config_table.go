@@ -362,6 +362,9 @@ func directives() []*directive {
 		integer("busy-reply-threshold", "lua-time-limit", number, 0, math.MaxInt64, 5000, mutable,
 			func(v *Values) *int64 { return &v.BusyReplyThreshold },
 			"Milliseconds after which a script counts as slow and others are answered BUSY."),
+		integer("script-memory-limit", "", memory, 0, math.MaxInt64, 256<<20, mutable,
+			func(v *Values) *int64 { return &v.ScriptMemoryLimit },
+			"Bytes that the values of one running script may take before it is ended; 0 is no bound."),
 
 		// Watching.
 		integer("slowlog-log-slower-than", "", number, -1, math.MaxInt64, 10000, mutable,

@@ -135,6 +135,7 @@ type Values struct {
 	TrackingTableMaxKeys          int64
 	NotifyKeyspaceEvents          command.EventClass
 	BusyReplyThreshold            int64
+	ScriptMemoryLimit             int64
 
 	// Watching
 

@@ -227,7 +227,7 @@ func (o observer) Called(worker int, c *command.Ctx, ns int64) {
 		n.commands.CountError(c.Err.Code())
 	}
 	us := ns / 1000
-	if c.Cmd.Flags&command.SkipSlowlog == 0 && n.slowlog.Slow(us) {
+	if c.Cmd.Flags&command.SkipSlowlog == 0 && !c.InScript && n.slowlog.Slow(us) {
 		o.slow(c, us)
 	}
 	if n.latency.Spike(us / 1000) {
@@ -349,7 +349,9 @@ func (n *Node) reload(o admin.ReloadOptions) resp.Error {
 		return resp.Errorf("ERR Error trying to load the RDB dump, check server logs: %v", err)
 	}
 	n.saver.MarkClean()
-	_ = n.libraries.replace(libs.code) // never fails
+	if err := n.libraries.replace(libs.code); err != nil {
+		return resp.Errorf("ERR Error trying to load the RDB dump, check server logs: %v", err)
+	}
 	if o.NoSave || o.NoFlush {
 		n.aof.Reschedule() // this data is not what was written
 	}
@@ -370,7 +372,7 @@ func (d debugger) Sleep(t time.Duration)        { time.Sleep(t) }
 func (d debugger) SetActiveExpire(on bool)      { d.n.disp.SetActiveExpire(on) }
 func (d debugger) SetSkipChecksum(on bool)      { d.n.noChecksum.Store(on) }
 func (d debugger) PauseCron(on bool)            { d.n.cronPaused.Store(on) }
-func (d debugger) SetDenyScripts(bool)          {}
+func (d debugger) SetDenyScripts(on bool)       { d.n.disp.SetScriptsAllowAll(!on) }
 func (d debugger) SetReplyBuffer(*int64, *bool) {}
 func (d debugger) ChangeReplicationID()         { d.n.goes(d.n.repl.ChangeID) }
 func (d debugger) Log(text string)              { d.n.log.Warning("%s", text) }

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"github.com/sextantdb/sextant/resp/lua"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -236,18 +237,24 @@ func (n *Node) infoMemory(s *stat.Section) {
 	total := systemMemory()
 	s.Int("total_system_memory", "", stat.Gauge, func() int64 { return total })
 	s.Text("total_system_memory_human", "", says(human(total)))
-	for _, name := range []string{"used_memory_lua", "used_memory_vm_eval"} {
-		s.Int(name, "", stat.Gauge, zero)
+	scripts := func(name, help string, f func(lua.Numbers) int64) {
+		s.Int(name, help, stat.Gauge, func() int64 { return f(n.scripts.Numbers()) })
 	}
-	s.Text("used_memory_lua_human", "", says("0B"))
-	for _, name := range []string{"used_memory_scripts_eval", "number_of_cached_scripts", "number_of_functions",
-		"number_of_libraries", "used_memory_vm_functions", "used_memory_vm_total"} {
-		s.Int(name, "", stat.Gauge, zero)
-	}
-	s.Text("used_memory_vm_total_human", "", says("0B"))
-	s.Int("used_memory_functions", "", stat.Gauge, zero)
-	s.Int("used_memory_scripts", "", stat.Gauge, zero)
-	s.Text("used_memory_scripts_human", "", says("0B"))
+	vms := func(m lua.Numbers) int64 { return m.EvalVMBytes + m.FunctionVMBytes }
+	code := func(m lua.Numbers) int64 { return m.ScriptBytes + m.FunctionBytes }
+	scripts("used_memory_vm_eval", "bytes of idle machines for scripts", func(m lua.Numbers) int64 { return m.EvalVMBytes })
+	scripts("used_memory_lua", "", func(m lua.Numbers) int64 { return m.EvalVMBytes })
+	s.Text("used_memory_lua_human", "", func() string { return human(n.scripts.Numbers().EvalVMBytes) })
+	scripts("used_memory_scripts_eval", "bytes of cached scripts", func(m lua.Numbers) int64 { return m.ScriptBytes })
+	scripts("number_of_cached_scripts", "", func(m lua.Numbers) int64 { return m.Scripts })
+	scripts("number_of_functions", "", func(m lua.Numbers) int64 { return m.Functions })
+	scripts("number_of_libraries", "", func(m lua.Numbers) int64 { return m.Libraries })
+	scripts("used_memory_vm_functions", "bytes of idle machines for functions", func(m lua.Numbers) int64 { return m.FunctionVMBytes })
+	scripts("used_memory_vm_total", "", vms)
+	s.Text("used_memory_vm_total_human", "", func() string { return human(vms(n.scripts.Numbers())) })
+	scripts("used_memory_functions", "bytes of function libraries", func(m lua.Numbers) int64 { return m.FunctionBytes })
+	scripts("used_memory_scripts", "", code)
+	s.Text("used_memory_scripts_human", "", func() string { return human(code(n.scripts.Numbers())) })
 	s.Int("maxmemory", "bound of used_memory, 0 for none", stat.Gauge, func() int64 { return n.cfg.Now().MaxMemory })
 	s.Text("maxmemory_human", "", func() string { return human(n.cfg.Now().MaxMemory) })
 	s.Text("maxmemory_policy", "", func() string { return n.cfg.Now().MaxMemoryPolicy.String() })

@@ -2,31 +2,55 @@ package node
 
 import (
 	"slices"
-	"sync"
+	"time"
+
+	"github.com/sextantdb/sextant/resp/command/script"
+	"github.com/sextantdb/sextant/resp/lua"
 )
 
-// libraries keeps the code of function libraries that came with a data set. This node cannot
-// run them; it keeps them so that attaching to a Redis that has some works, and so that none is
-// lost on the way through us into a file or to a replica.
-type libraries struct {
-	mu   sync.Mutex
-	code [][]byte // guarded by mu; the elements are immutable
+// libraryLoadLimit is how long the code of a library may run when it is loaded, as in Redis.
+const libraryLoadLimit = 500 * time.Millisecond
+
+func (n *Node) newScripts() *lua.Engine {
+	start := time.Now()
+	return lua.New(lua.Options{
+		MemoryLimit: func() int64 { return n.cfg.Now().ScriptMemoryLimit },
+		Log: func(level int, text string) {
+			[]func(string, ...any){n.log.Debug, n.log.Verbose, n.log.Notice, n.log.Warning}[level]("%s", text)
+		},
+		Seconds: func() float64 { return time.Since(start).Seconds() },
+		Version: redisVersion,
+		LoadInterrupt: func() func() string {
+			began := time.Now()
+			return func() string {
+				if time.Since(began) > libraryLoadLimit {
+					return "FUNCTION LOAD timeout"
+				}
+				return ""
+			}
+		},
+	})
 }
 
-// replace puts code in the place of what was there. It never fails.
-func (l *libraries) replace(code [][]byte) error {
-	l.mu.Lock()
-	l.code = code
-	l.mu.Unlock()
+func (n *Node) scriptDeps() script.Deps {
+	return script.Deps{Engine: n.scripts, Cluster: n.cfg.Now().ClusterEnabled}
+}
+
+// libraries are the function libraries as files and replicas carry them.
+type libraries struct{ e *lua.Engine }
+
+// replace puts code in the place of what was there. When it fails nothing has changed.
+func (l libraries) replace(code [][]byte) error {
+	p, err := l.e.Prepare(code)
+	if err != nil {
+		return err
+	}
+	l.e.Put(p)
 	return nil
 }
 
 // all is for writers of snapshots.
-func (l *libraries) all() [][]byte {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return slices.Clone(l.code)
-}
+func (l libraries) all() [][]byte { return l.e.Libraries().Codes() }
 
 // collector takes libraries while a file is loaded; they count once the file has proven whole.
 type collector struct{ code [][]byte }

@@ -20,6 +20,7 @@ import (
 	"github.com/sextantdb/sextant/resp/acl"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/dispatch"
+	"github.com/sextantdb/sextant/resp/lua"
 	"github.com/sextantdb/sextant/resp/observe"
 	"github.com/sextantdb/sextant/resp/server"
 	"github.com/sextantdb/sextant/store"
@@ -82,6 +83,7 @@ type Node struct {
 	loadingNow atomic.Bool // a file is being loaded
 	syncing    atomic.Bool // a full sync is being loaded in place of the old data
 	libraries  libraries
+	scripts    *lua.Engine // immutable
 	stopping   atomic.Bool
 	ending     ending
 	loadCtx    context.Context // of the load at the start; ended by endLoad
@@ -155,6 +157,8 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 			return nil, err
 		}
 	}
+	n.scripts = n.newScripts()
+	n.libraries = libraries{n.scripts}
 	if err := n.buildTable(); err != nil {
 		return nil, err
 	}
@@ -209,7 +213,7 @@ func (n *Node) buildTable() error {
 	n.slowlog = observe.NewSlowlog(v.SlowlogLogSlowerThan, v.SlowlogMaxLen)
 	n.latency = observe.NewLatency(v.LatencyMonitorThreshold)
 	var err error
-	n.table, err = command.New(n.cfg.Renames, families(n.strOptions(), n.genericOptions(), n.connDeps(), n.adminDeps(), n.repl, n.agent, n.collections())...)
+	n.table, err = command.New(n.cfg.Renames, families(n.strOptions(), n.genericOptions(), n.connDeps(), n.adminDeps(), n.repl, n.agent, n.collections(), n.scriptDeps())...)
 	if err != nil {
 		return fmt.Errorf("building the command table: %w", err)
 	}
@@ -227,12 +231,16 @@ func (n *Node) buildDispatch(v *Values) {
 		LazyExpire: func() bool { return n.cfg.Now().LazyfreeLazyExpire },
 		LazyEvict:  func() bool { return n.cfg.Now().LazyfreeLazyEviction },
 		OtherBytes: n.besides.Load, Recount: n.recountBesides,
+		ScriptSlow: func(name string, ms int64) {
+			n.log.Warning("Slow script detected: still in execution after %d milliseconds. You can try killing the script using the SCRIPT KILL command. Script name is: %s.", ms, name)
+		},
 	}
 	if n.agent != nil {
 		o.Router = n.agent
 	}
 	n.disp = dispatch.New(o)
 	n.disp.SetMemory(memoryLimits(v))
+	n.disp.SetScriptLimit(v.BusyReplyThreshold)
 	n.disp.SetGate(dispatch.GateProtected, v.ProtectedMode && v.RequirePass == "")
 	n.disp.SetGate(dispatch.GateLoading, true)
 }
@@ -380,7 +388,9 @@ func (n *Node) load() error {
 		return fmt.Errorf("Fatal error loading the DB: %w. Exiting.", err)
 	}
 	n.saver.MarkClean()
-	_ = n.libraries.replace(libs.code) // never fails
+	if err := n.libraries.replace(libs.code); err != nil {
+		return fmt.Errorf("Fatal error loading the DB: %w. Exiting.", err)
+	}
 	if got.Replication != nil {
 		if err := n.repl.Resume(*got.Replication, replica); err != nil {
 			n.log.Warning("Replication cannot go on from the RDB file: %v", err)

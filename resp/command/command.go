@@ -27,6 +27,9 @@ type Command struct {
 	ACL Categories
 	// Tips are the command tips of COMMAND INFO, in lower case ("request_policy:all_shards").
 	Tips []string
+	// Refine changes the flags for one call by its words (a script declares what it does); nil:
+	// never. See FlagsOf.
+	Refine func(argv [][]byte, f Flags) Flags
 	// Run executes the command; see Ctx for what it may do. Nil for a pure container.
 	Run func(*Ctx)
 	// Sub are the subcommands of a container.

@@ -35,6 +35,8 @@ type Ctx struct {
 	// Nested is above zero when the call runs inside EXEC or a script: blocking commands
 	// answer at once as if their time had run out.
 	Nested int
+	// InScript says that a script made the call.
+	InScript bool
 	// Effects collects what must reach the append only file and the replicas.
 	Effects Effects
 	// Err is the error the call answered, "" when it did not fail; for the statistics.

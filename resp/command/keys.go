@@ -232,6 +232,9 @@ func foldEqual(b []byte, upper string) bool {
 // FlagsOf are the flags of the call argv: those of the entry, and WholeDB if the call uses keys
 // that its words do not name (SORT BY).
 func (c *Command) FlagsOf(argv [][]byte) Flags {
+	if c.Refine != nil {
+		return c.Refine(argv, c.Flags)
+	}
 	if c.anywhere == nil || !c.anywhere(argv) {
 		return c.Flags
 	}

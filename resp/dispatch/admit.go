@@ -32,6 +32,8 @@ const (
 	GateProtected
 	// GatePause: CLIENT PAUSE or a manual failover is in force; see Pause.
 	GatePause
+	// GateBusy: a script runs over its time; only entries with AllowBusy run.
+	GateBusy
 )
 
 // SetGate closes (on) or opens a gate. Any goroutine.
@@ -89,11 +91,12 @@ func (w *worker) admit(c *client, cmd *command.Command, flags command.Flags, g G
 	if g&^(GateProtected|GatePause) == 0 {
 		return ""
 	}
-	write := flags&(command.Write|command.MayReplicate) != 0
-	if g&GateMemory != 0 && g&GatePause == 0 && !w.makeRoom() && flags&command.DenyOOM != 0 {
-		return resp.ErrOOM
+	if g&GateMemory != 0 && g&(GatePause|GateBusy) == 0 {
+		if w.room = w.makeRoom(); !w.room && flags&command.DenyOOM != 0 {
+			return resp.ErrOOM
+		}
 	}
-	if g&GateDisk != 0 && write && g&GateReadOnly == 0 {
+	if g&GateDisk != 0 && flags&command.Write != 0 && g&GateReadOnly == 0 {
 		return *d.misconf.Load()
 	}
 	if g&GateReplicas != 0 && flags&command.Write != 0 && g&GateReadOnly == 0 {
@@ -107,6 +110,9 @@ func (w *worker) admit(c *client, cmd *command.Command, flags command.Flags, g G
 	}
 	if g&GateLoading != 0 && flags&command.Loading == 0 {
 		return resp.ErrLoading
+	}
+	if g&GateBusy != 0 && flags&command.AllowBusy == 0 {
+		return d.busyError()
 	}
 	return ""
 }

@@ -36,6 +36,8 @@ type Options struct {
 	Feed *observe.Feed
 	// OtherBytes is the memory in use outside the keyspace that counts towards maxmemory.
 	OtherBytes func() int64
+	// ScriptSlow is told of a script that runs over its time. nil: nobody is.
+	ScriptSlow func(name string, ms int64)
 	// Recount brings OtherBytes up to date before a call is refused for want of memory. nil: it is
 	// always up to date.
 	Recount func()
@@ -68,6 +70,10 @@ type Dispatcher struct {
 	tickets atomic.Uint64 // counts tickets with keys: their order
 	expire  atomic.Bool   // active expiry on (DEBUG SET-ACTIVE-EXPIRE)
 
+	scriptLimit     atomic.Int64 // see SetScriptLimit, in ns
+	scriptsAllowAll atomic.Bool  // see SetScriptsAllowAll
+	scriptSlow      func(name string, ms int64)
+
 	lots []lot // by stripe, guarded by it: see wake.go
 
 	// Counters are exported for node to register.
@@ -77,6 +83,7 @@ type Dispatcher struct {
 		sync.Mutex
 		clients map[int64]*client
 		pause   pause
+		slow    []*slowScript // scripts that run over their time
 	}
 }
 
@@ -123,6 +130,7 @@ func New(o Options) *Dispatcher {
 	if d.other == nil {
 		d.other = func() int64 { return 0 }
 	}
+	d.scriptSlow = o.ScriptSlow
 	d.lazyExpire, d.lazyEvict = o.LazyExpire, o.LazyEvict
 	d.expire.Store(true)
 	d.lots = make([]lot, d.store.Stripes())

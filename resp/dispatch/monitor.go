@@ -35,11 +35,24 @@ func (w *worker) tellMonitors(cmd *command.Command) {
 	if cmd.Flags&(command.Admin|command.SkipMonitor) != 0 {
 		return
 	}
-	from := "?:0" // what our primary or a file says
-	if c := w.client; c.sess.Any(session.Unix) {
-		from = "unix:" + strings.TrimSuffix(c.conn.LocalAddr(), ":0")
-	} else if c.conn != nil {
-		from = c.conn.Addr()
+	from := ""
+	if w.ctx.InScript {
+		from = "lua"
 	}
-	w.d.feed.Publish(time.Now().UnixMicro(), w.client.sess.DB(), from, w.ctx.Argv)
+	w.showMonitors(from, w.ctx.Argv)
+}
+
+// showMonitors shows a call; from is where it came from, "" for the client's address.
+func (w *worker) showMonitors(from string, argv [][]byte) {
+	if c := w.client; from == "" {
+		switch {
+		case c.conn == nil:
+			from = "?:0" // what our primary or a file says
+		case c.sess.Any(session.Unix):
+			from = "unix:" + strings.TrimSuffix(c.conn.LocalAddr(), ":0")
+		default:
+			from = c.conn.Addr()
+		}
+	}
+	w.d.feed.Publish(time.Now().UnixMicro(), w.client.sess.DB(), from, argv)
 }

@@ -31,8 +31,10 @@ type worker struct {
 	client *client
 	argv   [][]byte // of the unit being run
 	asking bool     // the client said ASKING just before
-	turn   uint64   // the loop's, of the call before
-	ended  int64    // when the call before in this turn ended, on Dispatcher.clock; 0: there was none
+	room   bool     // the node was within maxmemory when the call was admitted
+	script scriptRun
+	turn   uint64 // the loop's, of the call before
+	ended  int64  // when the call before in this turn ended, on Dispatcher.clock; 0: there was none
 
 	commands atomic.Int64 // calls run; written by the owner, read by anyone
 	keeper   keeper

@@ -85,6 +85,15 @@ func compile(sha string, body []byte) (*Script, resp.Error) {
 	return s, ""
 }
 
+// Declared are the flags in the first line of a script; ok is false when that line is wrong.
+func Declared(body []byte) (flags Flags, ok bool) {
+	if len(body) < 2 || body[0] != '#' || body[1] != '!' {
+		return Compat, true
+	}
+	flags, _, err := shebang(string(body))
+	return flags, err == ""
+}
+
 // shebang reads the first line of a script. What is left keeps its line end, and so its line numbers.
 func shebang(body string) (Flags, string, resp.Error) {
 	if !strings.HasPrefix(body, "#!") {
