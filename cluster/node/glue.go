@@ -514,7 +514,7 @@ func (n *Node) writeRDB(ctx context.Context, w io.Writer, snap *snapshot.Snapsho
 	}
 	_, err := persist.WriteStream(ctx, w, snap, in, persist.StreamOptions{
 		Libraries: libs, SkipData: req.SkipData,
-		Compress: v.RDBCompression, Checksum: v.RDBChecksum, Policy: v.MaxMemoryPolicy, Pace: persist.FixedPace(v.RDBKeySaveDelay),
+		Compress: v.RDBCompression, Checksum: v.RDBChecksum, Policy: v.MaxMemoryPolicy, Pace: n.savePace(),
 		Info: rdb.Info{CreatedUnix: time.Now().Unix(), UsedMemory: n.memoryNow().used, Replication: &at},
 	})
 	return err

@@ -142,9 +142,7 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 		return nil, err
 	}
 	n.source = snapshot.NewSource(n.store)
-	if err := n.buildAOF(); err != nil {
-		return nil, err
-	}
+	n.buildAOF()
 	n.cleanStart = n.hasCleanMark(v)
 	n.loadCtx, n.endLoad = context.WithCancelCause(context.Background())
 
@@ -254,20 +252,20 @@ func memoryLimits(v *Values) dispatch.Memory {
 
 func (n *Node) buildPersistence() {
 	n.saver = persist.NewSaver(persist.Options{
-		Store: n.store, Source: n.source, Now: time.Now, PID: os.Getpid(), Listener: n.persistEvent,
-		Settings:    func() persist.Settings { return saveSettings(n.cfg.Now()) },
+		Store: n.store, Source: n.source, FS: n.cfg.Disk, Now: time.Now, PID: os.Getpid(), Listener: n.persistEvent,
+		Settings:    func() persist.Settings { return n.saveSettings(n.cfg.Now()) },
 		Replication: func() *rdb.Replication { return n.repl.Position() },
 		UsedMemory:  func() int64 { return n.memoryNow().used },
 		Quiesce:     func() func() { return n.repl.Quiesce() },
 		Libraries:   n.libraries.all,
 	})
-	n.loader = persist.NewLoader(persist.LoaderOptions{Store: n.store, Now: time.Now, Listener: n.persistEvent})
+	n.loader = persist.NewLoader(persist.LoaderOptions{Store: n.store, FS: n.cfg.Disk, Now: time.Now, Listener: n.persistEvent})
 }
 
-func saveSettings(v *Values) persist.Settings {
+func (n *Node) saveSettings(v *Values) persist.Settings {
 	s := persist.Settings{
 		Dir: v.Dir, Filename: v.DBFilename, Compress: v.RDBCompression, Checksum: v.RDBChecksum,
-		IncrementalSync: v.RDBSaveIncrementalFsync, Policy: v.MaxMemoryPolicy, KeyDelayMicros: v.RDBKeySaveDelay,
+		IncrementalSync: v.RDBSaveIncrementalFsync, Policy: v.MaxMemoryPolicy, Pace: n.savePace(),
 		MaxPreImageBytes: preImageBound(v),
 	}
 	for _, p := range v.Save {
@@ -322,6 +320,9 @@ func serverSettings(v *Values, clustered bool) server.Settings {
 // then replication and the cluster begin. An error means the node cannot run.
 func (n *Node) Start() error {
 	n.log.Notice("Server initialized")
+	if err := n.aof.Bad(); err != nil {
+		return fmt.Errorf("*** FATAL AOF MANIFEST FILE ERROR *** %w", err)
+	}
 	n.setLoading(&n.loadingNow, true)
 	n.srv.Start()
 	err := n.load()
@@ -406,6 +407,11 @@ func (n *Node) load() error {
 // loadPace is key-load-delay, as it stands at each key.
 func (n *Node) loadPace() persist.Pace {
 	return persist.Pace{Micros: func() int64 { return n.cfg.Now().KeyLoadDelay }}
+}
+
+// savePace is rdb-key-save-delay in the same way.
+func (n *Node) savePace() persist.Pace {
+	return persist.Pace{Micros: func() int64 { return n.cfg.Now().RDBKeySaveDelay }}
 }
 
 // isReplicaInView reports whether the cluster sees this node as a replica.
