@@ -69,7 +69,8 @@ func (n *Node) loadAOF(ctx context.Context) error {
 	applier := n.disp.NewApplier(session.InReplay)
 	_, err := n.aof.Load(ctx, n.loader, persist.AOFLoad{
 		Apply: applier.Apply, Reset: applier.Reset,
-		Known: func(name []byte) bool { return n.table.Get(string(name)) != nil },
+		Known:  func(name []byte) bool { return n.table.Get(string(name)) != nil },
+		Loaded: func() error { return n.libraries.replace(libs.code) },
 		Base: persist.LoadOptions{
 			SkipChecksum: !v.RDBChecksum || n.noChecksum.Load(), Policy: v.MaxMemoryPolicy,
 			Pace: n.loadPace(), Library: libs.add, Limits: limitsOf(v),
@@ -79,7 +80,7 @@ func (n *Node) loadAOF(ctx context.Context) error {
 		return err
 	}
 	n.saver.MarkClean()
-	return n.libraries.replace(libs.code)
+	return nil
 }
 
 // startAOF begins to write it, behind what was loaded.
