@@ -111,9 +111,14 @@ const (
 )
 
 const (
-	// gatherTime is how long the writer lets writes come together, at least between two writes to
-	// the file. Under appendfsync always a loop's end of round cuts it short.
-	gatherTime = time.Millisecond
+	// gatherTime is how long the writer lets writes come together, at least between two writes to the file
+	// (the first after a pause is written at once): what kill -9 may cost under everysec and no. Redis writes
+	// before it answers and loses nothing there. Each wake-up of the writer costs the loop's thread: at 1 ms a SET
+	// took 20 µs of CPU instead of 13 (P=1) and 2.7 instead of 1.5 (P=16), at 10 ms 13.3 and 1.65 (without the
+	// file 12.2 and 1.13; busy machine, November 2026). Under always a loop's end of round says when to write;
+	// commitTime is for writes that are not a loop's.
+	gatherTime = 10 * time.Millisecond
+	commitTime = time.Millisecond
 	// batchBytes is how much is written before it is synced under appendfsync always.
 	batchBytes = 4 << 20
 	// syncEvery is everysec, delayedAfter what makes a sync one of aof_delayed_fsync, retryAfter when a
@@ -551,10 +556,9 @@ func (s *session) run() {
 		select {
 		case <-s.tap.Ready():
 			// Writes come together meanwhile.
-			wait := gatherTime
-			always := s.a.o.Settings().Fsync == FsyncAlways
-			if !always {
-				wait -= s.a.o.Now().Sub(lastWrite)
+			wait := commitTime
+			if s.a.o.Settings().Fsync != FsyncAlways {
+				wait = gatherTime - s.a.o.Now().Sub(lastWrite)
 			}
 			if wait > 0 {
 				gather.Reset(wait)
