@@ -9,6 +9,7 @@ import (
 	"github.com/sextantdb/sextant/resp/command/hash"
 	"github.com/sextantdb/sextant/resp/command/hll"
 	lists "github.com/sextantdb/sextant/resp/command/list"
+	"github.com/sextantdb/sextant/resp/command/pubsub"
 	sets "github.com/sextantdb/sextant/resp/command/set"
 	"github.com/sextantdb/sextant/resp/command/sorting"
 	streams "github.com/sextantdb/sextant/resp/command/stream"
@@ -29,6 +30,7 @@ type collections struct {
 	sort sorting.Options
 
 	stream streams.Options
+	pub    pubsub.Deps
 }
 
 func (c collections) commands() [][]command.Command {
@@ -44,6 +46,7 @@ func (c collections) commands() [][]command.Command {
 		geo.Commands(c.geo),
 		sorting.Commands(c.sort),
 		streams.Commands(c.stream),
+		pubsub.Commands(c.pub),
 	}
 }
 
@@ -62,6 +65,7 @@ func (n *Node) collections() collections {
 		sort: sorting.Options{Cluster: n.cfg.Now().ClusterEnabled, Limits: n.limits},
 
 		stream: streams.Options{Limits: n.limits},
+		pub:    n.pubsubDeps(),
 	}
 }
 

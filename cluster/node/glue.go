@@ -147,6 +147,7 @@ func fill(info *conn.Info, s *session.Session, c *server.Conn, now int64) {
 		TotalBytes: sessionBytes + b.BufferBytes + s.QueueBytes(),
 		Closing:    s.Has(session.Closing),
 	}
+	info.Channels, info.Patterns, info.ShardChannels = s.Subscriptions()
 }
 
 func (k clients) Kill(id int64) bool {
@@ -178,6 +179,7 @@ func (k clients) Unpause() { k.n.disp.Unpause() }
 func (k clients) Reset(c *command.Ctx) {
 	c.DropWatches()
 	k.n.disp.EndMonitor(c.Sess)
+	k.n.disp.Unsubscribe(c)
 }
 
 func (k clients) AuthFailed(*command.Ctx, []byte) { k.n.authDenied.Inc() }
@@ -208,6 +210,7 @@ func (n *Node) clientBytes() (normal, replicas int64) {
 		normal += sessionBytes + c.Numbers().BufferBytes + s.QueueBytes()
 		return true
 	})
+	normal += n.channels.Bytes()
 	n.repl.EachConn(func(c *repl.Conn) {
 		if c.Sess.Has(session.Replica) {
 			replicas += sessionBytes + c.UnsentBytes

@@ -18,6 +18,7 @@ import (
 	"github.com/sextantdb/sextant/cluster/repl"
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/acl"
+	"github.com/sextantdb/sextant/resp/channel"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/dispatch"
 	"github.com/sextantdb/sextant/resp/lua"
@@ -48,6 +49,7 @@ type Node struct {
 	slowlog  *observe.Slowlog
 	latency  *observe.Latency
 	feed     *observe.Feed
+	channels *channel.Registry
 	disp     *dispatch.Dispatcher
 	srv      *server.Server
 	source   *snapshot.Source
@@ -134,6 +136,7 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 	n.sections = newSections(&n.stats)
 	n.acl.RequirePass(v.RequirePass)
 	n.loops = loopCount(int(v.IOThreads))
+	n.channels = channel.New(nil)
 
 	n.store, err = store.New(store.Options{
 		Databases: int(v.Databases), Shadow: true, Stripes: 64, HashSeed: [2]uint64{randomUint64(), randomUint64()}, RandSeed: randomUint64(),
@@ -228,7 +231,7 @@ func (n *Node) buildDispatch(v *Values) {
 		Table: n.table, Store: n.store, ACL: n.acl, Sink: n.repl.Stream, Observer: observer{n}, Loops: n.loops, Feed: n.feed,
 		LazyExpire: func() bool { return n.cfg.Now().LazyfreeLazyExpire },
 		LazyEvict:  func() bool { return n.cfg.Now().LazyfreeLazyEviction },
-		OtherBytes: n.besides.Load, Recount: n.recountBesides,
+		OtherBytes: n.besides.Load, Recount: n.recountBesides, Channels: n.channels, Events: events{n},
 		ScriptSlow: func(name string, ms int64) {
 			n.log.Warning("Slow script detected: still in execution after %d milliseconds. You can try killing the script using the SCRIPT KILL command. Script name is: %s.", ms, name)
 		},
