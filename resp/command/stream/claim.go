@@ -98,6 +98,7 @@ func xclaim(c *command.Ctx) {
 		ed.propagateLast()
 		ed.changed()
 	}
+	ed.settle()
 }
 
 // claim gives one entry to the consumer and answers it; false if it does not. text is its id as the
@@ -221,6 +222,7 @@ func xautoclaim(c *command.Ctx) {
 		}
 	}
 	c.Out.EndArray(mark, n)
+	ed.settle()
 	claimed := append(c.Scratch[:0], c.Out.From(begin)...)
 	c.Out.Truncate(begin)
 	c.Out.Array(3)
