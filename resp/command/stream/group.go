@@ -293,7 +293,14 @@ func (r *readCall) give(c *command.Ctx, key []byte, a after) bool {
 	ed := editGroup(c, key, r.group)
 	ed.noAck = r.noAck
 	o := ed.consumer(r.consumer)
-	defer ed.settle()
+	ok := ed.deliver(o, r, key, a)
+	ed.settle()
+	return ok
+}
+
+// deliver is give for a consumer that exists.
+func (ed *groupEdit) deliver(o value.StreamOwner, r *readCall, key []byte, a after) bool {
+	c := ed.c
 	if !a.fresh {
 		putKey(c.Out, key)
 		ed.history(o, a.id, r.count)
@@ -341,11 +348,8 @@ func (ed *groupEdit) history(o value.StreamOwner, behind value.StreamID, count i
 	w := ed.c.Out
 	mark, n := w.Defer(), 0
 	from, _ := behind.Next() // there is one, see ids
-	for p := range ed.g.All(from, o) {
-		if count > 0 && int64(n) == count {
-			break
-		}
-		n++
+	for it := ed.g.Walk(from, o); (count == 0 || int64(n) < count) && it.Next(); n++ {
+		p := it.Pending
 		if putOne(w, ed.s, p.ID) {
 			p.Time = ed.c.Txn.Now()
 			p.Count++
@@ -447,10 +451,7 @@ func xpending(c *command.Ctx) {
 	}
 	w, now := c.Out, c.Txn.Now()
 	mark, n := w.Defer(), 0
-	for p := range g.All(lo, owner) {
-		if int64(n) >= count || p.ID.Compare(hi) > 0 {
-			break
-		}
+	for p := g.Walk(lo, owner); int64(n) < count && p.Next() && p.ID.Compare(hi) <= 0; {
 		if idle := now - p.Time; minIdle == 0 || idle >= minIdle {
 			n++
 			w.Array(4)
