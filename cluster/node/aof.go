@@ -42,7 +42,7 @@ func (n *Node) buildAOF() {
 		Tap:        func() (persist.Tap, int) { return n.repl.Tap() },
 		Mark:       func() (int64, int) { return n.repl.Mark() },
 		Quiesce:    func() func() { return n.repl.Quiesce() },
-		Libraries:  n.libraries.all,
+		Libraries:  func() [][]byte { return n.libraries.all() },
 		UsedMemory: func() int64 { return n.memoryNow().used },
 		Total:      func() int64 { return n.repl.Stream.Total() },
 		Synced: func(total int64) {

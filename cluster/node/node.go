@@ -145,6 +145,8 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 		return nil, err
 	}
 	n.source = snapshot.NewSource(n.store)
+	n.scripts = n.newScripts()
+	n.libraries = libraries{n.scripts} // before whoever takes its methods
 	n.buildAOF()
 	n.cleanStart = n.hasCleanMark(v)
 	n.loadCtx, n.endLoad = context.WithCancelCause(context.Background())
@@ -158,8 +160,6 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 			return nil, err
 		}
 	}
-	n.scripts = n.newScripts()
-	n.libraries = libraries{n.scripts}
 	if err := n.buildTable(); err != nil {
 		return nil, err
 	}
