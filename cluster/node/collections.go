@@ -3,13 +3,13 @@ package node
 import (
 	"math/rand/v2"
 
+	"github.com/sextantdb/sextant/cluster/migrate"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/command/bitmap"
 	"github.com/sextantdb/sextant/resp/command/geo"
 	"github.com/sextantdb/sextant/resp/command/hash"
 	"github.com/sextantdb/sextant/resp/command/hll"
 	lists "github.com/sextantdb/sextant/resp/command/list"
-	"github.com/sextantdb/sextant/resp/command/pubsub"
 	sets "github.com/sextantdb/sextant/resp/command/set"
 	"github.com/sextantdb/sextant/resp/command/sorting"
 	streams "github.com/sextantdb/sextant/resp/command/stream"
@@ -30,7 +30,7 @@ type collections struct {
 	sort sorting.Options
 
 	stream streams.Options
-	pub    pubsub.Deps
+	mover  *migrate.Mover // nil in a table that is only read
 }
 
 func (c collections) commands() [][]command.Command {
@@ -46,13 +46,14 @@ func (c collections) commands() [][]command.Command {
 		geo.Commands(c.geo),
 		sorting.Commands(c.sort),
 		streams.Commands(c.stream),
-		pubsub.Commands(c.pub),
+		migrate.Commands(c.mover),
 	}
 }
 
 func (n *Node) collections() collections {
 	return collections{
-		hash: hash.Options{Limits: n.limits, Rand: rand.Uint64},
+		mover: n.mover,
+		hash:  hash.Options{Limits: n.limits, Rand: rand.Uint64},
 		set: sets.Options{
 			Limits: n.limits, Rand: rand.Uint64,
 			LazyServerDel: func() bool { return n.cfg.Now().LazyfreeLazyServerDel },
@@ -65,7 +66,6 @@ func (n *Node) collections() collections {
 		sort: sorting.Options{Cluster: n.cfg.Now().ClusterEnabled, Limits: n.limits},
 
 		stream: streams.Options{Limits: n.limits},
-		pub:    n.pubsubDeps(),
 	}
 }
 

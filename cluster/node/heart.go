@@ -71,10 +71,12 @@ func (h *heart) beat() bool {
 	return true
 }
 
-// silent is how long the data path has not answered: less than a beat, as long as all is well.
+// silent is how long the data path has not answered: less than a beat, as long as all is well. A
+// script over its time holds stripes, but clients are told BUSY and can kill it: as in Redis,
+// that node is alive.
 func (h *heart) silent() core.Mono {
 	last := h.last.Load()
-	if last == 0 {
+	if last == 0 || h.n.disp.Busy() != "" {
 		return 0
 	}
 	return agent.BootTime() - core.Mono(last)

@@ -19,7 +19,7 @@ func notGenerated(name string) string {
 		"BGSAVE": "background work", "SAVE": "the disk", "BGREWRITEAOF": "background work", "LASTSAVE": "the clock",
 		"SHUTDOWN": "ends the server", "DEBUG": "looks into the server", "QUIT": "ends the connection",
 		"REPLICAOF": "makes a replica", "SLAVEOF": "makes a replica", "PSYNC": "makes a replica", "SYNC": "makes a replica",
-		"REPLCONF": "makes a replica", "ROLE": "replication", "FAILOVER": "replication", "WAIT": "waits", "WAITAOF": "of 7.2; waits",
+		"REPLCONF": "makes a replica", "MIGRATE": "needs a target; TestMigrate compares it", "ROLE": "replication", "FAILOVER": "replication", "WAIT": "waits", "WAITAOF": "of 7.2; waits",
 		"MONITOR": "changes what is read", "CLIENT|": "about connections; scripts compare it", "HELLO": "tells the version", "CONFIG|": "configuration; scripts compare it",
 		"INFO": "about the server", "MEMORY|": "about the server", "SLOWLOG|": "about the server", "LATENCY|": "about the server",
 		"COMMAND": "tells of all commands and in our own words; the table's tests compare it", "COMMAND|": "as COMMAND", "LOLWUT": "art", "TIME": "the clock", "MODULE|": "none",

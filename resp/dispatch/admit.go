@@ -34,6 +34,8 @@ const (
 	GatePause
 	// GateBusy: a script runs over its time; only entries with AllowBusy run.
 	GateBusy
+	// GateMoving: keys are being handed to another node, and writes to them wait; see HoldKeys.
+	GateMoving
 )
 
 // SetGate closes (on) or opens a gate. Any goroutine.
@@ -88,10 +90,7 @@ func (w *worker) admit(c *client, cmd *command.Command, flags command.Flags, g G
 	if flags&command.NoMulti != 0 && s.Any(session.Multi) {
 		return resp.ErrNotInMulti
 	}
-	if s.Any(session.Subscribed) && s.Proto() == resp.RESP2 && flags&command.WhileSubscribed == 0 {
-		return resp.ErrSubscribedContext(cmd.LowerName())
-	}
-	if g&^(GateProtected|GatePause) == 0 {
+	if g&^(GateProtected|GatePause|GateMoving) == 0 {
 		return ""
 	}
 	if g&GateMemory != 0 && g&(GatePause|GateBusy) == 0 {

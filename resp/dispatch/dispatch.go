@@ -7,7 +7,6 @@ import (
 
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/acl"
-	"github.com/sextantdb/sextant/resp/channel"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/observe"
 	"github.com/sextantdb/sextant/store"
@@ -35,8 +34,6 @@ type Options struct {
 	LazyExpire, LazyEvict func() bool
 	// Feed takes every call for clients in MONITOR mode. nil: there are none.
 	Feed *observe.Feed
-	// Channels are the subscriptions of clients. nil: a registry that nobody watches.
-	Channels *channel.Registry
 	// OtherBytes is the memory in use outside the keyspace that counts towards maxmemory.
 	OtherBytes func() int64
 	// ScriptSlow is told of a script that runs over its time. nil: nobody is.
@@ -61,7 +58,6 @@ type Dispatcher struct {
 	other    func() int64
 	recount  func()
 	feed     *observe.Feed
-	channels *channel.Registry
 	workers  []*worker // one per loop
 
 	lazyExpire, lazyEvict func() bool
@@ -87,6 +83,7 @@ type Dispatcher struct {
 		sync.Mutex
 		clients map[int64]*client
 		pause   pause
+		moving  moving
 		slow    []*slowScript // scripts that run over their time
 	}
 }
@@ -111,9 +108,6 @@ func New(o Options) *Dispatcher {
 	}
 	if d.feed = o.Feed; d.feed == nil {
 		d.feed = new(observe.Feed)
-	}
-	if d.channels = o.Channels; d.channels == nil {
-		d.channels = channel.New(nil)
 	}
 	if d.sink == nil {
 		d.sink = noSink{}

@@ -19,13 +19,13 @@ import (
 	"github.com/sextantdb/sextant/resp/command/generic"
 	lists "github.com/sextantdb/sextant/resp/command/list"
 	"github.com/sextantdb/sextant/resp/command/str"
-	"github.com/sextantdb/sextant/resp/command/stream"
 	"github.com/sextantdb/sextant/resp/command/txn"
 	"github.com/sextantdb/sextant/resp/command/zset"
 	"github.com/sextantdb/sextant/resp/dispatch"
 	"github.com/sextantdb/sextant/resp/server"
 	"github.com/sextantdb/sextant/resp/session"
 	"github.com/sextantdb/sextant/store"
+	"github.com/sextantdb/sextant/store/slot"
 	"github.com/sextantdb/sextant/store/value"
 )
 
@@ -142,7 +142,7 @@ func newRig(t *testing.T, router dispatch.Router, tickets chan command.Ticket) *
 	limits := value.DefaultLimits
 	table, err := command.New(nil, str.Commands(str.Options{MaxBulk: func() int64 { return 512 << 20 }, LazyExpire: no}),
 		generic.Commands(generic.Options{LFU: no, Compress: no, LazyExpire: no, LazyServerDel: no}), txn.Commands(),
-		lists.Commands(lists.Options{Limits: limits}), lists.Blocking(lists.Options{Limits: limits}), zset.Commands(zset.Options{Limits: limits}), zset.Blocking(zset.Options{Limits: limits}), stream.Commands(stream.Options{Limits: limits}), extra(r, tickets))
+		lists.Commands(lists.Options{Limits: limits}), lists.Blocking(lists.Options{Limits: limits}), zset.Commands(zset.Options{Limits: limits}), zset.Blocking(zset.Options{Limits: limits}), extra(r, tickets))
 	require.NoError(t, err)
 	r.d = dispatch.New(dispatch.Options{Table: table, Store: r.s, ACL: r.acl, Sink: r.tape, Router: router, Loops: 2})
 	r.srv, err = server.New(server.Options{Bind: []string{"127.0.0.1"}, Port: -1, Loops: 2, Settings: server.DefaultSettings()}, r.d)
@@ -351,6 +351,51 @@ func TestPauseHoldsWritesAndLetsThemGo(t *testing.T) {
 	a.want("+OK", "$1", "v")
 	r.d.Pause(dispatch.PauseAll, 30)
 	b.send("GET k").want("$1", "v") // answered when the pause ends by itself
+}
+
+// Writes to keys that are being handed to another node wait; the rest goes on. What waited walks anew
+// and finds the key gone.
+func TestKeysUnderWay(t *testing.T) {
+	r := newRig(t, nil, nil)
+	a, b, c := r.dial(), r.dial(), r.dial()
+	a.send("SET k v", "SET other v").want("+OK", "+OK")
+	var txn store.Txn
+	txn.Begin(r.s, time.Now().UnixMilli(), slot.Of([]byte("k")))
+	r.d.HoldKeys(0, [][]byte{[]byte("k")})
+	txn.End()
+	a.send("INCR k") // would fail: it holds a string that is no number
+	c.send("MULTI", "SET k w", "SET other x", "EXEC").read(len("+OK\r\n+QUEUED\r\n+QUEUED\r\n"))
+	b.send("GET k", "SET other w", "EXISTS k other").want("$1", "v", "+OK", ":2")
+	require.Eventually(t, func() bool { return r.d.Stats.Blocked.Load() == 2 }, 5*time.Second, time.Millisecond)
+	b.send("SELECT 1", "SET k elsewhere", "SELECT 0").want("+OK", "+OK", "+OK")
+
+	r.tape.take()
+	var slots slot.Set
+	slots.Add(slot.Of([]byte("k")))
+	units := r.d.NewUnits()
+	r.d.HoldWrites(dispatch.HoldHandover, true, time.Now().UnixMilli())
+	assert.False(t, units.Run(time.Now().UnixMilli(), 0, &slots, func(*command.Ctx) { t.Error("while writes are held") }))
+	r.d.HoldWrites(dispatch.HoldHandover, false, time.Now().UnixMilli())
+	require.True(t, units.Run(time.Now().UnixMilli(), 0, &slots, func(c *command.Ctx) {
+		assert.True(t, c.Txn.Delete([]byte("k")))
+		c.PropagateAs([]byte("DEL"), []byte("k"))
+	}))
+	assert.Equal(t, "DEL k\n--", r.tape.take())
+	r.d.LetKeysGo(0, [][]byte{[]byte("k")})
+	a.want(":1")
+	require.Eventually(t, func() bool { return r.d.Stats.Blocked.Load() == 0 }, 5*time.Second, time.Millisecond)
+	c.want("*2", "+OK", "+OK")
+	b.send("SET k z").want("+OK")
+
+	// A client that goes while it waits is forgotten.
+	r.d.HoldKeys(0, [][]byte{[]byte("k")})
+	gone := r.dial()
+	gone.send("SET k y")
+	require.Eventually(t, func() bool { return r.d.Stats.Blocked.Load() == 1 }, 5*time.Second, time.Millisecond)
+	_ = gone.Close()
+	require.Eventually(t, func() bool { return r.d.Stats.Blocked.Load() == 0 }, 5*time.Second, time.Millisecond)
+	r.d.LetKeysGo(0, [][]byte{[]byte("k")})
+	b.send("GET k").want("$1", "z")
 }
 
 // TestHoldWritesIsAFence: once it has returned no write is under way, whatever the clients do.

@@ -352,16 +352,21 @@ func (w *worker) postpone(c *client, cmd *command.Command, flags command.Flags, 
 	if mode == 0 || mode == PauseWrites && !write || flags&command.Admin != 0 && !write && mode != PauseAll {
 		return false
 	}
+	w.setAside(c, argv)
+	p.held = append(p.held, c)
+	return true
+}
+
+// setAside keeps a call until retry. On the client's loop.
+func (w *worker) setAside(c *client, argv [][]byte) {
 	own := slices.Clone(argv)
 	for i := range own {
 		own[i] = bytes.Clone(own[i])
 	}
-	c.postponed = own
+	c.postponed, c.asking = own, w.asking
 	c.conn.Pause()
 	c.sess.Set(session.Blocked)
-	d.Stats.Blocked.Add(1)
-	p.held = append(p.held, c)
-	return true
+	w.d.Stats.Blocked.Add(1)
 }
 
 // unhold forgets the postponed call of a connection that was closed. On the client's loop.
@@ -375,6 +380,7 @@ func (d *Dispatcher) unhold(c *client) {
 	if i := slices.Index(d.mu.pause.held, c); i >= 0 {
 		d.mu.pause.held = slices.Delete(d.mu.pause.held, i, i+1)
 	}
+	d.mu.moving.forget(c)
 	d.mu.Unlock()
 }
 
@@ -385,10 +391,13 @@ func (w *worker) retry(c *client) {
 		return
 	}
 	c.postponed = nil
+	if c.asking {
+		c.sess.Set(session.AskingOnce)
+	}
 	c.sess.Clear(session.Blocked)
 	w.d.Stats.Blocked.Add(-1)
 	l := c.conn.Loop()
-	w.loop, w.nowMs, w.mono = l, l.NowMs, l.Mono
+	w.nowMs, w.mono = l.NowMs, l.Mono
 	w.ended = 0
 	c.out.Proto = c.sess.Proto()
 	w.serve(c, argv)

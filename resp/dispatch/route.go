@@ -11,7 +11,7 @@ func (w *worker) query(c *client, cmdFlags, flags command.Flags) command.RouteQu
 		Slot:     w.slots[0],
 		Write:    flags&(command.Write|command.MayReplicate) != 0,
 		ReadOnly: c.sess.Any(session.ReadOnly),
-		Asking:   w.asking || cmdFlags&command.Asking != 0,
+		Asking:   w.asking || cmdFlags&(command.Asking|command.HandsOver) != 0,
 		Several:  len(w.refs) > 1,
 		Mono:     w.mono,
 	}
@@ -79,6 +79,9 @@ func (w *worker) redirect(c *client, cmd *command.Command, err resp.Error) {
 // openSlot decides about a call on a slot in classic migration by which of its keys are here.
 // REQUIRES: stripes held.
 func (w *worker) openSlot(c *client, cmd *command.Command, v command.Verdict) resp.Error {
+	if cmd.Flags&command.HandsOver != 0 {
+		return ""
+	}
 	here, missing := 0, 0
 	count := func(cmd *command.Command, argv [][]byte) {
 		refs, _ := cmd.KeysOf(argv, nil, false)

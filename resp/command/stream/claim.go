@@ -9,6 +9,7 @@ import (
 // claimCall is a call of XCLAIM, parsed.
 type claimCall struct {
 	minIdle    int64
+	ids        []value.StreamID
 	time       int64 // of the delivery; -1: now
 	retryCount int64 // -1: one more
 	last       value.StreamID
@@ -16,8 +17,7 @@ type claimCall struct {
 	justID     bool
 }
 
-// parse reads the call and answers the error. The ids are put behind few.
-func (r *claimCall) parse(c *command.Ctx, few []value.StreamID) (ids []value.StreamID, ok bool) {
+func (r *claimCall) parse(c *command.Ctx, few []value.StreamID) (ok bool) {
 	number := func(i int, err resp.Error) (n int64, ok bool) {
 		if n, ok = value.ParseInt(c.Argv[i]); !ok {
 			c.Fail(err)
@@ -25,15 +25,15 @@ func (r *claimCall) parse(c *command.Ctx, few []value.StreamID) (ids []value.Str
 		return n, ok
 	}
 	if r.minIdle, ok = number(4, resp.ErrXClaimMinIdle); !ok {
-		return nil, false
+		return false
 	}
 	i := 5
-	for ids = few; i < len(c.Argv); i++ { // the first word that is no id is an option
+	for r.ids = few; i < len(c.Argv); i++ { // the first word that is no id is an option
 		id, ok := parseID(c.Argv[i], 0)
 		if !ok {
 			break
 		}
-		ids = append(ids, id)
+		r.ids = append(r.ids, id)
 	}
 	r.time, r.retryCount = -1, -1
 	for ; i < len(c.Argv); i++ {
@@ -59,16 +59,16 @@ func (r *claimCall) parse(c *command.Ctx, few []value.StreamID) (ids []value.Str
 			r.last, ok = strictID(c, i)
 		default:
 			c.Fail(resp.ErrXClaimOption(word))
-			return nil, false
+			return false
 		}
 		if !ok {
-			return nil, false
+			return false
 		}
 	}
 	if now := c.Txn.Now(); r.time < 0 || r.time > now {
 		r.time = now // clients' clocks may be ahead of ours
 	}
-	return ids, true
+	return true
 }
 
 func xclaim(c *command.Ctx) {
@@ -77,8 +77,7 @@ func xclaim(c *command.Ctx) {
 	}
 	var r claimCall
 	var few [8]value.StreamID
-	ids, ok := r.parse(c, few[:0])
-	if !ok {
+	if !r.parse(c, few[:0]) {
 		return
 	}
 	c.DontPropagate() // but what follows
@@ -89,7 +88,7 @@ func xclaim(c *command.Ctx) {
 	}
 	o := ed.consumer(c.Argv[3])
 	mark, n := c.Out.Defer(), 0
-	for i, id := range ids {
+	for i, id := range r.ids {
 		if ed.claim(o, id, c.Argv[5+i], &r) {
 			n++
 		}
@@ -99,7 +98,6 @@ func xclaim(c *command.Ctx) {
 		ed.propagateLast()
 		ed.changed()
 	}
-	ed.settle()
 }
 
 // claim gives one entry to the consumer and answers it; false if it does not. text is its id as the
@@ -199,8 +197,7 @@ func xautoclaim(c *command.Ctx) {
 	now := c.Txn.Now()
 	looks := count * lookedAt
 	var cursor value.StreamID // where to go on
-	for it := ed.g.Walk(from, value.StreamNoOwner); it.Next(); {
-		p := it.Pending
+	for p := range ed.g.All(from, value.StreamNoOwner) {
 		if count == 0 || looks == 0 {
 			cursor = p.ID
 			break
@@ -224,7 +221,6 @@ func xautoclaim(c *command.Ctx) {
 		}
 	}
 	c.Out.EndArray(mark, n)
-	ed.settle()
 	claimed := append(c.Scratch[:0], c.Out.From(begin)...)
 	c.Out.Truncate(begin)
 	c.Out.Array(3)
