@@ -406,6 +406,11 @@ func ErrSubscribedContext(fullName string) Error {
 	return Error("ERR Can't execute '" + fullName + "': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context")
 }
 
+// ErrDenyBlocking refuses subscriptions of a client that nothing can be pushed to.
+func ErrDenyBlocking(fullName string) Error {
+	return Error("ERR " + fullName + " isn't allowed for a DENY BLOCKING client")
+}
+
 // ErrMoved redirects a client to the owner of a slot.
 func ErrMoved(slot int, host string, port int) Error { return redirect("MOVED ", slot, host, port) }
 

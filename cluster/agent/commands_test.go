@@ -46,7 +46,7 @@ func (*parkHost) Notify(*command.Ctx, command.EventClass, string, []byte) {}
 func (h *parkHost) Park(_ *command.Ctx, p command.Park) command.Ticket    { h.gone = p.Gone; return h }
 func (h *parkHost) Finish(reply func(w *resp.Writer)) bool                { h.replies <- reply; return true }
 
-type fakeConn struct{}
+type fakeConn struct{ command.Conn }
 
 func (fakeConn) Addr() string      { return "127.0.0.1:1" }
 func (fakeConn) LocalAddr() string { return "127.0.0.1:2" }

@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math"
 	"os"
 	"strconv"
@@ -20,13 +19,13 @@ import (
 // The append only file. persist.AOF writes and loads it; here it is given the stream, the commands and
 // the clients that wait.
 
-func aofSettings(v *Values) persist.AOFSettings {
+func (n *Node) aofSettings(v *Values) persist.AOFSettings {
 	return persist.AOFSettings{
 		Dir: v.Dir, DirName: v.AppendDirname, Filename: v.AppendFilename, Fsync: fsyncPolicies[v.AppendFsync],
 		NoFsyncOnRewrite: v.NoAppendfsyncOnRewrite, RewritePercentage: v.AutoAOFRewritePercentage, RewriteMinSize: v.AutoAOFRewriteMinSize,
 		LoadTruncated: v.AOFLoadTruncated, RDBPreamble: v.AOFUseRDBPreamble, IncrementalSync: v.AOFRewriteIncrementalFsync,
 		Timestamps: v.AOFTimestampEnabled, KeepHistory: v.AOFDisableAutoGC,
-		Compress: v.RDBCompression, Checksum: v.RDBChecksum, Policy: v.MaxMemoryPolicy, KeyDelayMicros: v.RDBKeySaveDelay,
+		Compress: v.RDBCompression, Checksum: v.RDBChecksum, Policy: v.MaxMemoryPolicy, Pace: n.savePace(),
 		MaxPreImageBytes: preImageBound(v),
 	}
 }
@@ -36,14 +35,14 @@ var fsyncPolicies = map[AppendFsync]persist.FsyncPolicy{
 }
 
 // buildAOF reads the manifest. Nothing is written before startAOF.
-func (n *Node) buildAOF() (err error) {
-	n.aof, err = persist.NewAOF(persist.AOFOptions{
-		Store: n.store, Source: n.source, Now: time.Now, PID: os.Getpid(), Listener: n.persistEvent,
-		Settings:   func() persist.AOFSettings { return aofSettings(n.cfg.Now()) },
+func (n *Node) buildAOF() {
+	n.aof = persist.NewAOF(persist.AOFOptions{
+		Store: n.store, Source: n.source, FS: n.cfg.Disk, Now: time.Now, PID: os.Getpid(), Listener: n.persistEvent,
+		Settings:   func() persist.AOFSettings { return n.aofSettings(n.cfg.Now()) },
 		Tap:        func() (persist.Tap, int) { return n.repl.Tap() },
 		Mark:       func() (int64, int) { return n.repl.Mark() },
 		Quiesce:    func() func() { return n.repl.Quiesce() },
-		Libraries:  n.libraries.all,
+		Libraries:  func() [][]byte { return n.libraries.all() },
 		UsedMemory: func() int64 { return n.memoryNow().used },
 		Total:      func() int64 { return n.repl.Stream.Total() },
 		Synced: func(total int64) {
@@ -61,10 +60,6 @@ func (n *Node) buildAOF() (err error) {
 		Fatal:  func(error) { n.finish(1) },
 		Saving: func() bool { return n.saver.Info().BgsaveInProgress },
 	})
-	if err != nil {
-		return fmt.Errorf("*** FATAL AOF MANIFEST FILE ERROR *** %w", err)
-	}
-	return nil
 }
 
 // loadAOF loads the append only file. The error is persist.ErrNoAOF when there is none.
@@ -74,7 +69,8 @@ func (n *Node) loadAOF(ctx context.Context) error {
 	applier := n.disp.NewApplier(session.InReplay)
 	_, err := n.aof.Load(ctx, n.loader, persist.AOFLoad{
 		Apply: applier.Apply, Reset: applier.Reset,
-		Known: func(name []byte) bool { return n.table.Get(string(name)) != nil },
+		Known:  func(name []byte) bool { return n.table.Get(string(name)) != nil },
+		Loaded: func() error { return n.libraries.replace(libs.code) },
 		Base: persist.LoadOptions{
 			SkipChecksum: !v.RDBChecksum || n.noChecksum.Load(), Policy: v.MaxMemoryPolicy,
 			Pace: n.loadPace(), Library: libs.add, Limits: limitsOf(v),
@@ -84,7 +80,7 @@ func (n *Node) loadAOF(ctx context.Context) error {
 		return err
 	}
 	n.saver.MarkClean()
-	return n.libraries.replace(libs.code)
+	return nil
 }
 
 // startAOF begins to write it, behind what was loaded.

@@ -10,6 +10,7 @@ import (
 	"github.com/sextantdb/sextant/resp/command/hash"
 	"github.com/sextantdb/sextant/resp/command/hll"
 	lists "github.com/sextantdb/sextant/resp/command/list"
+	"github.com/sextantdb/sextant/resp/command/pubsub"
 	sets "github.com/sextantdb/sextant/resp/command/set"
 	"github.com/sextantdb/sextant/resp/command/sorting"
 	streams "github.com/sextantdb/sextant/resp/command/stream"
@@ -30,6 +31,7 @@ type collections struct {
 	sort sorting.Options
 
 	stream streams.Options
+	pub    pubsub.Deps
 	mover  *migrate.Mover // nil in a table that is only read
 }
 
@@ -46,6 +48,7 @@ func (c collections) commands() [][]command.Command {
 		geo.Commands(c.geo),
 		sorting.Commands(c.sort),
 		streams.Commands(c.stream),
+		pubsub.Commands(c.pub),
 		migrate.Commands(c.mover),
 	}
 }
@@ -66,6 +69,7 @@ func (n *Node) collections() collections {
 		sort: sorting.Options{Cluster: n.cfg.Now().ClusterEnabled, Limits: n.limits},
 
 		stream: streams.Options{Limits: n.limits},
+		pub:    n.pubsubDeps(),
 	}
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/command/admin"
 	"github.com/sextantdb/sextant/resp/glob"
+	"github.com/sextantdb/sextant/store/disk"
 )
 
 // CompatVersion is the version of Redis whose behaviour and texts we follow.
@@ -35,6 +36,8 @@ type Config struct {
 	Renames command.Renames
 	// Warnings are what should be logged once the log is open. Immutable.
 	Warnings []string
+	// Disk is where data is kept; nil: the machine's file system. Immutable once a node is made of it.
+	Disk disk.FS
 
 	now atomic.Pointer[Values]
 

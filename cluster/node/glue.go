@@ -147,6 +147,7 @@ func fill(info *conn.Info, s *session.Session, c *server.Conn, now int64) {
 		TotalBytes: sessionBytes + b.BufferBytes + s.QueueBytes(),
 		Closing:    s.Has(session.Closing),
 	}
+	info.Channels, info.Patterns, info.ShardChannels = s.Subscriptions()
 }
 
 func (k clients) Kill(id int64) bool {
@@ -178,6 +179,7 @@ func (k clients) Unpause() { k.n.disp.Unpause() }
 func (k clients) Reset(c *command.Ctx) {
 	c.DropWatches()
 	k.n.disp.EndMonitor(c.Sess)
+	k.n.disp.Unsubscribe(c)
 }
 
 func (k clients) AuthFailed(*command.Ctx, []byte) { k.n.authDenied.Inc() }
@@ -208,6 +210,7 @@ func (n *Node) clientBytes() (normal, replicas int64) {
 		normal += sessionBytes + c.Numbers().BufferBytes + s.QueueBytes()
 		return true
 	})
+	normal += n.channels.Bytes()
 	n.repl.EachConn(func(c *repl.Conn) {
 		if c.Sess.Has(session.Replica) {
 			replicas += sessionBytes + c.UnsentBytes
@@ -514,7 +517,7 @@ func (n *Node) writeRDB(ctx context.Context, w io.Writer, snap *snapshot.Snapsho
 	}
 	_, err := persist.WriteStream(ctx, w, snap, in, persist.StreamOptions{
 		Libraries: libs, SkipData: req.SkipData,
-		Compress: v.RDBCompression, Checksum: v.RDBChecksum, Policy: v.MaxMemoryPolicy, Pace: persist.FixedPace(v.RDBKeySaveDelay),
+		Compress: v.RDBCompression, Checksum: v.RDBChecksum, Policy: v.MaxMemoryPolicy, Pace: n.savePace(),
 		Info: rdb.Info{CreatedUnix: time.Now().Unix(), UsedMemory: n.memoryNow().used, Replication: &at},
 	})
 	return err

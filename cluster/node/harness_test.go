@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/store/disk"
 )
 
 // asServer makes this test binary a server: a process of its own for what only a process has
@@ -103,6 +105,12 @@ func serve(t testing.TB, directives ...string) *testNode {
 // build makes a node and does not start it.
 func build(t testing.TB, dir string, port int, directives ...string) *testNode {
 	t.Helper()
+	return buildOn(t, nil, dir, port, directives...)
+}
+
+// buildOn is build on another disk than the machine's.
+func buildOn(t testing.TB, d disk.FS, dir string, port int, directives ...string) *testNode {
+	t.Helper()
 	s := &testNode{t: t, port: port, dir: dir, out: new(syncBuffer)}
 	args := []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--loglevel", "verbose", "--hz", "50", "--enable-debug-command", "yes"}
 	for i := 0; i < len(directives); i += 2 {
@@ -114,6 +122,9 @@ func build(t testing.TB, dir string, port int, directives ...string) *testNode {
 	}
 	cfg, err := Load(args, dir, strings.NewReader(""))
 	require.NoError(t, err)
+	if d != nil {
+		cfg.Disk = d
+	}
 	s.Node, err = New(cfg, NewLog(s.out, "", "verbose", false))
 	require.NoError(t, err)
 	t.Cleanup(func() {

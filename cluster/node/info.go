@@ -136,7 +136,7 @@ func (n *Node) infoClients(s *stat.Section) {
 	s.Int("client_recent_max_output_buffer", "largest output buffer now, bytes", stat.Gauge, func() int64 { _, out := n.largestBuffers(); return out })
 	s.Int("blocked_clients", "clients parked by a blocking command or a pause", stat.Gauge, n.disp.Stats.Blocked.Load)
 	s.Int("tracking_clients", "clients with client-side caching", stat.Gauge, zero)
-	s.Int("pubsub_clients", "clients with subscriptions", stat.Gauge, zero)
+	s.Int("pubsub_clients", "clients with subscriptions", stat.Gauge, n.channels.Clients)
 	s.Int("watching_clients", "clients with watched keys", stat.Gauge, func() int64 { return n.watchingClients() })
 	s.Int("clients_in_timeout_table", "parked clients with a time limit", stat.Gauge, n.disp.Stats.BlockedInTime.Load)
 	s.Int("total_watched_keys", "keys under WATCH", stat.Gauge, func() int64 { return int64(n.mem().Watched) })
@@ -311,9 +311,7 @@ func (n *Node) infoStats(s *stat.Section) {
 	}
 	s.Int("keyspace_hits", "lookups that found a key", stat.Count, func() int64 { return n.store.Stats().Hits })
 	s.Int("keyspace_misses", "lookups that found none", stat.Count, func() int64 { return n.store.Stats().Misses })
-	for _, name := range []string{"pubsub_channels", "pubsub_patterns", "pubsubshard_channels"} {
-		s.Int(name, "", stat.Gauge, zero)
-	}
+	n.infoPubSub(s)
 	s.Text("latest_fork_usec", "", says("0"))
 	s.Text("total_forks", "", says("0"))
 	s.Int("migrate_cached_sockets", "", stat.Gauge, zero)

@@ -19,6 +19,7 @@ import (
 	"github.com/sextantdb/sextant/cluster/repl"
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/acl"
+	"github.com/sextantdb/sextant/resp/channel"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/dispatch"
 	"github.com/sextantdb/sextant/resp/lua"
@@ -49,6 +50,7 @@ type Node struct {
 	slowlog  *observe.Slowlog
 	latency  *observe.Latency
 	feed     *observe.Feed
+	channels *channel.Registry
 	disp     *dispatch.Dispatcher
 	srv      *server.Server
 	source   *snapshot.Source
@@ -137,6 +139,7 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 	n.sections = newSections(&n.stats)
 	n.acl.RequirePass(v.RequirePass)
 	n.loops = loopCount(int(v.IOThreads))
+	n.channels = channel.New(nil)
 
 	n.store, err = store.New(store.Options{
 		Databases: int(v.Databases), Shadow: true, Stripes: 64, HashSeed: [2]uint64{randomUint64(), randomUint64()}, RandSeed: randomUint64(),
@@ -145,9 +148,9 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 		return nil, err
 	}
 	n.source = snapshot.NewSource(n.store)
-	if err := n.buildAOF(); err != nil {
-		return nil, err
-	}
+	n.scripts = n.newScripts()
+	n.libraries = libraries{n.scripts} // before whoever takes its methods
+	n.buildAOF()
 	n.cleanStart = n.hasCleanMark(v)
 	n.loadCtx, n.endLoad = context.WithCancelCause(context.Background())
 
@@ -160,8 +163,6 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 			return nil, err
 		}
 	}
-	n.scripts = n.newScripts()
-	n.libraries = libraries{n.scripts}
 	n.mover = n.newMover()
 	if err := n.buildTable(); err != nil {
 		return nil, err
@@ -234,7 +235,7 @@ func (n *Node) buildDispatch(v *Values) {
 		Table: n.table, Store: n.store, ACL: n.acl, Sink: n.repl.Stream, Observer: observer{n}, Loops: n.loops, Feed: n.feed,
 		LazyExpire: func() bool { return n.cfg.Now().LazyfreeLazyExpire },
 		LazyEvict:  func() bool { return n.cfg.Now().LazyfreeLazyEviction },
-		OtherBytes: n.besides.Load, Recount: n.recountBesides,
+		OtherBytes: n.besides.Load, Recount: n.recountBesides, Channels: n.channels, Events: events{n},
 		ScriptSlow: func(name string, ms int64) {
 			n.log.Warning("Slow script detected: still in execution after %d milliseconds. You can try killing the script using the SCRIPT KILL command. Script name is: %s.", ms, name)
 		},
@@ -259,20 +260,20 @@ func memoryLimits(v *Values) dispatch.Memory {
 
 func (n *Node) buildPersistence() {
 	n.saver = persist.NewSaver(persist.Options{
-		Store: n.store, Source: n.source, Now: time.Now, PID: os.Getpid(), Listener: n.persistEvent,
-		Settings:    func() persist.Settings { return saveSettings(n.cfg.Now()) },
+		Store: n.store, Source: n.source, FS: n.cfg.Disk, Now: time.Now, PID: os.Getpid(), Listener: n.persistEvent,
+		Settings:    func() persist.Settings { return n.saveSettings(n.cfg.Now()) },
 		Replication: func() *rdb.Replication { return n.repl.Position() },
 		UsedMemory:  func() int64 { return n.memoryNow().used },
 		Quiesce:     func() func() { return n.repl.Quiesce() },
 		Libraries:   n.libraries.all,
 	})
-	n.loader = persist.NewLoader(persist.LoaderOptions{Store: n.store, Now: time.Now, Listener: n.persistEvent})
+	n.loader = persist.NewLoader(persist.LoaderOptions{Store: n.store, FS: n.cfg.Disk, Now: time.Now, Listener: n.persistEvent})
 }
 
-func saveSettings(v *Values) persist.Settings {
+func (n *Node) saveSettings(v *Values) persist.Settings {
 	s := persist.Settings{
 		Dir: v.Dir, Filename: v.DBFilename, Compress: v.RDBCompression, Checksum: v.RDBChecksum,
-		IncrementalSync: v.RDBSaveIncrementalFsync, Policy: v.MaxMemoryPolicy, KeyDelayMicros: v.RDBKeySaveDelay,
+		IncrementalSync: v.RDBSaveIncrementalFsync, Policy: v.MaxMemoryPolicy, Pace: n.savePace(),
 		MaxPreImageBytes: preImageBound(v),
 	}
 	for _, p := range v.Save {
@@ -327,6 +328,9 @@ func serverSettings(v *Values, clustered bool) server.Settings {
 // then replication and the cluster begin. An error means the node cannot run.
 func (n *Node) Start() error {
 	n.log.Notice("Server initialized")
+	if err := n.aof.Bad(); err != nil {
+		return fmt.Errorf("*** FATAL AOF MANIFEST FILE ERROR *** %w", err)
+	}
 	n.setLoading(&n.loadingNow, true)
 	n.srv.Start()
 	err := n.load()
@@ -411,6 +415,11 @@ func (n *Node) load() error {
 // loadPace is key-load-delay, as it stands at each key.
 func (n *Node) loadPace() persist.Pace {
 	return persist.Pace{Micros: func() int64 { return n.cfg.Now().KeyLoadDelay }}
+}
+
+// savePace is rdb-key-save-delay in the same way.
+func (n *Node) savePace() persist.Pace {
+	return persist.Pace{Micros: func() int64 { return n.cfg.Now().RDBKeySaveDelay }}
 }
 
 // isReplicaInView reports whether the cluster sees this node as a replica.

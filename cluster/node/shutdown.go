@@ -94,6 +94,9 @@ func (n *Node) beginShutdown(why string, o admin.ShutdownOptions, failed func(re
 			return
 		}
 		n.log.Warning("%v", err)
+		if !errors.Is(err, errShutdownAborted) {
+			n.log.Warning("Errors trying to shut down the server. Check the logs for more information.")
+		}
 		n.stopping.Store(false)
 		n.disp.HoldWrites(dispatch.HoldShutdown, false, nowMs())
 		e.mu.Lock()

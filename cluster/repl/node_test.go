@@ -188,6 +188,10 @@ type testConn struct {
 func (c *testConn) Addr() string      { return c.RemoteAddr().String() }
 func (c *testConn) LocalAddr() string { return c.Conn.LocalAddr().String() }
 func (c *testConn) CloseAfterReply()  {}
+func (c *testConn) Push([]byte)       {}
+func (c *testConn) TakePushes()       {}
+func (c *testConn) SetProto(int)      {}
+func (c *testConn) SetPubSub(bool)    {}
 
 func (n *testNode) detach(c *command.Ctx) (net.Conn, []byte, []byte, error) {
 	tc, ok := c.Conn.(*testConn)

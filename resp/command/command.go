@@ -159,6 +159,8 @@ const (
 	// entry's own keys: giving back a watch needs the stripe of its key (EXEC, DISCARD,
 	// UNWATCH). See Ctx.DropWatches.
 	Watched
+	// WhileSubscribed is allowed to a RESP2 client that has subscriptions.
+	WhileSubscribed
 	// HandsOver moves keys to another node (MIGRATE): in a slot in classic migration it runs
 	// here, whichever of its keys are still here.
 	HandsOver
@@ -293,7 +295,7 @@ func (c *Command) check() error {
 			return refuse("key spec %d writes, the command is readonly", i+1)
 		}
 		more := i > 0 && k.Find == FindRange && k.Last < 0 // any number of keys behind others (PFMERGE)
-		if k.Begin == BeginIndex && k.Index >= minWords && !more && c.Flags&NoMandatoryKeys == 0 && c.Run != nil {
+		if k.Begin == BeginIndex && k.Index >= minWords && !more && c.Flags&NoMandatoryKeys == 0 && k.Access&NotKey == 0 && c.Run != nil {
 			return refuse("key spec %d begins at word %d, arity is %d", i+1, k.Index, c.Arity)
 		}
 	}

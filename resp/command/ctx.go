@@ -57,6 +57,16 @@ type Conn interface {
 	LocalAddr() string
 	// CloseAfterReply closes the connection once everything in Out has been written.
 	CloseAfterReply()
+	// Push sends RESP behind the reply of the running command, whether or not the client wants
+	// replies (CLIENT REPLY).
+	Push(b []byte)
+	// TakePushes puts what was pushed to the client so far before the reply. REQUIRES: Nested is
+	// 0, and nothing was appended to Out.
+	TakePushes()
+	// SetProto says in which protocol messages are pushed to the client from now on.
+	SetProto(proto int)
+	// SetPubSub moves the connection to the output limits of clients with subscriptions, or back.
+	SetPubSub(on bool)
 }
 
 // Host is what a handler needs of the one who called it.

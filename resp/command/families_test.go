@@ -10,6 +10,7 @@ import (
 	"github.com/sextantdb/sextant/resp/command/hash"
 	"github.com/sextantdb/sextant/resp/command/hll"
 	lists "github.com/sextantdb/sextant/resp/command/list"
+	"github.com/sextantdb/sextant/resp/command/pubsub"
 	"github.com/sextantdb/sextant/resp/command/script"
 	"github.com/sextantdb/sextant/resp/command/set"
 	"github.com/sextantdb/sextant/resp/command/sorting"
@@ -36,6 +37,7 @@ func families() [][]command.Command {
 		stream.Commands(stream.Options{}),
 		script.Commands(script.Deps{}),
 		txn.Commands(),
+		pubsub.Commands(pubsub.Deps{}),
 		conn.Commands(conn.Deps{}),
 		admin.Commands(admin.Deps{}),
 	}
@@ -43,7 +45,7 @@ func families() [][]command.Command {
 
 // complete are the groups of which every command of 7.2 must be entered, but for those in
 // elsewhere.
-var complete = []command.Group{command.String, command.Bitmap, command.HyperLogLog, command.Geo, command.Hash, command.Set, command.List, command.SortedSet, command.Stream, command.Generic, command.Transactions, command.Scripting, command.Connection}
+var complete = []command.Group{command.String, command.Bitmap, command.HyperLogLog, command.Geo, command.Hash, command.Set, command.List, command.SortedSet, command.Stream, command.Generic, command.Transactions, command.Scripting, command.Connection, command.Pubsub}
 
 // elsewhere are commands of complete groups that no family above has, and where they are.
 var elsewhere = map[string]string{

@@ -90,6 +90,9 @@ func (w *worker) admit(c *client, cmd *command.Command, flags command.Flags, g G
 	if flags&command.NoMulti != 0 && s.Any(session.Multi) {
 		return resp.ErrNotInMulti
 	}
+	if s.Any(session.Subscribed) && s.Proto() == resp.RESP2 && flags&command.WhileSubscribed == 0 {
+		return resp.ErrSubscribedContext(cmd.LowerName())
+	}
 	if g&^(GateProtected|GatePause|GateMoving) == 0 {
 		return ""
 	}

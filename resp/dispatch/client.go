@@ -7,6 +7,7 @@ import (
 
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/acl"
+	"github.com/sextantdb/sextant/resp/channel"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/server"
 	"github.com/sextantdb/sextant/resp/session"
@@ -25,6 +26,9 @@ type client struct {
 	trusted bool // the link to our primary, or a loader: no gates, no routing, its effects are not sent on
 
 	waiting atomic.Bool // parked for data: set on the loop, cleared by whoever ends the ticket, read by anyone
+
+	// Made on the client's loop when it is first needed; read by anyone.
+	subs atomic.Pointer[channel.Subscriber]
 
 	// Owned by the client's loop.
 	ticket    *ticket  // parked
@@ -57,6 +61,17 @@ type face struct{ c *server.Conn }
 func (f face) Addr() string      { return f.c.Addr() }
 func (f face) LocalAddr() string { return f.c.LocalAddr() }
 func (f face) CloseAfterReply()  { f.c.CloseAfterReply() }
+func (f face) Push(b []byte)     { f.c.PushFrom(f.c.Loop(), b) }
+func (f face) TakePushes()       { f.c.TakePushes() }
+func (f face) SetProto(p int)    { f.c.SetProto(p) }
+
+func (f face) SetPubSub(on bool) {
+	class := server.ClassNormal
+	if on {
+		class = server.ClassPubSub
+	}
+	f.c.SetClass(class)
+}
 
 // Opened implements server.Handler.
 func (d *Dispatcher) Opened(sc *server.Conn) {
@@ -85,7 +100,7 @@ func (d *Dispatcher) Opened(sc *server.Conn) {
 func (d *Dispatcher) Command(sc *server.Conn, argv [][]byte) {
 	c := sc.Context.(*client)
 	l := sc.Loop()
-	c.w.nowMs, c.w.mono = l.NowMs, l.Mono
+	c.w.loop, c.w.nowMs, c.w.mono = l, l.NowMs, l.Mono
 	if c.w.turn != l.Turn {
 		c.w.turn, c.w.ended = l.Turn, 0
 	}
@@ -117,6 +132,9 @@ func (d *Dispatcher) Closed(sc *server.Conn, why error) {
 	d.unhold(c)
 	c.w.discard(c)
 	d.EndMonitor(&c.sess)
+	if s := c.subs.Load(); s != nil {
+		s.Close()
+	}
 	if why != server.ErrDetached { // else it lives on with another owner
 		c.sess.Set(session.Closing)
 	}

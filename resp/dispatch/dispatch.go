@@ -7,6 +7,7 @@ import (
 
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/acl"
+	"github.com/sextantdb/sextant/resp/channel"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/observe"
 	"github.com/sextantdb/sextant/store"
@@ -34,6 +35,8 @@ type Options struct {
 	LazyExpire, LazyEvict func() bool
 	// Feed takes every call for clients in MONITOR mode. nil: there are none.
 	Feed *observe.Feed
+	// Channels are the subscriptions of clients. nil: a registry that nobody watches.
+	Channels *channel.Registry
 	// OtherBytes is the memory in use outside the keyspace that counts towards maxmemory.
 	OtherBytes func() int64
 	// ScriptSlow is told of a script that runs over its time. nil: nobody is.
@@ -58,6 +61,7 @@ type Dispatcher struct {
 	other    func() int64
 	recount  func()
 	feed     *observe.Feed
+	channels *channel.Registry
 	workers  []*worker // one per loop
 
 	lazyExpire, lazyEvict func() bool
@@ -108,6 +112,9 @@ func New(o Options) *Dispatcher {
 	}
 	if d.feed = o.Feed; d.feed == nil {
 		d.feed = new(observe.Feed)
+	}
+	if d.channels = o.Channels; d.channels == nil {
+		d.channels = channel.New(nil)
 	}
 	if d.sink == nil {
 		d.sink = noSink{}

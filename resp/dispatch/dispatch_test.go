@@ -19,6 +19,7 @@ import (
 	"github.com/sextantdb/sextant/resp/command/generic"
 	lists "github.com/sextantdb/sextant/resp/command/list"
 	"github.com/sextantdb/sextant/resp/command/str"
+	"github.com/sextantdb/sextant/resp/command/stream"
 	"github.com/sextantdb/sextant/resp/command/txn"
 	"github.com/sextantdb/sextant/resp/command/zset"
 	"github.com/sextantdb/sextant/resp/dispatch"
@@ -142,7 +143,7 @@ func newRig(t *testing.T, router dispatch.Router, tickets chan command.Ticket) *
 	limits := value.DefaultLimits
 	table, err := command.New(nil, str.Commands(str.Options{MaxBulk: func() int64 { return 512 << 20 }, LazyExpire: no}),
 		generic.Commands(generic.Options{LFU: no, Compress: no, LazyExpire: no, LazyServerDel: no}), txn.Commands(),
-		lists.Commands(lists.Options{Limits: limits}), lists.Blocking(lists.Options{Limits: limits}), zset.Commands(zset.Options{Limits: limits}), zset.Blocking(zset.Options{Limits: limits}), extra(r, tickets))
+		lists.Commands(lists.Options{Limits: limits}), lists.Blocking(lists.Options{Limits: limits}), zset.Commands(zset.Options{Limits: limits}), zset.Blocking(zset.Options{Limits: limits}), stream.Commands(stream.Options{Limits: limits}), extra(r, tickets))
 	require.NoError(t, err)
 	r.d = dispatch.New(dispatch.Options{Table: table, Store: r.s, ACL: r.acl, Sink: r.tape, Router: router, Loops: 2})
 	r.srv, err = server.New(server.Options{Bind: []string{"127.0.0.1"}, Port: -1, Loops: 2, Settings: server.DefaultSettings()}, r.d)

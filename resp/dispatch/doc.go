@@ -7,9 +7,10 @@
 //	route    slots of the keys → local, MOVED, ASK, CROSSSLOT, CLUSTERDOWN (route.go)
 //	lock     the stripes of those slots; the view's version again          (walk.go)
 //	run      the handler, over a store.Txn; nested calls for EXEC          (walk.go)
+//	events   keyspace events, so that those of a key keep their order      (walk.go)
 //	publish  the effects to the Sink, stripes still held                   (walk.go)
 //	serve    clients that wait for the keys changed, as units of their own (wake.go)
-//	after    unlocked: keyspace events, statistics                         (walk.go)
+//	after    unlocked: statistics                                          (walk.go)
 //
 // Package dispatch also keeps the clients (client.go), parks them (park.go), wakes those that
 // wait for keys (wake.go), applies what a primary sends (applier.go) and does the housekeeping of the keyspace between
@@ -23,6 +24,6 @@
 // A worker (one per event loop, one per Applier) is owned by one goroutine. A client is
 // owned by its loop; while it is parked for keys its session may also be read, and its ticket
 // ended, by whoever holds the stripes of those keys. Locks, in the order they are taken: stripes
-// ascending, then the Sink's mutex; Dispatcher.mu (the registry) is a leaf. The queues of parked
-// clients have no lock of their own: a key's is guarded by its stripe.
+// ascending, then the Sink's mutex, or those of resp/channel and a client's push queue;
+// Dispatcher.mu (the registry) is a leaf. The queues of parked clients have no lock of their own: a key's is guarded by its stripe.
 package dispatch

@@ -35,7 +35,7 @@ func (d *Dispatcher) Housekeeping(l *server.Loop, tick bool) {
 	if !tick && w.keeper.todo == 0 {
 		return
 	}
-	w.nowMs, w.mono = l.NowMs, l.Mono
+	w.loop, w.nowMs, w.mono = l, l.NowMs, l.Mono
 	if tick {
 		w.keeper.large = d.store.UsedBytes() > warmFrom
 		w.redirectParked()
@@ -46,6 +46,9 @@ func (d *Dispatcher) Housekeeping(l *server.Loop, tick bool) {
 	w.tidy(min(w.keeper.tidyNs, tidySliceNs))
 	if tick && w.index == 0 {
 		d.store.ReleaseFree(releaseStep)
+		if Gate(d.gates.Load())&(GateMemory|GateLoading|GatePause) == GateMemory {
+			w.makeRoom() // nobody may be asking, and still the bound holds (CONFIG SET maxmemory)
+		}
 	}
 }
 
@@ -65,8 +68,8 @@ func (w *worker) expire() {
 			}
 			_, more = w.txn.ActiveExpire(expireStep)
 			w.publishExpired()
-			w.conclude()
 			w.fireEvents()
+			w.conclude()
 			if spent := d.clock() - start; spent > expireBudgetNs {
 				d.Stats.ExpireStopped.Inc()
 				d.Stats.ExpireNs.Add(spent)
@@ -169,7 +172,7 @@ func (w *worker) evict(db int, key []byte) bool {
 	if !e.Empty() {
 		w.d.sink.Append(e)
 	}
-	w.conclude()
 	w.fireEvents()
+	w.conclude()
 	return true
 }

@@ -397,7 +397,7 @@ func (w *worker) retry(c *client) {
 	c.sess.Clear(session.Blocked)
 	w.d.Stats.Blocked.Add(-1)
 	l := c.conn.Loop()
-	w.nowMs, w.mono = l.NowMs, l.Mono
+	w.loop, w.nowMs, w.mono = l, l.NowMs, l.Mono
 	w.ended = 0
 	c.out.Proto = c.sess.Proto()
 	w.serve(c, argv)

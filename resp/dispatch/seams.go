@@ -34,11 +34,14 @@ type Observer interface {
 	Rejected(worker int, cmd *command.Command, err resp.Error)
 }
 
-// Broadcaster takes keyspace events, after the stripes were unlocked.
+// Broadcaster takes keyspace events. It is called when a command has run and the stripes of its
+// keys are still locked, so that the events of a key come in the order of its changes; it must
+// not look at the store.
 type Broadcaster interface {
 	// Wants returns the classes asked for by notify-keyspace-events. One atomic load.
 	Wants() command.EventClass
-	Keyspace(class command.EventClass, event string, db int, key []byte)
+	// Keyspace publishes one event. from says who publishes, for channel.Receiver.
+	Keyspace(from any, class command.EventClass, event string, db int, key []byte)
 }
 
 // Commit is what replies wait for beyond being computed: that the stream is on disk, or wherever else it
@@ -81,5 +84,5 @@ func (noObserver) Rejected(int, *command.Command, resp.Error) {}
 
 type noBroadcaster struct{}
 
-func (noBroadcaster) Wants() command.EventClass                        { return 0 }
-func (noBroadcaster) Keyspace(command.EventClass, string, int, []byte) {}
+func (noBroadcaster) Wants() command.EventClass                             { return 0 }
+func (noBroadcaster) Keyspace(any, command.EventClass, string, int, []byte) {}

@@ -61,8 +61,8 @@ func (s *Sweeper) Slot(sl slot.Slot, nowMs int64, foreign func() bool) (deleted 
 		if !e.Empty() {
 			d.sink.Append(e)
 		}
-		w.conclude()
 		w.fireEvents()
+		w.conclude()
 	}
 	return deleted
 }

@@ -404,7 +404,6 @@ func (d *Dispatcher) Changed(nowMs int64) {
 		w.noteDatabase(db)
 	}
 	w.serveReady()
-	w.fireEvents()
 }
 
 // UnblockAll wakes every client parked for data with err and closes it: the node changed its

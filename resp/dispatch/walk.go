@@ -18,8 +18,9 @@ type worker struct {
 	index int // of the loop; len(Dispatcher.workers) for appliers
 
 	// Owned by the worker's goroutine.
-	nowMs  int64 // Unix time of this round
-	mono   int64 // CLOCK_BOOTTIME of this round, ns
+	loop   *server.Loop // nil for appliers; set by whoever begins something
+	nowMs  int64        // Unix time of this round
+	mono   int64        // CLOCK_BOOTTIME of this round, ns
 	ctx    command.Ctx
 	txn    store.Txn
 	refs   []command.KeyRef
@@ -343,6 +344,7 @@ func (w *worker) settle(dirty int64, base, events int) {
 	if changed && !ctx.Quiet() && ctx.Cmd.Flags&(command.Write|command.MayReplicate) != 0 {
 		ctx.Effects.Append(w.client.sess.DB(), ctx.Argv...)
 	}
+	w.fireEvents()
 }
 
 // settleExpired puts a deletion per expired key before the effects from base on, and its event
@@ -380,7 +382,6 @@ func (w *worker) settleExpired(expired []store.KeyNote, base, events int) {
 
 // after does what must wait until the stripes are unlocked.
 func (w *worker) after() {
-	w.fireEvents()
 	w.ctx.Unlocked()
 	if t := w.parked; t != nil {
 		w.parked = nil
@@ -388,10 +389,14 @@ func (w *worker) after() {
 	}
 }
 
-// fireEvents publishes the keyspace events noted under the lock. REQUIRES: no stripe held.
+// fireEvents publishes the keyspace events noted since the last time. REQUIRES: the stripes of
+// the keys held, or else the events of one key could overtake each other.
 func (w *worker) fireEvents() {
+	if len(w.events) == 0 {
+		return
+	}
 	for _, e := range w.events {
-		w.d.events.Keyspace(e.class, e.event, e.db, w.names[e.begin:e.end])
+		w.d.events.Keyspace(w.loop, e.class, e.event, e.db, w.names[e.begin:e.end])
 	}
 	w.events, w.names = w.events[:0], w.names[:0]
 }

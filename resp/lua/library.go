@@ -29,7 +29,7 @@ type Function struct {
 type Libraries struct {
 	list   []*Library // by name
 	byName map[string]*Library
-	byFunc map[string]*Function
+	byFunc map[string]*Function // by name in lower case
 }
 
 func noLibraries() *Libraries {
@@ -40,7 +40,7 @@ func noLibraries() *Libraries {
 func (l *Libraries) List() []*Library { return l.list }
 
 // Function returns the function called name, or nil.
-func (l *Libraries) Function(name []byte) *Function { return l.byFunc[string(name)] }
+func (l *Libraries) Function(name []byte) *Function { return l.byFunc[strings.ToLower(string(name))] }
 
 // Library returns the library called name, or nil.
 func (l *Libraries) Library(name string) *Library { return l.byName[name] }
@@ -71,7 +71,7 @@ func (l *Libraries) change(drop *Library, add ...*Library) (*Libraries, resp.Err
 	}
 	for _, lib := range add {
 		for _, f := range lib.Functions {
-			if n.byFunc[f.Name] != nil {
+			if n.byFunc[strings.ToLower(f.Name)] != nil {
 				return nil, resp.Errorf("ERR Function %s already exists", f.Name)
 			}
 		}
@@ -85,7 +85,7 @@ func (l *Libraries) link(lib *Library) {
 	l.list = append(l.list, lib)
 	l.byName[lib.Name] = lib
 	for _, f := range lib.Functions {
-		l.byFunc[f.Name] = f
+		l.byFunc[strings.ToLower(f.Name)] = f
 	}
 }
 

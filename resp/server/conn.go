@@ -72,11 +72,15 @@ type Conn struct {
 	// mu guards what other goroutines leave for the loop.
 	mu struct {
 		sync.Mutex
+		chunks  [][]byte // pushed before what is in pushed; may be shared with other connections, so never changed
 		pushed  []byte
+		bytes   int  // len of all of chunks and of pushed
+		proto   int  // the protocol that Messages are pushed in
 		dropped bool // no more pushes are taken
 	}
 	class     atomic.Uint32         // Class; written by the loop
-	hasPush   atomic.Bool           // mu.pushed is not empty; written under mu
+	hasPush   atomic.Bool           // mu.bytes is not 0; written under mu
+	posted    atomic.Int32          // functions given to Do that did not run yet
 	asyncWhy  atomic.Pointer[error] // set once, by CloseAsync
 	lastMs    atomic.Int64          // last time the client sent something; written by the loop
 	inBytes   atomic.Int64          // written by the loop at the end of a turn
@@ -127,7 +131,7 @@ type Numbers struct {
 // Numbers may be called from any goroutine; it tells the state at the end of the connection's last turn.
 func (c *Conn) Numbers() Numbers {
 	c.mu.Lock()
-	waiting := int64(len(c.mu.pushed))
+	waiting := int64(c.mu.bytes)
 	c.mu.Unlock()
 	n := Numbers{
 		LastMs:      c.lastMs.Load(),
@@ -147,56 +151,85 @@ func (c *Conn) Numbers() Numbers {
 // Push appends bytes that are RESP already to the connection's output, behind the replies of all commands that have
 // finished and behind earlier pushes. It returns false if the connection is closing. It never blocks on the client: what
 // it adds counts against the output limit of the connection's class.
-func (c *Conn) Push(b []byte) bool {
-	first, ok := c.push(b)
-	if first {
-		c.loop.wakeFor(c)
-	}
-	return ok
-}
+func (c *Conn) Push(b []byte) bool { return c.PushFrom(nil, b) }
 
 // PushFrom is Push by a caller that runs on the loop from. When that is the connection's own loop, it need not be woken, and
 // the push goes out in this very round.
 func (c *Conn) PushFrom(from *Loop, b []byte) bool {
-	if from != c.loop {
-		return c.Push(b)
-	}
-	_, ok := c.push(b)
-	c.loop.touched(c)
-	return ok
+	c.mu.Lock()
+	return c.pushLocked(from, b, false)
 }
 
-// push queues b. first means that the loop has to be told.
-func (c *Conn) push(b []byte) (first, ok bool) {
-	s := c.loop.srv
+// Message is something to be pushed that reads differently in RESP2 and RESP3. Form returns the same bytes whenever it is
+// asked for the same protocol, and nobody changes them: a long message is shared by all connections it is pushed to. Nil
+// says that a client of this protocol does not get it.
+type Message interface {
+	Form(proto int) []byte
+}
+
+// PushMessage is PushFrom in the protocol that SetProto named last. from is nil for a caller that runs on no loop.
+func (c *Conn) PushMessage(from *Loop, m Message) bool {
 	c.mu.Lock()
+	b := m.Form(c.mu.proto)
+	if b == nil {
+		c.mu.Unlock()
+		return true
+	}
+	return c.pushLocked(from, b, true)
+}
+
+// pushLocked queues b and unlocks mu. shared says that b is never changed, so a long b need not be copied.
+func (c *Conn) pushLocked(from *Loop, b []byte, shared bool) bool {
+	s := c.loop.srv
 	if c.mu.dropped {
 		c.mu.Unlock()
 		s.Stats.PushDropped.Inc()
-		return false, false
+		return false
 	}
-	c.mu.pushed = append(c.mu.pushed, b...)
-	pending := int64(len(c.mu.pushed)) + c.outBytes.Load()
-	first = !c.hasPush.Load()
+	shared = shared && len(b) >= chunkBytes
+	if len(c.mu.pushed) > 0 && (shared || len(c.mu.pushed)+len(b) > max(chunkBytes, cap(c.mu.pushed))) {
+		c.mu.chunks, c.mu.pushed = append(c.mu.chunks, c.mu.pushed), nil
+	}
+	if shared {
+		c.mu.chunks = append(c.mu.chunks, b)
+	} else {
+		c.mu.pushed = append(c.mu.pushed, b...)
+	}
+	c.mu.bytes += len(b)
+	pending := int64(c.mu.bytes) + c.outBytes.Load()
+	first := !c.hasPush.Load()
 	c.hasPush.Store(true)
 	// A loop that is held up cannot enforce the limit, so the hard one is looked at here too.
 	hard := s.settings.Load().Output[c.Class()].Hard
 	over := hard > 0 && pending-uncounted >= hard
 	if over {
-		c.mu.dropped = true
-		c.mu.pushed = nil
+		c.dropPushesLocked()
 	}
 	c.mu.Unlock()
-	if over {
+	switch {
+	case over:
 		c.CloseAsync(ErrOutputLimit)
-		return false, false
+		return false
+	case from == c.loop:
+		from.touched(c)
+	case first:
+		c.loop.wakeFor(c)
 	}
-	return first, true
+	return true
 }
 
-// Do runs f on the connection's loop, soon, unless the connection is closed before. f may write to c.Out.
+// dropPushesLocked forgets what was pushed and takes no more. REQUIRES: mu.
+func (c *Conn) dropPushesLocked() {
+	c.mu.dropped = true
+	c.mu.chunks, c.mu.pushed, c.mu.bytes = nil, nil, 0
+}
+
+// Do runs f on the connection's loop, soon, unless the connection is closed before. f may write to c.Out. Pushes that are
+// made from now on come behind what f writes.
 func (c *Conn) Do(f func()) {
+	c.posted.Add(1)
 	c.loop.Post(func() {
+		c.posted.Add(-1)
 		if c.gone {
 			return
 		}
@@ -214,6 +247,21 @@ func (c *Conn) CloseAsync(why error) {
 }
 
 // Acts on the loop.
+
+// SetProto says which protocol Messages are pushed in from now on, RESP2 at first.
+func (c *Conn) SetProto(proto int) {
+	c.mu.Lock()
+	c.mu.proto = proto
+	c.mu.Unlock()
+}
+
+// TakePushes puts what was pushed so far before whatever is written to Out next. Inside a command it may be called as long
+// as nothing of the reply is written.
+func (c *Conn) TakePushes() {
+	if c.hasPush.Load() {
+		c.takePushes()
+	}
+}
 
 // Close closes the connection with what is unsent. Inside one of its commands the rest of the command still runs;
 // Closed is called at the end of the turn. why nil means ErrClosedByServer.

@@ -445,7 +445,7 @@ func (l *Loop) limitHit(c *Conn, why error, bytes, limit int64) {
 func (l *Loop) turn(c *Conn, buf []byte) (used int) {
 	set := l.srv.settings.Load()
 	lim := resp.Limits{MaxBulk: set.MaxBulk}
-	if c.hasPush.Load() {
+	if c.duePushes() {
 		c.takePushes()
 	}
 	l.lend(c)
@@ -479,6 +479,9 @@ func (l *Loop) turn(c *Conn, buf []byte) (used int) {
 		l.commands++
 		l.srv.handler.Command(c, argv)
 		executed++
+		if c.duePushes() {
+			c.takePushes() // the command's own pushes stand right behind its reply
+		}
 		if c.paused > 0 || c.Closing() || c.detached {
 			break
 		}
@@ -585,17 +588,47 @@ func (l *Loop) takeBack(c *Conn) {
 	c.outSent = 0
 }
 
+// takePushes moves what was pushed behind what is written.
 func (c *Conn) takePushes() {
+	c.loop.lend(c)
 	c.mu.Lock()
+	if len(c.mu.chunks) > 0 {
+		c.toQueue()
+		c.loop.lend(c)
+		for _, chunk := range c.mu.chunks {
+			c.queue = append(c.queue, chunk)
+			c.queueBytes += len(chunk)
+			c.queueCap += cap(chunk)
+		}
+		c.mu.chunks = nil
+	}
 	c.Out.Raw(c.mu.pushed)
 	if cap(c.mu.pushed) <= keptInput {
 		c.mu.pushed = c.mu.pushed[:0]
 	} else {
 		c.mu.pushed = nil
 	}
+	c.mu.bytes = 0
 	c.hasPush.Store(false)
 	c.mu.Unlock()
 }
+
+// toQueue moves what is in Out, if anything, to the queue of chunks.
+func (c *Conn) toQueue() {
+	rest := c.Out.Bytes()[c.outSent:]
+	if len(rest) == 0 {
+		c.Out.Truncate(0)
+	} else {
+		c.queue = append(c.queue, rest)
+		c.queueBytes += len(rest)
+		c.queueCap += cap(rest)
+		c.Out.Swap(nil)
+	}
+	c.outSent = 0
+}
+
+// duePushes reports whether pushes wait whose place is here: they stand behind what functions given to Do write.
+func (c *Conn) duePushes() bool { return c.hasPush.Load() && c.posted.Load() == 0 }
 
 func (l *Loop) flushDirty() {
 	for i := 0; i < len(l.dirty); i++ { // may grow: Closed and limits touch nothing, but a handler might
@@ -612,7 +645,7 @@ func (l *Loop) flushDirty() {
 
 // flush writes what may be written and applies the output limits.
 func (l *Loop) flush(c *Conn) {
-	if c.hasPush.Load() {
+	if c.duePushes() {
 		c.takePushes()
 	}
 	set := l.srv.settings.Load()
@@ -739,11 +772,7 @@ func (l *Loop) write(c *Conn, p []byte) (n int, again, ok bool) {
 // copied while it waits.
 func (l *Loop) blocked(c *Conn) bool {
 	if rest := c.Out.Bytes()[c.outSent:]; len(rest) >= chunkBytes {
-		c.queue = append(c.queue, rest)
-		c.queueBytes += len(rest)
-		c.queueCap += cap(rest)
-		c.Out.Swap(nil)
-		c.outSent = 0
+		c.toQueue()
 	} else if c.outSent > 0 {
 		buf := c.Out.Bytes()
 		copy(buf, rest)
@@ -834,8 +863,7 @@ func (l *Loop) end(c *Conn, why error) {
 	delete(s.mu.conns, c.id)
 	s.mu.Unlock()
 	c.mu.Lock()
-	c.mu.dropped = true
-	c.mu.pushed = nil
+	c.dropPushesLocked()
 	c.mu.Unlock()
 	s.countClosed(why)
 	s.handler.Closed(c, why)

@@ -534,7 +534,98 @@ func TestPushDuringACommandComesBehindItsReply(t *testing.T) {
 		require.NoError(t, err)
 		got = append(got, line...)
 	}
-	require.Equal(t, "+reply\r\n+more\r\n+reply\r\n+more\r\n+push\r\n+push\r\n", string(got))
+	require.Equal(t, strings.Repeat("+reply\r\n+more\r\n+push\r\n", 2), string(got))
+}
+
+// twoForms is a Message.
+type twoForms [2][]byte
+
+func (m twoForms) Form(proto int) []byte { return m[max(proto, 2)-2] }
+
+// Whoever gets a reply from Do, a client that was blocked, gets it before what was pushed after.
+func TestPushesComeBehindWhatDoWrites(t *testing.T) {
+	h := newToy()
+	var asleep *Conn // of the one loop
+	h.onCmd = func(c *Conn, argv [][]byte) bool {
+		switch string(argv[0]) {
+		case "BLPOP":
+			asleep = c
+			c.Pause()
+		case "PUSH":
+			asleep.Do(func() {
+				asleep.Out.Simple("popped")
+				asleep.Resume()
+			})
+			asleep.PushFrom(c.Loop(), []byte("+invalidate\r\n"))
+			c.Out.Int(1)
+		}
+		return true
+	}
+	s := serve(t, h, nil)
+	blocked, other := dial(t, s), dial(t, s)
+	for range 20 {
+		blocked.send("BLPOP\r\n")
+		eventually(t, "blocked", func() bool {
+			asleep := make(chan bool)
+			s.Loops()[0].Post(func() { asleep <- s.Conns()[0].Paused() })
+			return <-asleep
+		})
+		other.send("PUSH\r\n")
+		other.expect(":1\r\n")
+		blocked.expect("+popped\r\n+invalidate\r\n")
+	}
+}
+
+func TestMessagesFollowTheProtocol(t *testing.T) {
+	bothSockets(t, func(t *testing.T, serve func(Handler, func(*Options)) *Server, dial func(*Server) *client) {
+		h := newToy()
+		long := strings.Repeat("x", 3*chunkBytes)
+		m := twoForms{[]byte("*two\r\n"), []byte(">three " + long + "\r\n")}
+		h.onCmd = func(c *Conn, argv [][]byte) bool {
+			switch string(argv[0]) {
+			case "HELLO":
+				c.TakePushes()
+				c.SetProto(int(argv[1][0] - '0'))
+			case "PUBLISH":
+				for _, to := range c.Loop().Server().Conns() {
+					to.PushMessage(c.Loop(), m)
+				}
+			case "DROP":
+				for _, to := range c.Loop().Server().Conns() {
+					to.PushMessage(c.Loop(), twoForms{})
+				}
+			}
+			c.Out.Simple(string(argv[0]))
+			return true
+		}
+		s := serve(h, nil)
+		two, three := dial(s), dial(s)
+		three.send("HELLO 3\r\n")
+		three.expect("+HELLO\r\n")
+		two.send("PUBLISH\r\nPUBLISH\r\nDROP\r\n")
+		two.expect("+PUBLISH\r\n*two\r\n+PUBLISH\r\n*two\r\n+DROP\r\n")
+		three.expect(">three " + long + "\r\n>three " + long + "\r\n")
+		three.send("PUBLISH\r\nHELLO 2\r\nPUBLISH\r\n")
+		three.expect("+PUBLISH\r\n>three " + long + "\r\n+HELLO\r\n+PUBLISH\r\n*two\r\n")
+	})
+}
+
+// A long message is kept once, whoever reads slowly.
+func TestLongMessagesAreShared(t *testing.T) {
+	h := newToy()
+	s := serve(t, h, nil)
+	dial(t, s).send("PING\r\n")
+	eventually(t, "connected", func() bool { return len(s.Conns()) == 1 })
+	conn := s.Conns()[0]
+	m := twoForms{[]byte(strings.Repeat("x", chunkBytes)), nil}
+	waiting := make(chan struct{})
+	s.Loops()[0].Post(func() { <-waiting })
+	require.LessOrEqual(t, testing.AllocsPerRun(100, func() { conn.PushMessage(nil, m) }), 1.0)
+	require.EqualValues(t, 101*chunkBytes, conn.Numbers().PushWaiting)
+	for i := range conn.mu.chunks {
+		require.Same(t, &m[0][0], &conn.mu.chunks[i][0])
+	}
+	close(waiting)
 }
 
 func TestHeldReplies(t *testing.T) {

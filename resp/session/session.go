@@ -57,6 +57,7 @@ type Session struct {
 	queued   atomic.Int32
 	queuedB  atomic.Int64
 	watching atomic.Int32
+	subs     [3]atomic.Int32 // numbers of subscriptions: channels, patterns, shard channels
 
 	queue   []Queued // owner only
 	watches []Watch  // owner only
@@ -196,6 +197,29 @@ func (s *Session) EndMulti() {
 	s.queued.Store(0)
 	s.queuedB.Store(0)
 	s.Clear(Multi | DirtyCAS | DirtyExec)
+}
+
+// SetSubscriptions records how many subscriptions there are, and whether the client is Subscribed.
+// It reports whether that has changed.
+func (s *Session) SetSubscriptions(channels, patterns, shardChannels int) bool {
+	s.subs[0].Store(int32(channels))
+	s.subs[1].Store(int32(patterns))
+	s.subs[2].Store(int32(shardChannels))
+	some := channels+patterns+shardChannels > 0
+	if some == s.Has(Subscribed) {
+		return false
+	}
+	if some {
+		s.Set(Subscribed)
+	} else {
+		s.Clear(Subscribed)
+	}
+	return true
+}
+
+// Subscriptions are the numbers that SetSubscriptions recorded last. Any goroutine.
+func (s *Session) Subscriptions() (channels, patterns, shardChannels int) {
+	return int(s.subs[0].Load()), int(s.subs[1].Load()), int(s.subs[2].Load())
 }
 
 // Watches are the keys watched now.

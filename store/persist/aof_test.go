@@ -134,7 +134,7 @@ func newWorld(t *testing.T, d *disktest.Disk, change ...func(*AOFSettings)) *wor
 		f(&st)
 	}
 	w.settings.Store(&st)
-	w.aof, err = NewAOF(AOFOptions{
+	w.aof = NewAOF(AOFOptions{
 		Store: s, Source: w.source, FS: d, Now: time.Now, PID: 42, Listener: w.hear,
 		Settings: func() AOFSettings { return *w.settings.Load() },
 		Tap:      w.feed.tap, Mark: func() (int64, int) { return w.feed.total(), 0 }, Total: w.feed.total,
@@ -148,7 +148,7 @@ func newWorld(t *testing.T, d *disktest.Disk, change ...func(*AOFSettings)) *wor
 		Whole:   func(is bool) { w.whole <- is },
 		Fatal:   func(error) { w.fatal.Add(1) },
 	})
-	require.NoError(t, err)
+	require.NoError(t, w.aof.Bad())
 	w.loader = NewLoader(LoaderOptions{Store: s, FS: d, Now: time.Now, Listener: w.hear})
 	t.Cleanup(func() { _ = w.aof.Close(); s.Close() })
 	return w

@@ -22,6 +22,8 @@ type AOFLoad struct {
 	Reset func()
 	// Known reports whether there is such a command.
 	Known func(name []byte) bool
+	// Loaded, when set, is called when a base in RDB form is loaded, before commands that build on it.
+	Loaded func() error
 	// Base is how a base in RDB form is loaded. KeepExpired is implied: commands that follow may count on keys
 	// whose time has come since.
 	Base LoadOptions
@@ -169,6 +171,11 @@ func (l *aofFile) preamble(ctx context.Context, in io.Reader) (rest io.Reader, o
 		return nil, 0, fmt.Errorf("Error reading the RDB %s %s, AOF loading aborted: %w", what, l.f.Name, err)
 	}
 	l.got.Base = got
+	if l.o.Loaded != nil {
+		if err := l.o.Loaded(); err != nil {
+			return nil, 0, err
+		}
+	}
 	if old {
 		l.a.o.Listener(AOFReading{Text: "Reading the remaining AOF tail..."})
 	}

@@ -235,7 +235,7 @@ func (a *AOF) nextLog() (*aof.Log, error) {
 func (a *AOF) cut(j *rewrite, st AOFSettings, next *aof.Log) (*snapshot.Snapshot, *snapshot.Stream, StreamOptions, error) {
 	o := StreamOptions{
 		Info:     rdb.Info{CreatedUnix: j.began.Unix(), AOFBase: true},
-		Compress: st.Compress, Checksum: st.Checksum, Policy: st.Policy, Pace: FixedPace(st.KeyDelayMicros),
+		Compress: st.Compress, Checksum: st.Checksum, Policy: st.Policy, Pace: st.Pace,
 	}
 	if a.o.UsedMemory != nil {
 		o.Info.UsedMemory = a.o.UsedMemory()

@@ -1,7 +1,8 @@
 // Package persist keeps the keyspace on disk: it saves RDB files on demand, in the background
-// and by save points (Saver), and loads them (Loader). The node constructs both; the commands
-// SAVE, BGSAVE, LASTSAVE, SHUTDOWN and DEBUG RELOAD, INFO and full syncs use them. It must not
-// know clients or the cluster: what it needs of them are functions in its options.
+// and by save points (Saver), loads them (Loader), and writes, rewrites and loads the append only file
+// (AOF). The node constructs them; the commands SAVE, BGSAVE, BGREWRITEAOF, LASTSAVE, SHUTDOWN, WAITAOF, DEBUG
+// RELOAD and LOADAOF, INFO and full syncs use them. It must not know clients or the cluster: what it needs of
+// them are functions in its options.
 //
 // # Order of a save
 //
@@ -19,6 +20,28 @@
 // The checksum comes at the end of a file, so nothing may be shown before the load has ended
 // well; when it ends badly the store is emptied again. There is no half-loaded state.
 //
+// # The append only file
+//
+// Dispatch appends what changes the data to one stream (cluster/repl.Stream) that replicas and this file share. A
+// session is the goroutine that takes it from a Tap, writes and syncs; nobody else touches the file, and no event loop
+// waits for it, unless clients are MaxAOFLag ahead. Redis' delay of writes while a sync runs is for a server that
+// writes on its event loop; here the write waits on the session's goroutine, and aof_delayed_fsync counts the syncs that
+// take over two seconds.
+//
+// Under always everything that came together is written and synced at once, then Options.Synced lets go the
+// replies that wait for it (dispatch.Commit). An error there ends the node, as in Redis: what clients wait for cannot
+// be had. Else an error closes the gate for writes until the disk works; after a failed sync a rewrite follows,
+// because the kernel forgets what it could not write.
+//
+// A rewrite: a next incremental file is named in the manifest → the cut, at which the session learns the place in the stream
+// where it goes on in that file → the snapshot's walk into a new base, synced → rename → manifest, by which the old base and the files
+// before the cut become history → their removal. The session syncs a file before it writes to the next. When it is switched on
+// (or the data was replaced by a full sync) the commands go to a file that no manifest names until its base is complete:
+// until then the files on disk are the old data as it was, and nothing counts as durable.
+//
+// Loading executes the files in order. Only at the end of the last one that holds anything may a record be torn, or
+// a transaction open, or zeros stand where a file system lost a write: it is cut there, with aof-load-truncated, and the cut is synced.
+//
 // # Measured
 //
 // BenchmarkTwoMillionKeys: 2 M keys of 16 bytes with random values of 64 (a file of 168 MB),
@@ -35,7 +58,7 @@
 //
 // # Concurrency
 //
-// All methods may be called by any goroutine, one load at a time. Lock order: stripes → Saver.mu
-// or Loader.mu, under which nothing is waited for. Save, Background and Cron lock all stripes
+// All methods may be called by any goroutine, one load at a time. Lock order: AOF.dirMu → stripes → Saver.mu,
+// AOF.mu or Loader.mu, under which nothing is waited for. Save, Background and Cron lock all stripes
 // themselves, so their caller must hold none.
 package persist

@@ -16,13 +16,8 @@ type Pace struct {
 	keys int64 // owned by the goroutine that saves or loads
 }
 
-// FixedPace is a Pace that stays as it is.
-func FixedPace(micros int64) Pace {
-	if micros == 0 {
-		return Pace{}
-	}
-	return Pace{Micros: func() int64 { return micros }}
-}
+// paceStep is how soon a wait notices that Micros asks for less.
+const paceStep = 10 * time.Millisecond
 
 // Wait waits behind one key. It returns the context's cause when that ends first.
 func (p *Pace) Wait(ctx context.Context) error {
@@ -37,15 +32,22 @@ func (p *Pace) Wait(ctx context.Context) error {
 		}
 		us = 1
 	}
-	if us == 0 {
-		return nil
+	for waited := time.Duration(0); us > 0; {
+		rest := time.Duration(us)*time.Microsecond - waited
+		if rest <= 0 {
+			return nil
+		}
+		rest = min(rest, paceStep)
+		t := time.NewTimer(rest)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return context.Cause(ctx)
+		}
+		if waited += rest; rest == paceStep {
+			us = p.Micros()
+		}
 	}
-	t := time.NewTimer(time.Duration(us) * time.Microsecond)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return nil
 }

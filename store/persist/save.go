@@ -25,7 +25,7 @@ type Settings struct {
 	IncrementalSync bool // rdb-save-incremental-fsync
 	SavePoints      []SavePoint
 	Policy          store.Policy // decides whether LRU or LFU clocks are saved
-	KeyDelayMicros  int64        // rdb-key-save-delay: see Pace
+	Pace            Pace         // rdb-key-save-delay
 	// MaxPreImageBytes bounds the memory a snapshot may take; 0: snapshot's default.
 	MaxPreImageBytes int64
 }
@@ -291,7 +291,7 @@ func (p *Saver) start(ctx context.Context, background bool) error {
 	run := func() error {
 		err := p.save(ctx, st, snap, StreamOptions{
 			Info: info, Libraries: libraries, Compress: st.Compress, Checksum: st.Checksum, Policy: st.Policy,
-			Pace: FixedPace(st.KeyDelayMicros),
+			Pace: st.Pace,
 		})
 		p.finish(ctx, j, changes, err)
 		return err

@@ -34,7 +34,7 @@ func writeStream(e *Encoder, v *Value) {
 		e.streamID(g.Last)
 		e.Len(uint64(g.Read))
 		e.Len(uint64(g.Pending()))
-		for p := range g.All(value.StreamID{}, value.StreamNoOwner) {
+		for p := g.Walk(value.StreamID{}, value.StreamNoOwner); p.Next(); {
 			e.Raw(p.ID.AppendBytes(tmp[:0]))
 			e.Uint64(uint64(p.Time))
 			e.Len(p.Count)
@@ -45,7 +45,7 @@ func writeStream(e *Encoder, v *Value) {
 			e.String([]byte(c.Name))
 			e.Uint64(uint64(c.Seen))
 			e.Len(uint64(c.Pending()))
-			for p := range g.All(value.StreamID{}, o) {
+			for p := g.Walk(value.StreamID{}, o); p.Next(); {
 				e.Raw(p.ID.AppendBytes(tmp[:0]))
 			}
 		}

@@ -30,17 +30,17 @@ func Commands(d Deps) []command.Command {
 				History: []string{"6.2.0: protover made optional; when called without arguments the command reports the current connection's context."}},
 		},
 		{
-			Name: "PING", Since: "1.0.0", Arity: -1, Flags: command.Fast | command.InSentinel, Args: "[message]",
+			Name: "PING", Since: "1.0.0", Arity: -1, Flags: command.Fast | command.InSentinel | command.WhileSubscribed, Args: "[message]",
 			Reply: "PONG | bulk | [bulk, bulk]", Run: ping, Tips: []string{"request_policy:all_shards", "response_policy:all_succeeded"},
 			Doc: command.Doc{Summary: "Answers PONG, or the given message.", Complexity: "O(1)"},
 		},
 		{
-			Name: "QUIT", Since: "1.0.0", Arity: -1, Flags: auth | command.InMulti, Reply: "OK", Run: quit,
+			Name: "QUIT", Since: "1.0.0", Arity: -1, Flags: auth | command.InMulti | command.WhileSubscribed, Reply: "OK", Run: quit,
 			Doc: command.Doc{Summary: "Closes the connection.", Complexity: "O(1)", Deprecated: "7.2.0",
 				ReplacedBy: "just closing the connection"},
 		},
 		{
-			Name: "RESET", Since: "6.2.0", Arity: 1, Flags: auth | command.InMulti | command.Watched, Reply: "RESET", Run: f.reset,
+			Name: "RESET", Since: "6.2.0", Arity: 1, Flags: auth | command.InMulti | command.Watched | command.WhileSubscribed, Reply: "RESET", Run: f.reset,
 			Doc: command.Doc{Summary: "Makes the connection as if it had just been opened.", Complexity: "O(1)"},
 		},
 		{

@@ -123,9 +123,16 @@ func (f *family) reset(c *command.Ctx) {
 	c.Out.Simple("RESET")
 }
 
+// setProto changes the protocol: what was pushed to the client before comes before the reply.
 func setProto(c *command.Ctx, proto int) {
 	c.Sess.SetProto(proto)
 	c.Out.Proto = proto
+	if c.Conn != nil {
+		if c.Nested == 0 {
+			c.Conn.TakePushes()
+		}
+		c.Conn.SetProto(proto)
+	}
 }
 
 // hello checks all its words before it changes anything but the user.

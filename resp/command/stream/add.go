@@ -136,17 +136,29 @@ func (t *trimWords) settle(c *command.Ctx, xadd, limited bool, lim value.Limits)
 
 const approxMost = 1000000
 
-// exact rewrites the call, for the stream of changes, so that it trims the same everywhere: what an
-// approximate call has left is the threshold. The returned function undoes it.
-func (t *trimWords) exact(c *command.Ctx, s *value.StreamLog, text []byte) (undo func()) {
-	threshold := c.Argv[t.at]
-	if t.ByID {
-		c.Argv[t.at] = s.FirstKept().Append(text)
-	} else {
-		c.Argv[t.at] = appendInt(text, int64(s.Len()))
+// propagate sends the call in a form that does the same everywhere: with the id that was chosen, if id
+// is not nil, and, where it was approximate, with what it has left as an exact threshold.
+func (t *trimWords) propagate(c *command.Ctx, s *value.StreamLog, id []byte) {
+	var said [2][]byte
+	if id != nil {
+		said[0], c.Argv[t.next] = c.Argv[t.next], id
 	}
-	c.Argv[t.at-1] = wordExact
-	return func() { c.Argv[t.at-1], c.Argv[t.at] = wordApprox, threshold }
+	if t.Approx {
+		from := len(c.Scratch)
+		if t.ByID {
+			c.Scratch = s.FirstKept().Append(c.Scratch)
+		} else {
+			c.Scratch = appendInt(c.Scratch, int64(s.Len()))
+		}
+		said[1], c.Argv[t.at], c.Argv[t.at-1] = c.Argv[t.at], c.Scratch[from:], wordExact
+	}
+	c.Propagate()
+	if id != nil {
+		c.Argv[t.next] = said[0]
+	}
+	if t.Approx {
+		c.Argv[t.at], c.Argv[t.at-1] = said[1], wordApprox
+	}
 }
 
 var (
@@ -220,19 +232,14 @@ func (f family) xadd(c *command.Ctx) {
 	if trimmed {
 		c.Notify(command.EventStream, "xtrim", key)
 	}
-	var text, threshold idText
-	reply := id.Append(text[:0])
-	c.Out.Bulk(reply)
-	if auto || autoSeq || t.Approx {
-		said := c.Argv[t.next]
-		if auto || autoSeq {
-			c.Argv[t.next] = reply
-		}
-		if t.Approx {
-			defer t.exact(c, s, threshold[:0])()
-		}
-		c.Propagate()
-		c.Argv[t.next] = said
+	c.Scratch = id.Append(c.Scratch[:0])
+	chosen := c.Scratch
+	c.Out.Bulk(chosen)
+	if !auto && !autoSeq {
+		chosen = nil
+	}
+	if chosen != nil || t.Approx {
+		t.propagate(c, s, chosen)
 	}
 }
 
@@ -275,10 +282,7 @@ func (f family) xtrim(c *command.Ctx) {
 	c.Txn.Amended(key)
 	c.Notify(command.EventStream, "xtrim", key)
 	if t.Approx {
-		var text idText
-		undo := t.exact(c, s, text[:0])
-		c.Propagate()
-		undo()
+		t.propagate(c, s, nil)
 	}
 }
 

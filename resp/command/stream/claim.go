@@ -9,7 +9,6 @@ import (
 // claimCall is a call of XCLAIM, parsed.
 type claimCall struct {
 	minIdle    int64
-	ids        []value.StreamID
 	time       int64 // of the delivery; -1: now
 	retryCount int64 // -1: one more
 	last       value.StreamID
@@ -17,7 +16,8 @@ type claimCall struct {
 	justID     bool
 }
 
-func (r *claimCall) parse(c *command.Ctx, few []value.StreamID) (ok bool) {
+// parse reads the call and answers the error. The ids are put behind few.
+func (r *claimCall) parse(c *command.Ctx, few []value.StreamID) (ids []value.StreamID, ok bool) {
 	number := func(i int, err resp.Error) (n int64, ok bool) {
 		if n, ok = value.ParseInt(c.Argv[i]); !ok {
 			c.Fail(err)
@@ -25,15 +25,15 @@ func (r *claimCall) parse(c *command.Ctx, few []value.StreamID) (ok bool) {
 		return n, ok
 	}
 	if r.minIdle, ok = number(4, resp.ErrXClaimMinIdle); !ok {
-		return false
+		return nil, false
 	}
 	i := 5
-	for r.ids = few; i < len(c.Argv); i++ { // the first word that is no id is an option
+	for ids = few; i < len(c.Argv); i++ { // the first word that is no id is an option
 		id, ok := parseID(c.Argv[i], 0)
 		if !ok {
 			break
 		}
-		r.ids = append(r.ids, id)
+		ids = append(ids, id)
 	}
 	r.time, r.retryCount = -1, -1
 	for ; i < len(c.Argv); i++ {
@@ -59,16 +59,16 @@ func (r *claimCall) parse(c *command.Ctx, few []value.StreamID) (ok bool) {
 			r.last, ok = strictID(c, i)
 		default:
 			c.Fail(resp.ErrXClaimOption(word))
-			return false
+			return nil, false
 		}
 		if !ok {
-			return false
+			return nil, false
 		}
 	}
 	if now := c.Txn.Now(); r.time < 0 || r.time > now {
 		r.time = now // clients' clocks may be ahead of ours
 	}
-	return true
+	return ids, true
 }
 
 func xclaim(c *command.Ctx) {
@@ -77,7 +77,8 @@ func xclaim(c *command.Ctx) {
 	}
 	var r claimCall
 	var few [8]value.StreamID
-	if !r.parse(c, few[:0]) {
+	ids, ok := r.parse(c, few[:0])
+	if !ok {
 		return
 	}
 	c.DontPropagate() // but what follows
@@ -88,7 +89,7 @@ func xclaim(c *command.Ctx) {
 	}
 	o := ed.consumer(c.Argv[3])
 	mark, n := c.Out.Defer(), 0
-	for i, id := range r.ids {
+	for i, id := range ids {
 		if ed.claim(o, id, c.Argv[5+i], &r) {
 			n++
 		}
@@ -98,6 +99,7 @@ func xclaim(c *command.Ctx) {
 		ed.propagateLast()
 		ed.changed()
 	}
+	ed.settle()
 }
 
 // claim gives one entry to the consumer and answers it; false if it does not. text is its id as the
@@ -197,7 +199,8 @@ func xautoclaim(c *command.Ctx) {
 	now := c.Txn.Now()
 	looks := count * lookedAt
 	var cursor value.StreamID // where to go on
-	for p := range ed.g.All(from, value.StreamNoOwner) {
+	for it := ed.g.Walk(from, value.StreamNoOwner); it.Next(); {
+		p := it.Pending
 		if count == 0 || looks == 0 {
 			cursor = p.ID
 			break
@@ -221,6 +224,7 @@ func xautoclaim(c *command.Ctx) {
 		}
 	}
 	c.Out.EndArray(mark, n)
+	ed.settle()
 	claimed := append(c.Scratch[:0], c.Out.From(begin)...)
 	c.Out.Truncate(begin)
 	c.Out.Array(3)

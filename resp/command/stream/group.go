@@ -150,7 +150,7 @@ func xgroupCreateConsumer(c *command.Ctx) {
 	}
 	ed := editGroup(c, c.Argv[2], c.Argv[3])
 	ed.consumer(c.Argv[4])
-	c.Out.Int(1)
+	c.Out.Int(1) // the call as written is what replicas get
 }
 
 func xgroupDelConsumer(c *command.Ctx) {
@@ -195,8 +195,12 @@ type groupEdit struct {
 	s           *value.StreamLog
 	g           *value.StreamGroup
 	dirty       bool // it has really changed, see Txn.Amended
-	noAck       bool // consumers are made known to replicas by themselves
+	noAck       bool // a consumer that is made is told of at once, as in Redis
 	lastIDMoved bool // g.Last was raised and nothing has told so yet
+
+	// untold is a consumer that was made and that nothing has told replicas of yet. Redis leaves it at
+	// that; here settle tells them, so that a promoted replica knows the same consumers.
+	untold []byte
 }
 
 // editGroup begins a change. REQUIRES: the key holds a stream that has the group.
@@ -223,10 +227,19 @@ func (ed *groupEdit) consumer(name []byte) value.StreamOwner {
 	}
 	ed.changed()
 	ed.c.Notify(command.EventStream, "xgroup-createconsumer", ed.key)
+	ed.untold = name
 	if ed.noAck {
-		ed.c.PropagateAs(wordXGroup, wordCreateConsumer, ed.key, ed.name, name)
+		ed.settle()
 	}
 	return o
+}
+
+// settle tells of a consumer that was made, if nothing has.
+func (ed *groupEdit) settle() {
+	if ed.untold != nil {
+		ed.c.PropagateAs(wordXGroup, wordCreateConsumer, ed.key, ed.name, ed.untold)
+		ed.untold = nil
+	}
 }
 
 // put makes an entry pending, or changes a pending one, in the name of its consumer.
@@ -239,12 +252,15 @@ func (ed *groupEdit) put(p value.StreamPending) {
 // however often it is repeated.
 func (ed *groupEdit) propagatePending(p value.StreamPending, id []byte) {
 	if ed.c.Effects.Off {
-		ed.c.DontPropagate()
 		return
+	}
+	consumer := ed.g.Consumer(p.Owner).Name
+	if string(ed.untold) == consumer {
+		ed.untold = nil
 	}
 	var last idText
 	var time, count [20]byte
-	ed.c.PropagateAs(wordXClaim, ed.key, ed.name, []byte(ed.g.Consumer(p.Owner).Name), wordZero, id,
+	ed.c.PropagateAs(wordXClaim, ed.key, ed.name, []byte(consumer), wordZero, id,
 		wordTime, appendInt(time[:0], p.Time), wordRetryCount, appendInt(count[:0], int64(p.Count)),
 		wordForce, wordJustID, wordLastID, ed.g.Last.Append(last[:0]))
 }
@@ -277,6 +293,14 @@ func (r *readCall) give(c *command.Ctx, key []byte, a after) bool {
 	ed := editGroup(c, key, r.group)
 	ed.noAck = r.noAck
 	o := ed.consumer(r.consumer)
+	ok := ed.deliver(o, r, key, a)
+	ed.settle()
+	return ok
+}
+
+// deliver is give for a consumer that exists.
+func (ed *groupEdit) deliver(o value.StreamOwner, r *readCall, key []byte, a after) bool {
+	c := ed.c
 	if !a.fresh {
 		putKey(c.Out, key)
 		ed.history(o, a.id, r.count)
@@ -324,11 +348,8 @@ func (ed *groupEdit) history(o value.StreamOwner, behind value.StreamID, count i
 	w := ed.c.Out
 	mark, n := w.Defer(), 0
 	from, _ := behind.Next() // there is one, see ids
-	for p := range ed.g.All(from, o) {
-		if count > 0 && int64(n) == count {
-			break
-		}
-		n++
+	for it := ed.g.Walk(from, o); (count == 0 || int64(n) < count) && it.Next(); n++ {
+		p := it.Pending
 		if putOne(w, ed.s, p.ID) {
 			p.Time = ed.c.Txn.Now()
 			p.Count++
@@ -430,10 +451,7 @@ func xpending(c *command.Ctx) {
 	}
 	w, now := c.Out, c.Txn.Now()
 	mark, n := w.Defer(), 0
-	for p := range g.All(lo, owner) {
-		if int64(n) >= count || p.ID.Compare(hi) > 0 {
-			break
-		}
+	for p := g.Walk(lo, owner); int64(n) < count && p.Next() && p.ID.Compare(hi) <= 0; {
 		if idle := now - p.Time; minIdle == 0 || idle >= minIdle {
 			n++
 			w.Array(4)

@@ -129,11 +129,7 @@ func putFullGroup(w *resp.Writer, s *value.StreamLog, g *value.StreamGroup, coun
 // its name.
 func putPending(w *resp.Writer, g *value.StreamGroup, o value.StreamOwner, count int64) {
 	mark, n := w.Defer(), 0
-	for p := range g.All(value.StreamID{}, o) {
-		if count > 0 && int64(n) == count {
-			break
-		}
-		n++
+	for p := g.Walk(value.StreamID{}, o); (count == 0 || int64(n) < count) && p.Next(); n++ {
 		if o == value.StreamNoOwner {
 			w.Array(4)
 			putID(w, p.ID)

@@ -12,5 +12,8 @@ import "github.com/sextantdb/sextant/resp/lua/vm"
 
 // Open enters the libraries into a VM's globals.
 func Open(m *vm.VM) {
+	openJSON(m)
+	openMsgpack(m)
+	openStruct(m)
 	openBit(m)
 }

@@ -113,7 +113,7 @@ func baseSetMetatable(c *Call) {
 		c.ArgError(2, "nil or table expected")
 	}
 	if t.readOnly {
-		c.Errorf(readOnlyText)
+		c.Throw(String(readOnlyText)) // without a place, as it comes from inside the built-in function
 	}
 	if t.meta != nil && !t.meta.getStr(strMetatable).IsNil() {
 		c.Errorf("cannot change a protected metatable")
@@ -234,7 +234,7 @@ func baseRawSet(c *Call) {
 	t := c.Table(1)
 	k, v := c.Any(2), c.Any(3)
 	if t.readOnly {
-		c.Errorf(readOnlyText)
+		c.Throw(String(readOnlyText))
 	}
 	if k.IsNil() {
 		c.Errorf("table index is nil")
@@ -339,7 +339,7 @@ func (c *Call) toString(v Value) Value {
 	case KindNil:
 		return String("nil")
 	case KindUserdata:
-		return String("userdata: NULL")
+		return String("userdata: (nil)")
 	}
 	return String(fmt.Sprintf("%s: 0x%014x", v.TypeName(), uint64(objectID(v))<<4))
 }

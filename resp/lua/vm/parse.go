@@ -389,7 +389,7 @@ func (p *parser) resolve(name string) exprNode {
 	if i := p.capture(p.fn, name); i >= 0 {
 		return &exprUpval{i, name}
 	}
-	return &exprGlobal{constStr(name), p.line}
+	return &exprGlobal{constStr(name), p.lastLine}
 }
 
 // capture returns the number of fn's upvalue called name, making it if a function around has such a local, or -1.

@@ -17,7 +17,7 @@ func (vm *VM) openTable() {
 func (c *Call) writable() *Table {
 	t := c.Table(1)
 	if t.readOnly {
-		c.Errorf(readOnlyText)
+		c.Throw(String(readOnlyText))
 	}
 	return t
 }

@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"iter"
 	"slices"
 	"unsafe"
 )
@@ -220,17 +219,33 @@ func (g *Group) From(id ID, o Owner) (Pending, bool) {
 	return g.Get(pel.at(at))
 }
 
-// All walks the pending entries from an id on; with an owner, those of that consumer. They may be
-// changed and taken out meanwhile.
-func (g *Group) All(from ID, o Owner) iter.Seq[Pending] {
-	return func(yield func(Pending) bool) {
-		for p, ok := g.From(from, o); ok; p, ok = g.From(from, o) {
-			more := false
-			if from, more = p.ID.Next(); !yield(p) || !more {
-				return
-			}
-		}
+// PendingIter walks pending entries. They may be changed and taken out meanwhile.
+type PendingIter struct {
+	Pending
+	g    *Group
+	o    Owner
+	next ID
+	end  bool
+}
+
+// Walk walks the pending entries from an id on; with an owner, those of that consumer.
+func (g *Group) Walk(from ID, o Owner) PendingIter { return PendingIter{g: g, o: o, next: from} }
+
+// Next goes to the next entry, at first to the first, and reports whether there is one.
+func (it *PendingIter) Next() bool {
+	if it.end {
+		return false
 	}
+	p, ok := it.g.From(it.next, it.o)
+	if !ok {
+		it.end = true
+		return false
+	}
+	it.Pending = p
+	if it.next, ok = p.ID.Next(); !ok {
+		it.end = true
+	}
+	return true
 }
 
 // Edges are the lowest and the highest pending id. REQUIRES: Pending() > 0.

@@ -88,7 +88,7 @@ func (m *model) compare(t *testing.T, s *Stream, r *rand.Rand) {
 		require.Equal(t, len(want.pending), g.Pending())
 		require.True(t, g.AllOwned())
 		n := 0
-		for p := range g.All(ID{}, NoOwner) {
+		for p := g.Walk(ID{}, NoOwner); p.Next(); {
 			require.Equal(t, want.pending[p.ID], modelPending{g.Consumer(p.Owner).Name, p.Time, p.Count})
 			n++
 		}
@@ -102,7 +102,7 @@ func (m *model) compare(t *testing.T, s *Stream, r *rand.Rand) {
 			name = c.Name
 			require.Equal(t, want.consumers[c.Name], c.Seen)
 			here := 0
-			for p := range g.All(ID{}, o) {
+			for p := g.Walk(ID{}, o); p.Next(); {
 				require.Equal(t, o, p.Owner)
 				here++
 			}
