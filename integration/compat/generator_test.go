@@ -15,6 +15,7 @@ import (
 type generator struct {
 	rand    *rand.Rand
 	entries []*command.Command
+	streams []*command.Command // those of them that are about streams
 	used    map[string]bool
 }
 
@@ -25,10 +26,13 @@ func newGenerator(t *testing.T, seed uint64) *generator {
 	for _, c := range table.All() {
 		switch {
 		case c.Run == nil || notGenerated(c.FullName()) != "":
-		case c.Flags&command.Blocking != 0: // would wait; scripts compare them
+		case c.Flags&command.Blocking != 0 && c.Group != command.Stream: // would wait; scripts compare them
 		case strings.HasPrefix(c.Since, "7.2"): // the other side is 7.0
 		default:
 			g.entries = append(g.entries, c)
+			if c.Group == command.Stream {
+				g.streams = append(g.streams, c)
+			}
 		}
 	}
 	require.NotEmpty(t, g.entries)
@@ -42,17 +46,34 @@ func (g *generator) sequence() [][]string {
 		proto = "3"
 	}
 	seq := [][]string{{"RESET"}, {"HELLO", proto}, {"FLUSHALL"}}
+	if g.rand.IntN(4) == 0 {
+		return g.streamSequence(seq)
+	}
 	for range 3 {
 		seq = append(seq, []string{"SET", g.key(), g.text()})
 	}
 	for range 4 + g.rand.IntN(10) {
-		seq = append(seq, g.call())
+		seq = append(seq, g.call(g.entries))
 	}
 	return seq
 }
 
-func (g *generator) call() []string {
-	c := g.entries[g.rand.IntN(len(g.entries))]
+// streamSequence is about a few streams with groups, or chance alone would hardly ever make any.
+func (g *generator) streamSequence(seq [][]string) [][]string {
+	for _, k := range []string{"k1", "k2", "k3", "{t}a"} {
+		seq = append(seq, []string{"XGROUP", "CREATE", k, "g", "0", "MKSTREAM"})
+		for i := range 1 + g.rand.IntN(6) {
+			seq = append(seq, []string{"XADD", k, strconv.Itoa(1+i/3) + "-" + strconv.Itoa(1+i%3), "field", g.text()})
+		}
+	}
+	for range 10 + g.rand.IntN(20) {
+		seq = append(seq, g.call(g.streams))
+	}
+	return append(seq, []string{"DEBUG", "DIGEST"})
+}
+
+func (g *generator) call(of []*command.Command) []string {
+	c := of[g.rand.IntN(len(of))]
 	g.used[c.FullName()] = true
 	words := strings.Split(c.FullName(), "|")
 	for _, a := range c.Grammar() {
@@ -82,6 +103,12 @@ func (g *generator) arg(words []string, a *command.Arg) []string {
 	if a.Multiple {
 		times = 1 + g.rand.IntN(3)
 	}
+	switch a.Token {
+	case "BLOCK":
+		return words // nobody comes
+	case "STREAMS":
+		return g.streamsAndIDs(words)
+	}
 	for i := range times {
 		if a.Token != "" && (i == 0 || a.MultipleToken) {
 			words = append(words, a.Token)
@@ -89,6 +116,10 @@ func (g *generator) arg(words []string, a *command.Arg) []string {
 		if strings.Contains(a.Name, "seconds") || a.Name == "ttl" {
 			// Nothing may expire while a sequence runs: the two servers would not agree when.
 			words = append(words, g.pick("-1", "0", "1000000", "99999999", "x", "1.5", "9223372036854775807"))
+			continue
+		}
+		if word := g.ofStream(a.Name); word != "" {
+			words = append(words, word)
 			continue
 		}
 		switch a.Type {
@@ -112,6 +143,40 @@ func (g *generator) arg(words []string, a *command.Arg) []string {
 		default:
 			words = append(words, g.text())
 		}
+	}
+	return words
+}
+
+// ofStream is a word for an argument by its name, where any text would hardly ever do; "" for other
+// arguments. Ids are never left to the servers: their clocks differ.
+func (g *generator) ofStream(name string) string {
+	switch name {
+	case "id", "id-selector", "last-id", "lastid", "max-deleted-id", "threshold":
+		return g.pick("0", "1", "1-1", "1-2", "1-3", "2", "2-1", "2-2", "2-3", "3-1", "9-9", "10-*", "5", "-", "+", ">", "$", "x", "4-4")
+	case "start", "end":
+		return g.pick("-", "+", "0", "1", "1-1", "(1-2", "1-3", "2", "(2-2", "2-3", "3-1", "9-9", "(0-0", "x", "(-", "-1")
+	case "group":
+		return g.pick("g", "g", "g", "g", "g", "h", "none")
+	case "consumer":
+		return g.pick("alice", "bob", "carol")
+	case "min-idle-time":
+		return g.pick("0", "0", "0", "1000000", "-1", "x")
+	}
+	return ""
+}
+
+// streamsAndIDs are as many ids as streams, nearly always.
+func (g *generator) streamsAndIDs(words []string) []string {
+	words = append(words, "STREAMS")
+	n := 1 + g.rand.IntN(3)
+	for range n {
+		words = append(words, g.key())
+	}
+	if g.rand.IntN(30) == 0 {
+		n++
+	}
+	for range n {
+		words = append(words, g.pick(g.ofStream("id"), ">", "0", "1-2"))
 	}
 	return words
 }

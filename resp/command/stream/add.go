@@ -38,15 +38,20 @@ func amend(c *command.Ctx, key []byte) *value.StreamLog {
 	return o.(*value.StreamLog)
 }
 
-// trimWords are the words of XADD and XTRIM that say what to trim.
+// trimWords are the words of XADD and XTRIM that say what to trim, and XADD's others before the
+// fields.
 type trimWords struct {
 	value.StreamTrim
-	at         int // word of the threshold; 0: nothing is to be trimmed
+	at int // word of the threshold; 0: nothing is to be trimmed
+
 	noMkStream bool
-	next       int // the word behind the options
+	next       int // the word of the id
+	id         value.StreamID
+	auto       bool // all of the id is to be chosen, or with autoSeq its second number
+	autoSeq    bool
 }
 
-// parse reads the options, in XADD up to the id. It answers the error.
+// parse reads the options, in XADD up to the id and with it. It answers the error.
 func (t *trimWords) parse(c *command.Ctx, xadd bool, lim value.Limits) bool {
 	limited := false
 	i := 2
@@ -55,6 +60,7 @@ options:
 		word, more := c.Argv[i], len(c.Argv)-1-i
 		switch {
 		case xadd && string(word) == "*":
+			t.auto = true
 			break options
 		case more > 0 && (command.Is(word, "MAXLEN") || command.Is(word, "MINID")):
 			if t.at != 0 {
@@ -86,6 +92,11 @@ options:
 		case xadd && command.Is(word, "NOMKSTREAM"):
 			t.noMkStream = true
 		case xadd:
+			var ok bool
+			if t.id, t.autoSeq, ok = parsePartialID(word, 0); !ok {
+				c.Fail(resp.ErrStreamID)
+				return false
+			}
 			break options
 		default:
 			c.Fail(resp.ErrSyntax)
@@ -172,23 +183,12 @@ func (f family) xadd(c *command.Ctx) {
 	if !t.parse(c, true, lim) {
 		return
 	}
-	var id value.StreamID
-	auto, autoSeq := false, false
-	if t.next < len(c.Argv) {
-		if auto = string(c.Argv[t.next]) == "*"; !auto {
-			var ok bool
-			if id, autoSeq, ok = parsePartialID(c.Argv[t.next], 0); !ok {
-				c.Fail(resp.ErrStreamID)
-				return
-			}
-		}
-	}
 	first := t.next + 1
 	if n := len(c.Argv) - first; n < 2 || n%2 != 0 {
 		c.Fail(resp.ErrWrongArgs(c.Cmd.LowerName()))
 		return
 	}
-	if !auto && !autoSeq && id.IsZero() {
+	if !t.auto && !t.autoSeq && t.id.IsZero() {
 		c.Fail(resp.ErrXAddZero)
 		return
 	}
@@ -207,7 +207,8 @@ func (f family) xadd(c *command.Ctx) {
 		c.Fail(resp.ErrXAddExhausted)
 		return
 	}
-	if id, ok = newID(id, s.Last, c.Txn.Now(), auto, autoSeq); !ok {
+	id, ok := t.newID(s.Last, c.Txn.Now())
+	if !ok {
 		c.Fail(resp.ErrXAddSmall)
 		return
 	}
@@ -235,7 +236,7 @@ func (f family) xadd(c *command.Ctx) {
 	c.Scratch = id.Append(c.Scratch[:0])
 	chosen := c.Scratch
 	c.Out.Bulk(chosen)
-	if !auto && !autoSeq {
+	if !t.auto && !t.autoSeq {
 		chosen = nil
 	}
 	if chosen != nil || t.Approx {
@@ -243,20 +244,19 @@ func (f family) xadd(c *command.Ctx) {
 	}
 }
 
-// newID is the id of the next entry: all of it chosen here, or its second number, or nothing. ok is
-// false if the id that was asked for is not above the last.
-func newID(id, last value.StreamID, now int64, auto, autoSeq bool) (value.StreamID, bool) {
+// newID is the id of the next entry; false if the one that was asked for is not above the last.
+func (t *trimWords) newID(last value.StreamID, now int64) (value.StreamID, bool) {
 	switch {
-	case auto:
+	case t.auto:
 		if uint64(now) > last.Ms {
 			return value.StreamID{Ms: uint64(now)}, true
 		}
 		return last.Next()
-	case autoSeq && id.Ms == last.Ms:
+	case t.autoSeq && t.id.Ms == last.Ms:
 		next, ok := last.Next()
-		return next, ok && next.Ms == id.Ms
+		return next, ok && next.Ms == t.id.Ms
 	}
-	return id, id.Compare(last) > 0
+	return t.id, t.id.Compare(last) > 0
 }
 
 func (f family) xtrim(c *command.Ctx) {

@@ -467,3 +467,28 @@ func FuzzNode(f *testing.F) {
 		}
 	})
 }
+
+// A clone is read on another goroutine while the original changes; the race detector looks on.
+func TestCloneIsReadBesideChanges(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 3))
+	l := &Limits{NodeEntries: 5}
+	s, m := New(), &model{groups: map[string]*modelGroup{}}
+	for range 8 {
+		for range 400 {
+			change(r, s, m, l)
+		}
+		c, want := s.Clone(), m.clone()
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for range 3 {
+				want.compare(t, c, rand.New(rand.NewPCG(4, 4)))
+			}
+		}()
+		for range 400 {
+			change(r, s, m, l)
+		}
+		<-done
+	}
+	m.compare(t, s, r)
+}
