@@ -49,6 +49,18 @@ func (p *Parser) Need() int {
 	return p.proven + p.sought + 1
 }
 
+// Taken returns how many bytes of the incomplete request stand before the large argument that is being waited for: what
+// Redis has moved out of its query buffer by then.
+func (p *Parser) Taken() int {
+	if p.bulk1 > bigArgument {
+		return p.proven
+	}
+	return 0
+}
+
+// bigArgument is the length from which Redis reads an argument into a buffer of its own.
+const bigArgument = 32 << 10
+
 // Next takes the first request of buf. It returns the arguments, as sub-slices of buf appended to argv[:0], and the
 // length of the request. n = 0 without an error means that the request is incomplete: call again with a buffer that begins
 // with the same bytes and goes on. A request without arguments (an empty line, "*0") has n > 0 and no arguments.

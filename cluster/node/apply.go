@@ -19,7 +19,7 @@ func (n *Node) bindConfig() {
 	sockets := func(_, v *Values) error { return n.srv.Apply(serverSettings(v, n.agent != nil)) }
 	c.OnChange(func(_, v *Values) error { raiseFileLimit(int(v.MaxClients), n.log); return nil }, "maxclients")
 	c.OnChange(sockets, "maxclients", "timeout", "tcp-keepalive", "proto-max-bulk-len", "client-query-buffer-limit",
-		"client-output-buffer-limit", "hz")
+		"client-output-buffer-limit", "hz", "maxmemory-clients", "maxmemory")
 	replication := func(_, v *Values) error {
 		if err := n.repl.Configure(replOptions(v)); err != nil {
 			return err

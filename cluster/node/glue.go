@@ -134,7 +134,7 @@ func fillLink(info *conn.Info, c *repl.Conn, now int64) {
 	}
 }
 
-// sessionBytes is what a client costs beside its buffers.
+// sessionBytes is what a replica's connection costs beside its buffers.
 const sessionBytes = 1024
 
 func fill(info *conn.Info, s *session.Session, c *server.Conn, now int64) {
@@ -144,7 +144,7 @@ func fill(info *conn.Info, s *session.Session, c *server.Conn, now int64) {
 		AgeSeconds: (now - c.CreatedMs()) / 1000, IdleSeconds: max(0, now-b.LastMs) / 1000,
 		QueryBytes: b.Qbuf, QueryFree: b.QbufFree,
 		ReplyBufBytes: b.Obl, OutBytes: b.Obl, QueuedReplies: b.Oll, QueuedBytes: b.Omem + b.PushWaiting,
-		TotalBytes: sessionBytes + b.BufferBytes + s.QueueBytes(),
+		TotalBytes: c.Memory(),
 		Closing:    s.Has(session.Closing),
 	}
 	info.Channels, info.Patterns, info.ShardChannels = s.Subscriptions()
@@ -206,8 +206,8 @@ func (n *Node) watchingClients() (count int64) {
 
 // clientBytes is the memory of clients and of replicas' connections.
 func (n *Node) clientBytes() (normal, replicas int64) {
-	n.disp.Each(func(s *session.Session, c *server.Conn) bool {
-		normal += sessionBytes + c.Numbers().BufferBytes + s.QueueBytes()
+	n.disp.Each(func(_ *session.Session, c *server.Conn) bool {
+		normal += c.Memory()
 		return true
 	})
 	normal += n.channels.Bytes()

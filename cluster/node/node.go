@@ -314,6 +314,10 @@ func serverSettings(v *Values, clustered bool) server.Settings {
 	s.TCPBacklog = int(v.TCPBacklog)
 	s.MaxBulk = int(v.ProtoMaxBulkLen)
 	s.QueryBuffer = int(v.ClientQueryBufferLimit)
+	s.ClientMemory = v.MaxMemoryClients
+	if s.ClientMemory < 0 {
+		s.ClientMemory = v.MaxMemory / 100 * -v.MaxMemoryClients // per cent
+	}
 	s.Hz = int(v.Hz)
 	limit := func(o OutputLimit) server.OutputLimit {
 		return server.OutputLimit{Hard: o.HardBytes, Soft: o.SoftBytes, SoftSeconds: int(o.SoftSeconds)}

@@ -34,6 +34,7 @@ type client struct {
 	ticket    *ticket  // parked
 	postponed [][]byte // the call that CLIENT PAUSE holds back
 	asking    bool     // it came with ASKING
+	costly    bool     // the connection was told what the session costs
 }
 
 // view is how the client sees expired keys. While clients are paused nothing may change, so
@@ -111,6 +112,10 @@ func (d *Dispatcher) Command(sc *server.Conn, argv [][]byte) {
 	if before != c.sess.User() {
 		sc.SetUnauthenticated(c.sess.User() == nil)
 	}
+	if costly := c.sess.Any(session.Multi|session.Subscribed|session.NoEvict) || c.sess.Watching() > 0; costly || c.costly {
+		c.costly = costly
+		sc.SetCost(c.sess.Bytes(), c.sess.Any(session.NoEvict))
+	}
 }
 
 // BeforeWrite implements server.Handler.
@@ -140,12 +145,14 @@ func (d *Dispatcher) Closed(sc *server.Conn, why error) {
 	}
 }
 
-// each calls f for every client, by ascending ID.
+// each calls f for every client that is not about to be closed, by ascending ID.
 func (d *Dispatcher) each(f func(*client)) {
 	d.mu.Lock()
 	all := make([]*client, 0, len(d.mu.clients))
 	for _, c := range d.mu.clients {
-		all = append(all, c)
+		if !c.conn.Evicted() {
+			all = append(all, c)
+		}
 	}
 	d.mu.Unlock()
 	sort.Slice(all, func(i, j int) bool { return all[i].sess.ID < all[j].sess.ID })

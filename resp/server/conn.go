@@ -18,6 +18,7 @@ var (
 	ErrUnauthOutput   = errors.New("too much unread output before authentication")
 	ErrOutputLimit    = errors.New("output buffer limit reached")
 	ErrQueryLimit     = errors.New("query buffer limit reached")
+	ErrEvicted        = errors.New("evicted, clients use too much memory")
 	ErrProtocol       = errors.New("protocol error")
 	ErrDetached       = errors.New("handed over to another owner")
 )
@@ -79,6 +80,9 @@ type Conn struct {
 		dropped bool // no more pushes are taken
 	}
 	class     atomic.Uint32         // Class; written by the loop
+	counted   atomic.Int64          // its share of Server.clientBytes
+	extra     atomic.Int64          // SetCost; written by the loop
+	keep      atomic.Bool           // SetCost; written by the loop
 	hasPush   atomic.Bool           // mu.bytes is not 0; written under mu
 	posted    atomic.Int32          // functions given to Do that did not run yet
 	asyncWhy  atomic.Pointer[error] // set once, by CloseAsync

@@ -76,7 +76,8 @@ type (
 		Addr string
 		Why  error
 	}
-	// LimitHit: a connection is about to be closed because it went beyond a bound; Why is ErrOutputLimit, ErrQueryLimit,
+	// LimitHit: a connection is about to be closed because it, or with ErrEvicted all of them together, went beyond a bound.
+	// With ErrEvicted it is told on any goroutine. Why is ErrEvicted, ErrOutputLimit, ErrQueryLimit,
 	// ErrUnauthOutput or ErrIdle. Bytes is what it held, Limit the bound (seconds for ErrIdle).
 	LimitHit struct {
 		ID           uint64

@@ -187,9 +187,11 @@ func (l *Loop) round() {
 	l.srv.handler.BeforeWrite(l)
 	l.releaseHolds()
 	l.flushDirty()
+	l.srv.evictClients()
 	tick := l.ticked
 	if tick {
 		l.ticked = false
+		l.srv.futile.Store(0)
 		l.scan()
 	}
 	l.bury()
@@ -364,8 +366,8 @@ func growInput(in []byte, need int) []byte {
 		return in
 	}
 	want := max(len(in)+readRoom, 2*len(in))
-	if need > want {
-		want = min(need, 4*want)
+	if need > len(in) {
+		want = min(max(need, len(in)+len(in)/8), 4*want) // not more: it counts towards maxmemory-clients
 	}
 	grown := make([]byte, len(in), want)
 	copy(grown, in)
@@ -390,7 +392,7 @@ func (l *Loop) received(c *Conn, n int, err error) bool {
 // itself, or the loop's buffer, whose first carried bytes c.in holds too. What is left is kept in c.in.
 func (l *Loop) turnTaken(c *Conn, buf []byte, carried int) {
 	used := 0
-	if !l.checkInput(c, len(buf)) && c.paused == 0 { // before, too: a large request may come in with few reads
+	if !l.checkInput(c, len(buf)) && !l.weigh(c, len(buf)) && c.paused == 0 { // before, too: a large request may come in with few reads
 		used = l.turn(c, buf)
 	}
 	own := len(c.in) > 0 && len(buf) > 0 && &c.in[0] == &buf[0]
@@ -412,7 +414,7 @@ func (l *Loop) turnTaken(c *Conn, buf []byte, carried int) {
 		c.in = nil
 	}
 	c.cur = nil
-	if kept := int64(len(c.in)); c.inBytes.Load() != kept || c.inCap.Load() != int64(cap(c.in)) {
+	if kept := int64(len(c.in) - c.parser.Taken()); c.inBytes.Load() != kept || c.inCap.Load() != int64(cap(c.in)) {
 		c.inBytes.Store(kept)
 		c.inCap.Store(int64(cap(c.in)))
 	}
@@ -635,10 +637,10 @@ func (l *Loop) flushDirty() {
 		c := l.dirty[i]
 		l.dirty[i] = nil
 		c.dirty = false
-		if c.gone || c.closeWhy != nil {
-			continue
+		if !c.gone && c.closeWhy == nil {
+			l.flush(c)
 		}
-		l.flush(c)
+		l.settle(c)
 	}
 	l.dirty = l.dirty[:0]
 }
@@ -850,6 +852,7 @@ func (l *Loop) end(c *Conn, why error) {
 		return
 	}
 	c.gone = true
+	c.account(0)
 	if !c.detached {
 		c.sock.forget()
 	}

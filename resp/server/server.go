@@ -93,6 +93,10 @@ type Server struct {
 	turn     atomic.Uint64 // round robin over loops
 	open     atomic.Int64  // connections accepted and not closed
 
+	clientBytes atomic.Int64 // sum of Conn.counted: see evict.go
+	futile      atomic.Int64 // of clientBytes, when last nobody could be evicted; 0: try
+	evicting    sync.Mutex   // held by the one who looks whom to evict; under it Server.mu and loops' mailboxes
+
 	mu struct {
 		sync.Mutex
 		conns     map[uint64]*Conn
@@ -318,6 +322,9 @@ func (s *Server) Apply(set Settings) error {
 	}
 	set = set.withDefaults()
 	old := s.settings.Swap(&set)
+	if old.ClientMemory != set.ClientMemory {
+		s.recount()
+	}
 	if old.Hz != set.Hz {
 		for _, l := range s.loops {
 			l.poll.setHz(set.Hz)

@@ -1156,3 +1156,54 @@ func TestAdoptAfterStop(t *testing.T) {
 	_, err := a.Read(make([]byte, 1))
 	require.Equal(t, io.EOF, err)
 }
+
+// The costliest go first, on whichever loop, those that may not go stay, and the sum is that of the ones left.
+func TestClientMemory(t *testing.T) {
+	s := serve(t, newToy(), func(o *Options) { o.Loops = 2 })
+	fill := func(n int) *client {
+		c := dial(t, s)
+		c.send(fmt.Sprintf("PING\r\n*2\r\n$%d\r\n%s", n, strings.Repeat("v", n)))
+		c.expect("+PONG\r\n")
+		return c
+	}
+	small, kept, large, larger := fill(100<<10), fill(400<<10), fill(200<<10), fill(300<<10)
+	waits := func(n int64) { // until all input is read
+		t.Helper()
+		require.Eventually(t, func() bool {
+			var got int64
+			for _, c := range s.Conns() {
+				got += c.Numbers().Qbuf
+			}
+			return got == n<<10
+		}, 10*time.Second, time.Millisecond)
+	}
+	waits(1000)
+	k := s.Conn(2)
+	k.Do(func() { k.SetCost(0, true) })
+	set := s.Settings()
+	set.ClientMemory = 620 << 10
+	require.Eventually(t, func() bool { return k.keep.Load() }, 10*time.Second, time.Millisecond)
+	require.NoError(t, s.Apply(set))
+	larger.expectEnd()
+	large.expectEnd()
+	require.EqualValues(t, 2, s.Stats.Evicted.Load())
+	require.Eventually(t, func() bool { return len(s.Conns()) == 2 }, 10*time.Second, time.Millisecond)
+	require.Equal(t, s.Conn(1).Memory()+k.Memory(), s.clientBytes.Load())
+
+	// A request that is too large goes before it is executed.
+	c := dial(t, s)
+	_, _ = io.WriteString(c, fmt.Sprintf("*2\r\n$4\r\nECHO\r\n$%d\r\n%s\r\n", 300<<10, strings.Repeat("v", 300<<10)))
+	c.expectEnd()
+	waits(500)
+	require.EqualValues(t, 3, s.Stats.Evicted.Load())
+
+	// Whoever may not go is not looked at again and again, but when he may.
+	set.ClientMemory = 300 << 10
+	require.NoError(t, s.Apply(set))
+	small.expectEnd()
+	require.Greater(t, s.clientBytes.Load(), set.ClientMemory)
+	k.Do(func() { k.SetCost(0, false) })
+	kept.expectEnd()
+	require.Eventually(t, func() bool { return s.clientBytes.Load() == 0 }, 10*time.Second, time.Millisecond)
+	require.EqualValues(t, 5, s.Stats.Evicted.Load())
+}

@@ -44,6 +44,7 @@ type Settings struct {
 	TCPBacklog     int        // tcp-backlog; 0 = 511
 	MaxBulk        int        // proto-max-bulk-len; 0 = resp.DefaultMaxBulk
 	QueryBuffer    int        // client-query-buffer-limit, bytes; 0 = 1 GiB
+	ClientMemory   int64      // maxmemory-clients: bytes that all clients together may cost; 0 = no bound
 	UnauthQuery    int        // the same before AUTH; 0 = 1 MiB
 	UnauthOutput   int        // unsent output before AUTH at which the client is closed; 0 = 64 KiB
 	Hz             int        // ticks of Housekeeping a second; 0 = 10
@@ -100,6 +101,9 @@ func (s Settings) Validate() error {
 			return fmt.Errorf("server: negative setting in %+v", s)
 		}
 	}
+	if s.ClientMemory < 0 {
+		return fmt.Errorf("server: negative setting in %+v", s)
+	}
 	if s.Hz > 500 {
 		return fmt.Errorf("server: hz %d is above 500", s.Hz)
 	}
@@ -122,6 +126,7 @@ type Stats struct {
 	LongestRoundNs stat.Level
 	MostCommands   stat.Level   // requests of one round
 	QueryLimit     stat.Counter // client_query_buffer_limit_disconnections
+	Evicted        stat.Counter // evicted_clients: closed for ClientMemory
 	OutputLimit    stat.Counter // client_output_buffer_limit_disconnections
 	UnauthLimit    stat.Counter // closed for unsent output or time before AUTH
 	IdleClosed     stat.Counter // closed by timeout

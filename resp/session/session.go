@@ -57,6 +57,7 @@ type Session struct {
 	queued   atomic.Int32
 	queuedB  atomic.Int64
 	watching atomic.Int32
+	watchedB atomic.Int64    // bytes of the watches
 	subs     [3]atomic.Int32 // numbers of subscriptions: channels, patterns, shard channels
 
 	queue   []Queued // owner only
@@ -222,6 +223,21 @@ func (s *Session) Subscriptions() (channels, patterns, shardChannels int) {
 	return int(s.subs[0].Load()), int(s.subs[1].Load()), int(s.subs[2].Load())
 }
 
+// What a watched key and a subscription cost besides their names, here and where they are registered.
+const (
+	watchBytes        = 200
+	subscriptionBytes = 200
+)
+
+// Bytes is the memory of what the session keeps: its queue, watches and subscriptions. Any goroutine.
+func (s *Session) Bytes() int64 {
+	n := s.queuedB.Load() + s.watchedB.Load()
+	for i := range s.subs {
+		n += subscriptionBytes * int64(s.subs[i].Load())
+	}
+	return n
+}
+
 // Watches are the keys watched now.
 func (s *Session) Watches() []Watch { return s.watches }
 
@@ -231,6 +247,7 @@ func (s *Session) Watching() int { return int(s.watching.Load()) }
 // AddWatch remembers a watched key.
 func (s *Session) AddWatch(w Watch) {
 	s.watches = append(s.watches, w)
+	s.watchedB.Add(int64(watchBytes + len(w.Key)))
 	s.watching.Store(int32(len(s.watches)))
 }
 
@@ -238,4 +255,5 @@ func (s *Session) AddWatch(w Watch) {
 func (s *Session) DropWatches() {
 	s.watches = nil
 	s.watching.Store(0)
+	s.watchedB.Store(0)
 }
