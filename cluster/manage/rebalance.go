@@ -14,6 +14,25 @@ type Move struct {
 	From, To string
 }
 
+// Transfers are slots that go from one primary to another together.
+type Transfers struct {
+	From, To string
+	Slots    slot.Set
+}
+
+// Group puts moves between the same two primaries together, at most n slots each, in order.
+func Group(moves []Move, n int) (groups []Transfers) {
+	for _, m := range moves {
+		last := len(groups) - 1
+		if last < 0 || groups[last].From != m.From || groups[last].To != m.To || groups[last].Slots.Len() >= n {
+			groups = append(groups, Transfers{From: m.From, To: m.To})
+			last++
+		}
+		groups[last].Slots.Add(m.Slot)
+	}
+	return groups
+}
+
 // Reshard picks n slots from the sources for target, from each in proportion to what it
 // has, its lowest slots first, the largest source first: redis-cli's choice.
 func Reshard(sources []Node, target string, n int) (moves []Move, err error) {

@@ -13,23 +13,19 @@ import (
 // checkWithin bounds a whole check.
 const checkWithin = 30 * time.Second
 
-// check is `sextant cluster check`: it asks every node that the named one knows.
-func check(t *terminal, addr string, l login, asJSON bool) error {
-	ctx, cancel := context.WithTimeout(context.Background(), checkWithin)
-	defer cancel()
+// everyone asks the node at addr, and every node it knows, how they see the cluster. nodes are as
+// the first one sees them. The remotes are the caller's to close, on an error too.
+func everyone(ctx context.Context, addr string, l login) (rs []*remote, seen []manage.Seen, nodes []manage.Node, err error) {
 	first, err := resolve(addr)
 	if err != nil {
-		return err
+		return nil, nil, nil, err
 	}
 	if err := first.dial(ctx, l); err != nil {
-		return faultf("Start the node, or correct the address.", "%s: %s", addr, plain(err))
+		return nil, nil, nil, faultf("Start the node, or correct the address.", "%s: %s", addr, plain(err))
 	}
-	defer first.close()
-	nodes, err := first.nodes(ctx)
-	if err != nil {
-		return faultf("", "%s: %s", addr, plain(err))
+	if nodes, err = first.nodes(ctx); err != nil {
+		return []*remote{first}, nil, nil, faultf("", "%s: %s", addr, plain(err))
 	}
-	var rs []*remote
 	for i := range nodes {
 		n := &nodes[i]
 		switch {
@@ -40,7 +36,7 @@ func check(t *terminal, addr string, l login, asJSON bool) error {
 			rs = append(rs, &remote{addr: net.JoinHostPort(n.Host, strconv.Itoa(n.Port)), ip: n.Host, port: n.Port})
 		}
 	}
-	seen := make([]manage.Seen, len(rs))
+	seen = make([]manage.Seen, len(rs))
 	each(rs, func(i int, r *remote) {
 		s := manage.Seen{Addr: r.addr}
 		var err error
@@ -55,7 +51,18 @@ func check(t *terminal, addr string, l login, asJSON bool) error {
 		}
 		seen[i] = s
 	})
+	return rs, seen, nodes, nil
+}
+
+// check is `sextant cluster check`: it asks every node that the named one knows.
+func check(t *terminal, addr string, l login, asJSON bool) error {
+	ctx, cancel := context.WithTimeout(context.Background(), checkWithin)
+	defer cancel()
+	rs, seen, _, err := everyone(ctx, addr, l)
 	defer each(rs, func(_ int, r *remote) { r.close() })
+	if err != nil {
+		return err
+	}
 	report := manage.Check(seen)
 	if asJSON {
 		printJSON(t, struct {

@@ -95,8 +95,28 @@ func (c *counters) end() {
 	assert.Less(c.t, unsure, total/100+10, "clients were hardly disturbed")
 }
 
-// The unmodified redis-cli moves slots with keys there and back while clients write.
+// The unmodified redis-cli, and our own tool, move slots with keys there and back while clients write.
 func TestReshardUnderWrites(t *testing.T) {
+	for name, tool := range map[string]func(g *grid, a, b *process){
+		"redis-cli": func(g *grid, a, b *process) {
+			out := g.run("redis-cli", "--cluster", "reshard", a.addr(), "--cluster-from", a.id(), "--cluster-to", b.id(), "--cluster-slots", "200", "--cluster-yes", "--cluster-pipeline", "20")
+			assert.Equal(g.t, 200, strings.Count(out, "from "+a.addr()+" to "+b.addr()+":"), "slots moved")
+			g.run("redis-cli", "--cluster", "rebalance", a.addr())
+		},
+		"sextant": func(g *grid, a, b *process) {
+			out := g.run(binary, "cluster", "reshard", a.addr(), "--from", a.id(), "--to", b.id(), "--slots", "1000", "--yes")
+			assert.Contains(g.t, out, "[OK] 1000 slots and ")
+			out = g.run(binary, "cluster", "rebalance", a.addr(), "--yes")
+			assert.Contains(g.t, out, "[OK] ")
+			g.settled()
+			assert.Contains(g.t, g.run(binary, "cluster", "rebalance", b.addr(), "--yes"), "Nothing to move")
+		},
+	} {
+		t.Run(name, func(t *testing.T) { reshardUnderWrites(t, tool) })
+	}
+}
+
+func reshardUnderWrites(t *testing.T, tool func(g *grid, a, b *process)) {
 	g := newGrid(t, 3, "--cluster-node-timeout", "5000")
 	g.formOurs(0)
 	data := stanzas(t, 600)
@@ -106,19 +126,17 @@ func TestReshardUnderWrites(t *testing.T) {
 		require.NoError(t, client.Set(ctx, s.name, s.text, 0).Err())
 	}
 	c := countUp(g, 300)
-	a, b := g.nodes[0], g.nodes[1]
 	began := time.Now()
-	out := g.run("redis-cli", "--cluster", "reshard", a.addr(), "--cluster-from", a.id(), "--cluster-to", b.id(), "--cluster-slots", "400", "--cluster-yes", "--cluster-pipeline", "20")
-	assert.Equal(t, 400, strings.Count(out, "from "+a.addr()+" to "+b.addr()+":"), "slots moved")
-	g.run("redis-cli", "--cluster", "rebalance", a.addr())
-	fmt.Printf("  400 slots there and the cluster even again in %v\n", time.Since(began).Round(time.Millisecond))
+	tool(g, g.nodes[0], g.nodes[1])
+	fmt.Printf("  slots there and the cluster even again in %v\n", time.Since(began).Round(time.Millisecond))
 	c.end()
-	assert.Contains(t, g.run("redis-cli", "--cluster", "check", a.addr()), "[OK] All 16384 slots covered.")
+	assert.Contains(t, g.run("redis-cli", "--cluster", "check", g.nodes[0].addr()), "[OK] All 16384 slots covered.")
 	for _, s := range data {
 		v, err := client.Get(ctx, s.name).Result()
 		require.NoError(t, err, s.name)
 		require.Equal(t, s.text, v)
 	}
+	g.end()
 }
 
 // A reshard that was broken off leaves an open slot with keys on both sides; redis-cli --cluster
