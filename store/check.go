@@ -47,6 +47,8 @@ func (s *Store) checkLocked(st *stripe) {
 				must(w>>48 >= last, "words out of order")
 				last = w >> 48
 				must(s.snap != nil || p == nil || entryFlags(b)&flagMark == s.mark, "key %q has a stale mark", key)
+				fieldsAt := st.fieldExpiry(b)
+				must(p == nil || fieldsAt >= bound, "a field of key %q expires at %d before the bound %d", key, fieldsAt, bound)
 				if at := entryExpire(b); at != NoExpire {
 					vol++
 					sum += at

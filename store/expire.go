@@ -5,7 +5,8 @@ package store
 // tournament tree), each part one per table. A bound is exact after the segment was looked
 // through, and may be too early after keys were deleted or had their time put off; it is
 // never too late. So the cost is 16 bytes per segment, and a look through a segment per
-// bound that has come.
+// bound that has come. The times at which fields of hashes expire are bounded with them: for a
+// segment, the first expiry of a hash's fields is as good as its own (fields.go).
 
 // bound is the lower bound of the expiry times in g.
 func (tab *table) bound(g *segment) int64 {
@@ -51,6 +52,11 @@ func (p *place) noteExpire(s *Store, from, to int64) {
 	p.seg.volatile++
 	p.part.volatile.Add(1)
 	p.part.sumExpire.Add(to)
+	p.lowerBound(s, to)
+}
+
+// lowerBound keeps the bounds right when the key at p, or a field of its value, expires at `to`.
+func (p *place) lowerBound(s *Store, to int64) {
 	tab := p.tab
 	if tab.next == nil {
 		if tab.next = tab.next0[:]; len(tab.dir) > 1 {
@@ -93,8 +99,8 @@ func (t *Txn) expired(b block) bool {
 	return entryFlags(b)&flagExpire != 0 && t.now > int64(get64(b, entryHeader))
 }
 
-// ActiveExpire deletes expired keys of the stripes held, looking at up to budget keys or a
-// few more; each is noted in Expired. more: some are left whose time has come. On a replica
+// ActiveExpire deletes expired keys of the stripes held, and fields of hashes, looking at up to
+// budget keys or a few more; they are noted in Expired and ExpiredFields. more: some are left whose time has come. On a replica
 // (ViewReplica, ViewStream) it does nothing: the primary's deletions come with the stream.
 func (t *Txn) ActiveExpire(budget int) (deleted int, more bool) {
 	if t.view != ViewPrimary {
@@ -151,9 +157,12 @@ func (t *Txn) expireSegment(st *stripe, p *part, space, i int) (deleted, looked 
 	n, least := 0, int64(never)
 	for _, w := range g.all() {
 		b := st.entryAt(w)
-		at := entryExpire(b)
+		at := st.fieldExpiry(b)
+		if expire := entryExpire(b); expire != NoExpire {
+			at = min(at, expire)
+		}
 		switch {
-		case at == NoExpire:
+		case at == never:
 		case at < t.now && n < len(due):
 			due[n] = w
 			n++
@@ -167,7 +176,14 @@ func (t *Txn) expireSegment(st *stripe, p *part, space, i int) (deleted, looked 
 		var pl place
 		b := st.entryAt(w)
 		t.s.find(&pl, space, entryKey(b))
-		t.expire(&pl)
+		if !t.expired(b) {
+			looked += t.dropFields(&pl, entryKey(b))
+			if pl.b != nil {
+				continue
+			}
+		} else {
+			t.expire(&pl)
+		}
 		deleted++
 	}
 	return deleted, looked

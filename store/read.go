@@ -32,6 +32,11 @@ func (t *Txn) locate(p *place, key []byte) bool {
 		}
 		return false
 	}
+	if t.fieldsDue(p) {
+		t.dropFields(p, key)
+		t.s.refind(p, key)
+		return p.b != nil
+	}
 	return true
 }
 

@@ -85,7 +85,7 @@ type stripe struct {
 	// parts[space] is the part of a space in this stripe, nil until it has had a key.
 	parts []atomic.Pointer[part]
 
-	used, hits, misses, expired, changes, nextExpire, heldBytes atomic.Int64
+	used, hits, misses, expired, expiredFields, changes, nextExpire, heldBytes atomic.Int64
 
 	_ [64]byte // keep neighbours' locks off this one's cache line
 }
@@ -224,7 +224,9 @@ func (s *Store) Changes() (n int64) {
 type Stats struct {
 	Hits, Misses int64 // keyspace_hits, keyspace_misses
 	ExpiredKeys  int64 // expired_keys: removed because their time had come
-	Changes      int64 // as Changes; rdb_changes_since_last_save is a difference of two
+
+	ExpiredFields int64 // expired_subkeys: fields of hashes, removed because their time had come
+	Changes       int64 // as Changes; rdb_changes_since_last_save is a difference of two
 
 	UsedBytes   int64 // as UsedBytes
 	MappedBytes int64 // memory the arena holds from the system
@@ -238,6 +240,7 @@ func (s *Store) Stats() (x Stats) {
 		x.Hits += st.hits.Load()
 		x.Misses += st.misses.Load()
 		x.ExpiredKeys += st.expired.Load()
+		x.ExpiredFields += st.expiredFields.Load()
 	}
 	x.Changes = s.Changes()
 	x.UsedBytes = s.UsedBytes()
@@ -253,6 +256,7 @@ func (s *Store) ResetStats() {
 		st.hits.Store(0)
 		st.misses.Store(0)
 		st.expired.Store(0)
+		st.expiredFields.Store(0)
 	}
 }
 

@@ -257,12 +257,14 @@ func (s *Store) split(st *stripe, tab *table, d int) {
 		r := st.newSegment(tab, len(part)+len(part)>>4+1, segment{depth: depth, prefix: g.prefix<<1 | uint32(side)})
 		h := st.seg(r)
 		h.n = uint16(len(part))
+		fields := false // some hash has fields that expire
 		to := h.all()
 		for i, word := range part {
 			b := st.entries.At(arena.Ref(word & refMask))
 			if entryFlags(b)&flagExpire != 0 {
 				h.volatile++
 			}
+			fields = fields || st.fieldExpiry(b) != never
 			word = tagOf(s.hash(entryKey(b)), depth)<<48 | word&refMask
 			// The tag has lost its first bit and got a new last one: equal tags may part.
 			j := i
@@ -274,7 +276,7 @@ func (s *Store) split(st *stripe, tab *table, d int) {
 		tab.point(h, r)
 		at, _ := tab.places(h)
 		if tab.next != nil {
-			if h.volatile == 0 {
+			if h.volatile == 0 && !fields {
 				tab.setBound(at, never)
 			} else {
 				tab.setBound(at, lower)

@@ -39,6 +39,10 @@ type Txn struct {
 
 	edits []edit // objects given out by Edit, settled at End
 
+	fieldNotes   []FieldNote
+	fieldScratch []byte
+	dropping     bool // dropFields is at work
+
 	notes, touched         []note
 	noteBytes, touchedKeys []byte
 	scratch                []KeyNote // what Expired and Touched return
@@ -110,6 +114,7 @@ func (t *Txn) reset(s *Store, nowMs int64) {
 	t.dirty = 0
 	t.held, t.only = [MaxStripes / 64]uint64{}, nil
 	t.notes, t.touched = t.notes[:0], t.touched[:0]
+	t.fieldNotes = nil
 	t.noteBytes, t.touchedKeys = t.noteBytes[:0], t.touchedKeys[:0]
 	if cap(t.notes)+cap(t.touched) > maxNotesKept || cap(t.noteBytes)+cap(t.touchedKeys) > maxNotesKept*16 {
 		t.notes, t.touched, t.noteBytes, t.touchedKeys, t.scratch = nil, nil, nil, nil, nil
@@ -257,8 +262,13 @@ func (t *Txn) Join() { t.dirty-- }
 // Expired or Touched.
 func (t *Txn) Expired() []KeyNote { return t.render(t.notes, t.noteBytes) }
 
-// ClearExpired forgets the notes, after they have been propagated.
-func (t *Txn) ClearExpired() { t.notes, t.noteBytes = t.notes[:0], t.noteBytes[:0] }
+// HasExpired reports whether there is anything in Expired or ExpiredFields.
+func (t *Txn) HasExpired() bool { return len(t.notes)+len(t.fieldNotes) > 0 }
+
+// ClearExpired forgets the notes of Expired and ExpiredFields, after they have been propagated.
+func (t *Txn) ClearExpired() {
+	t.notes, t.noteBytes, t.fieldNotes = t.notes[:0], t.noteBytes[:0], nil
+}
 
 // Touched is every key changed or expired in this Txn, in order, with repetitions, but for the
 // first notes, while somebody asks for them (Store.NoteTouched); FlushDB, SwapDB and their like

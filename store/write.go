@@ -126,6 +126,9 @@ func (t *Txn) putBytes(p *place, key []byte, typ value.Type, enc value.Encoding,
 	if len(val) <= inlineMax {
 		payload, existed := t.put(p, key, &sh)
 		copy(payload, val)
+		if enc == value.ListpackEx {
+			t.s.noteFields(p)
+		}
 		return existed
 	}
 	sh.flags, sh.inline = flagOutline, 16
@@ -135,6 +138,9 @@ func (t *Txn) putBytes(p *place, key []byte, typ value.Type, enc value.Encoding,
 	binary.LittleEndian.PutUint64(payload, uint64(r))
 	binary.LittleEndian.PutUint64(payload[8:], uint64(len(val)))
 	p.ownValue()
+	if enc == value.ListpackEx {
+		t.s.noteFields(p)
+	}
 	return existed
 }
 
@@ -180,6 +186,7 @@ func (t *Txn) putObject(p *place, key []byte, o value.Object, at int64) bool {
 	sh := shape{typ: o.Type(), enc: o.Encoding(), flags: flagObject, expire: at, inline: 4}
 	payload, existed := t.put(p, key, &sh)
 	binary.LittleEndian.PutUint32(payload, p.st.putObject(o))
+	t.s.noteFields(p)
 	return existed
 }
 
@@ -420,6 +427,7 @@ func (t *Txn) transfer(p *place, src []byte, dstDB int, dst []byte) {
 		copy(payload, span(b, off, inline))
 	}
 	setEntryClock(q.b, clock)
+	t.s.noteFields(&q)
 	t.changed(&q, dst)
 	t.SelectDB(from)
 

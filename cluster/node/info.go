@@ -302,6 +302,7 @@ func (n *Node) infoStats(s *stat.Section) {
 	s.Counted("rejected_connections", "connections turned away at maxclients", &net.Rejected)
 	n.infoSyncs(s)
 	s.Int("expired_keys", "keys removed because their time had come", stat.Count, func() int64 { return n.store.Stats().ExpiredKeys })
+	s.Int("expired_subkeys", "fields of hashes removed because their time had come", stat.Count, func() int64 { return n.store.Stats().ExpiredFields })
 	s.Float("expired_stale_perc", "", stat.Gauge, 2, func() float64 { return 0 })
 	s.Counted("expired_time_cap_reached_count", "expiry rounds that ran out of time", &d.ExpireStopped)
 	s.Int("expire_cycle_cpu_milliseconds", "time spent in expiry rounds", stat.Count, func() int64 { return d.ExpireNs.Load() / 1e6 })

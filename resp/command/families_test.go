@@ -58,8 +58,13 @@ var elsewhere = map[string]string{
 // differences are the columns of an entry that are meant to differ from 7.2, and why.
 var differences = map[string]string{}
 
+const timed = "fields that expire: Redis 7.4 and 8.0, Valkey 9.0 and 9.1"
+
 // ours are commands that 7.2 does not have, and why we have them.
 var ours = map[string]string{
 	"MSETEX":  "Redis 8.4 and Valkey 9.1 have it",
 	"DELIFEQ": "Valkey 9.0 has it",
+
+	"HEXPIRE": timed, "HPEXPIRE": timed, "HEXPIREAT": timed, "HPEXPIREAT": timed, "HTTL": timed, "HPTTL": timed,
+	"HEXPIRETIME": timed, "HPEXPIRETIME": timed, "HPERSIST": timed, "HGETEX": timed, "HGETDEL": timed, "HSETEX": timed,
 }

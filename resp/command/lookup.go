@@ -48,6 +48,20 @@ func (c *Ctx) Typed(e store.Entry, found bool, t value.Type) bool {
 	return true
 }
 
+// Hash is the hash of an entry as the client sees it: without the fields that have expired, unless
+// it obeys its primary, whose stream removes them.
+func (c *Ctx) Hash(e store.Entry) value.HashView {
+	return value.HashOf(e.Encoding(), e.Payload(), e.Object(), c.FieldTime())
+}
+
+// FieldTime is the time as of which the client sees the fields of hashes; 0: all are there.
+func (c *Ctx) FieldTime() int64 {
+	if c.Txn.View() == store.ViewStream {
+		return 0
+	}
+	return c.Txn.Now()
+}
+
 // Created publishes the event "new" for a key that did not exist before, first of the
 // command's events.
 func (c *Ctx) Created(key []byte) { c.Notify(EventNew, "new", key) }

@@ -80,15 +80,13 @@ func (w *worker) expire() {
 	d.Stats.ExpireNs.Add(d.clock() - start)
 }
 
-// publishExpired sends a DEL for every key the Txn found expired. REQUIRES: stripes held.
+// publishExpired sends the deletions of what the Txn found expired. REQUIRES: stripes held.
 func (w *worker) publishExpired() {
 	e := &w.ctx.Effects
 	e.Clear()
 	e.Off = !w.d.sink.Active()
-	for _, k := range w.txn.Expired() {
-		e.Append(k.DB, w.d.deletion(), k.Key)
-		w.note(command.EventExpired, "expired", k.DB, k.Key)
-	}
+	e.AppendExpired(&w.txn, w.d.deletion())
+	command.EachExpired(&w.txn, w.note)
 	w.txn.ClearExpired()
 	if !e.Empty() {
 		e.Apart = true

@@ -338,8 +338,8 @@ func (w *worker) count(ns int64) {
 func (w *worker) settle(dirty int64, base, events int) {
 	ctx := &w.ctx
 	changed := w.txn.Dirty() != dirty
-	if expired := w.txn.Expired(); len(expired) > 0 {
-		w.settleExpired(expired, base, events)
+	if w.txn.HasExpired() {
+		w.settleExpired(base, events)
 	}
 	if changed && !ctx.Quiet() && ctx.Cmd.Flags&(command.Write|command.MayReplicate) != 0 {
 		ctx.Effects.Append(w.client.sess.DB(), ctx.Argv...)
@@ -347,9 +347,9 @@ func (w *worker) settle(dirty int64, base, events int) {
 	w.fireEvents()
 }
 
-// settleExpired puts a deletion per expired key before the effects from base on, and its event
-// before those from events on.
-func (w *worker) settleExpired(expired []store.KeyNote, base, events int) {
+// settleExpired puts the deletions of what has expired before the effects from base on, and their
+// events before those from events on.
+func (w *worker) settleExpired(base, events int) {
 	ctx := &w.ctx
 	e := &ctx.Effects
 	if !e.Off {
@@ -361,9 +361,7 @@ func (w *worker) settleExpired(expired []store.KeyNote, base, events int) {
 		own := append(w.spare.Buf, e.Buf[begin:]...)
 		marks := append(w.spare.Marks, e.Marks[base:]...)
 		e.Buf, e.Marks = e.Buf[:begin], e.Marks[:base]
-		for _, k := range expired {
-			e.Append(k.DB, w.d.deletion(), k.Key)
-		}
+		e.AppendExpired(&w.txn, w.d.deletion())
 		shift := len(e.Buf) - begin
 		e.Buf = append(e.Buf, own...)
 		for _, m := range marks {
@@ -373,9 +371,7 @@ func (w *worker) settleExpired(expired []store.KeyNote, base, events int) {
 	}
 	later := append([]keyEvent(nil), w.events[events:]...)
 	w.events = w.events[:events]
-	for _, k := range expired {
-		w.note(command.EventExpired, "expired", k.DB, k.Key)
-	}
+	command.EachExpired(&w.txn, w.note)
 	w.events = append(w.events, later...)
 	w.txn.ClearExpired()
 }

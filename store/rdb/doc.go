@@ -5,8 +5,10 @@
 //
 // # Versions
 //
-// Files are written as version 10, which Redis 7.0 and everything after it loads. Versions 1 to
-// 11 are read, with every opcode those have; data of modules is refused by name.
+// Files are written as version 10, which Redis 7.0 and everything after it loads, but for hashes
+// with fields that expire: only Redis 7.4 and later know such, and their two types stand in the
+// file only where a hash has such a field. Versions 1 to 12 are read, with every opcode those have;
+// data of modules is refused by name.
 //
 // # Trust
 //

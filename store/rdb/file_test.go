@@ -221,7 +221,7 @@ func TestOpcodesOfAllVersions(t *testing.T) {
 		"expiry in seconds, before 1970": {"REDIS0002\xfd\xff\xff\xff\xff\x00\x01k\x01v\xff", key(Attributes{ExpireAt: 1}, "k", "v")},
 		"expiry of zero is not never":    {sum("REDIS0009\xfc\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01k\x01v\xff"), key(Attributes{ExpireAt: 1}, "k", "v")},
 		"version 5 has a checksum":       {sum("REDIS0005\x00\x01k\x01v\xff"), key(Attributes{}, "k", "v")},
-		"version 11":                     {sum("REDIS0011\x00\x01k\x01v\xff"), key(Attributes{}, "k", "v")},
+		"version 12":                     {sum("REDIS0012\x00\x01k\x01v\xff"), key(Attributes{}, "k", "v")},
 		"slot sizes":                     {sum("REDIS0011\xfe\x01\xf4\x7f\xff\x02\x01\xff"), []item{{Kind: KindSlotSize, DB: 1, Slot: 16383, Keys: 2, Expiring: 1}}},
 		"attributes in any order":        {sum("REDIS0010\xf9\x05\xfc\x01\x00\x00\x00\x00\x00\x00\x00\xfe\x00\x00\x01k\x01v\xff"), key(Attributes{ExpireAt: 1, Usage: UsageFreq, Freq: 5}, "k", "v")},
 		"attributes do not linger":       {sum("REDIS0010\xf8\x05\x00\x01k\x01v\x00\x01l\x01w\xff"), append(key(Attributes{Usage: UsageIdle, Idle: 5}, "k", "v"), key(Attributes{}, "l", "w")...)},
@@ -236,7 +236,7 @@ func TestRefusals(t *testing.T) {
 	for name, c := range map[string]struct{ file, reason string }{
 		"not RDB":                  {"*1\r\n$4\r\nPING\r\n", "Wrong signature"},
 		"version 0":                {"REDIS0000\xff", "Can't handle RDB format version 0"},
-		"version 12":               {"REDIS0012\xff", "Can't handle RDB format version 12"},
+		"version 13":               {"REDIS0013\xff", "Can't handle RDB format version 13"},
 		"version of letters":       {"REDIS00x1\xff", "not a number"},
 		"too many databases":       {"REDIS0010\xfe\x10\xff", "more than 16 databases (RDB offset 9)"},
 		"a slot too many":          {"REDIS0011\xf4\x80\x00\x00\x40\x00\x00\x00\xff", "slot 16384 does not exist"},
@@ -285,9 +285,9 @@ func TestDumpPayload(t *testing.T) {
 		p := append([]byte(body), version, 0)
 		return binary.LittleEndian.AppendUint64(p, CRC64(0, p))
 	}
-	_, err := ParsePayload(footed("\x00\x01x", 11), ReaderOptions{})
+	_, err := ParsePayload(footed("\x00\x01x", 12), ReaderOptions{})
 	require.NoError(t, err)
-	_, err = ParsePayload(footed("\x00\x01x", 12), ReaderOptions{})
+	_, err = ParsePayload(footed("\x00\x01x", 13), ReaderOptions{})
 	require.ErrorIs(t, err, ErrPayloadFooter)
 	_, err = ParsePayload(append([]byte("\x00\x01x\x0a\x00"), 0, 0, 0, 0, 0, 0, 0, 1), ReaderOptions{SkipChecksum: true})
 	require.NoError(t, err, "SET-SKIP-CHECKSUM-VALIDATION")
@@ -336,13 +336,15 @@ func FuzzPayload(f *testing.F) {
 	f.Add(footed(TypeSet, "\x02\x01a\xc0\x07"))
 	f.Add(footed(TypeHash, "\x01\x01a\xc0\x07"))
 	f.Add(AppendPayload(nil, smallStream(), WriterOptions{}))
+	f.Add(AppendPayload(nil, timedHash(value.DefaultLimits(), 5), WriterOptions{}))
+	f.Add(AppendPayload(nil, timedHash(value.Limits{HashEntries: 1, HashValue: 64}, 5), WriterOptions{}))
 	f.Fuzz(func(t *testing.T, payload []byte) {
 		v, err := ParsePayload(payload, ReaderOptions{SkipChecksum: true})
 		if err != nil {
 			return
 		}
 		again, err := ParsePayload(AppendPayload(nil, &v, WriterOptions{Compress: true}), ReaderOptions{})
-		if err != nil || !maps.Equal(contents(&v), contents(&again)) {
+		if err != nil || !maps.Equal(contents(&v), contents(&again)) || !maps.Equal(times(&v), times(&again)) {
 			t.Fatalf("%q became %q (%v)", v.Payload, again.Payload, err)
 		}
 		if s, ok := v.Object.(*value.StreamLog); ok {

@@ -5,7 +5,7 @@ const (
 
 	// Version is what is written, MaxVersion the newest that is read.
 	Version    = 10
-	MaxVersion = 11
+	MaxVersion = 12
 
 	// checksumSince is the version from which files end in a CRC64.
 	checksumSince = 5
@@ -52,6 +52,12 @@ const (
 	TypeStreamListpacks2 = 19
 	TypeSetListpack      = 20
 	TypeStreamListpacks3 = 21
+
+	// Hashes whose fields expire, of Redis 7.4 (22 and 23 are those of its release candidates).
+	TypeHashTimedOld    = 22
+	TypeHashListpackOld = 23
+	TypeHashTimed       = 24
+	TypeHashListpackEx  = 25
 )
 
 // typeNames has the names of the types as redis-check-rdb prints them.
@@ -63,6 +69,8 @@ var typeNames = [...]string{
 	TypeListQuicklist: "quicklist", TypeStreamListpacks: "stream", TypeHashListpack: "hash-listpack",
 	TypeZSetListpack: "zset-listpack", TypeListQuicklist2: "quicklist-v2",
 	TypeStreamListpacks2: "stream-v2", TypeSetListpack: "set-listpack", TypeStreamListpacks3: "stream-v3",
+	TypeHashTimedOld: "hash-hashtable-md-pre-release", TypeHashListpackOld: "hash-listpack-md-pre-release",
+	TypeHashTimed: "hash-hashtable-md", TypeHashListpackEx: "hash-listpack-md",
 }
 
 const unknownType = "unknown"

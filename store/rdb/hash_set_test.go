@@ -20,7 +20,7 @@ func contents(v *Value) map[string]string {
 	m := map[string]string{}
 	switch v.Type {
 	case value.Hash:
-		value.HashOf(v.Payload, v.Object).Each(func(f, val []byte) bool { m[string(f)] = string(val); return true })
+		value.HashOf(v.Encoding, v.Payload, v.Object, 0).Each(func(f, val []byte) bool { m[string(f)] = string(val); return true })
 	case value.Set:
 		value.SetOf(v.Encoding, v.Payload, v.Object).Each(func(e []byte) bool { m[string(e)] = ""; return true })
 	case value.Stream:
@@ -109,6 +109,116 @@ func TestOldHashes(t *testing.T) {
 	require.Equal(t, value.Listpack, v.Encoding)
 }
 
+// timedHash is a hash of n fields, every second of which expires.
+func timedHash(l value.Limits, n int) *Value {
+	h := value.NewHash(nil, l)
+	for i := range n {
+		field := fmt.Appendf(nil, "field%d", i)
+		h.Set(field, []byte(strconv.Itoa(i)))
+		if i%2 == 0 {
+			h.SetExpiry(field, 1_700_000_000_000+int64(i*7919%1000))
+		}
+	}
+	v := &Value{Type: value.Hash}
+	if err := v.compactOr(h.Result()); err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// times are the times at which the fields of a hash expire.
+func times(v *Value) map[string]int64 {
+	m := map[string]int64{}
+	if v.Type == value.Hash {
+		v.hash().EachTimed(func(f, _ []byte, at int64) bool {
+			if at != 0 {
+				m[string(f)] = at
+			}
+			return true
+		})
+	}
+	return m
+}
+
+// Hashes with fields that expire come back with their times, in Redis 7.4's types; without such a
+// field they are written as everybody reads them.
+func TestFieldsThatExpire(t *testing.T) {
+	small, large := value.DefaultLimits(), value.Limits{HashEntries: 1, HashValue: 64}
+	for _, c := range []struct {
+		l       value.Limits
+		n       int
+		rdbType byte
+		enc     value.Encoding
+	}{
+		{small, 1, TypeHashListpackEx, value.ListpackEx},
+		{small, 400, TypeHashListpackEx, value.ListpackEx},
+		{large, 2, TypeHashTimed, value.Hashtable},
+		{large, 5000, TypeHashTimed, value.Hashtable},
+	} {
+		v := timedHash(c.l, c.n)
+		payload := AppendPayload(nil, v, WriterOptions{})
+		require.Equal(t, c.rdbType, payload[0])
+		back, err := ParsePayload(payload, ReaderOptions{Limits: c.l})
+		require.NoError(t, err)
+		require.Equal(t, c.enc, back.Encoding)
+		require.Equal(t, contents(v), contents(&back))
+		require.Equal(t, times(v), times(&back))
+		require.Len(t, times(v), (c.n+1)/2)
+
+		e := value.EditHash(v.Encoding, v.Payload, v.Object, 0, nil, c.l)
+		for f := range times(v) {
+			e.SetExpiry([]byte(f), 0)
+		}
+		never := &Value{Type: value.Hash}
+		if enc, payload, o := e.Result(); o != nil || payload != nil {
+			require.NoError(t, never.compactOr(enc, payload, o))
+		} else {
+			never = v // changed in place
+		}
+		payload = AppendPayload(nil, never, WriterOptions{})
+		require.EqualValues(t, TypeHash, payload[0])
+		back, err = ParsePayload(payload, ReaderOptions{Limits: c.l})
+		require.NoError(t, err)
+		require.Equal(t, contents(never), contents(&back))
+	}
+	// As Redis 7.4 writes them: the first time, then each time after it plus one.
+	first := "\x10\x27\x00\x00\x00\x00\x00\x00"
+	v, err := ParsePayload(footed(TypeHashTimed, first+"\x03\x01\x01a\x011\x00\x01b\x012\x06\x01c\x013"), ReaderOptions{})
+	require.NoError(t, err)
+	require.Equal(t, map[string]int64{"a": 10000, "c": 10005}, times(&v))
+	for name, body := range map[string]string{
+		"a time too late": "\xff\xff\xff\xff\xff\xff\xff\x7f\x01\x02\x01a\x011",
+		"a time wraps":    "\xff\xff\xff\xff\xff\xff\xff\xff\x01\x02\x01a\x011",
+		"field twice":     first + "\x02\x01\x01a\x011\x02\x01a\x012",
+		"empty":           first + "\x00",
+		"cut":             first + "\x01\x01",
+	} {
+		_, err := ParsePayload(footed(TypeHashTimed, body), ReaderOptions{})
+		require.ErrorIs(t, err, ErrPayloadData, name)
+	}
+	pack := func(elements ...string) string {
+		q, l := value.NewList(nil), value.DefaultLimits()
+		for _, e := range elements {
+			q.Push([]byte(e), false, &l)
+		}
+		return asString(q.Payload())
+	}
+	for name, body := range map[string]string{
+		"not threes":     pack("a", "1", "2", "b"),
+		"a time is text": pack("a", "1", "x", "b", "2", "7"),
+		"negative":       pack("a", "1", "-5", "b", "2", "7"),
+		"out of order":   pack("a", "1", "9", "b", "2", "7"),
+		"time behind 0":  pack("a", "1", "0", "b", "2", "7"),
+		"field twice":    pack("a", "1", "2", "a", "3", "7"),
+	} {
+		_, err := ParsePayload(footed(TypeHashListpackEx, first+body), ReaderOptions{})
+		require.ErrorIs(t, err, ErrPayloadData, name)
+	}
+	v, err = ParsePayload(footed(TypeHashListpackEx, first+pack("a", "1", "2", "b", "2", "7")), ReaderOptions{})
+	require.NoError(t, err)
+	require.Equal(t, map[string]int64{"a": 2, "b": 7}, times(&v))
+}
+
 func TestCollectionsThatAreRefused(t *testing.T) {
 	pack := func(elements ...string) string {
 		h := value.EditSet(0, nil, nil, nil, value.DefaultLimits())
@@ -194,12 +304,11 @@ func TestHashesAndSetsAgainstRedis(t *testing.T) {
 		n := 1 << r.IntN(11)
 		v := Value{Type: value.Hash}
 		if i%2 == 0 {
-			h := value.EditHash(nil, nil, nil, value.DefaultLimits())
+			h := value.NewHash(nil, value.DefaultLimits())
 			for range n {
 				h.Set([]byte(word()), []byte(word()))
 			}
-			payload, o := h.Result()
-			require.NoError(t, v.compactOr(value.Listpack, payload, o))
+			require.NoError(t, v.compactOr(h.Result()))
 		} else {
 			s := value.EditSet(0, nil, nil, nil, value.DefaultLimits())
 			for range n {
@@ -236,7 +345,7 @@ func TestHashesAndSetsAgainstRedis(t *testing.T) {
 		require.NoError(t, c.Del(ctx, "k").Err())
 	}
 	// What Redis itself has built command by command is what we build, byte for byte.
-	h := value.EditHash(nil, nil, nil, value.DefaultLimits())
+	h := value.NewHash(nil, value.DefaultLimits())
 	for range 400 {
 		f, val := word(), word()
 		if len(f) <= 64 && len(val) <= 64 {
@@ -246,7 +355,7 @@ func TestHashesAndSetsAgainstRedis(t *testing.T) {
 	}
 	v, err := ParsePayload([]byte(c.Dump(ctx, "h").Val()), ReaderOptions{})
 	require.NoError(t, err)
-	payload, _ := h.Result()
+	_, payload, _ := h.Result()
 	require.True(t, bytes.Equal(payload, v.Payload))
 	s := value.EditSet(0, nil, nil, nil, value.DefaultLimits())
 	for range 400 {
@@ -266,11 +375,11 @@ func TestHashesAndSetsAgainstRedis(t *testing.T) {
 }
 
 func BenchmarkReadLargeHash(b *testing.B) {
-	h := value.EditHash(nil, nil, nil, value.DefaultLimits())
+	h := value.NewHash(nil, value.DefaultLimits())
 	for i := range 100000 {
 		h.Set(fmt.Appendf(nil, "field:%08d", i), []byte("0123456789"))
 	}
-	_, o := h.Result()
+	_, _, o := h.Result()
 	v := Value{Type: value.Hash, Encoding: value.Hashtable, Object: o}
 	payload := AppendPayload(nil, &v, WriterOptions{})
 	b.SetBytes(int64(len(payload)))

@@ -32,10 +32,9 @@ func (k *kept) store(enc value.Encoding, payload []byte, o value.Object) {
 }
 
 func hashEdit(k *kept, scratch *[]byte, l value.Limits, fn func(*value.HashEdit)) {
-	e := value.EditHash(k.payload, k.o, *scratch, l)
+	e := value.EditHash(k.enc, k.payload, k.o, 0, *scratch, l)
 	fn(&e)
-	payload, o := e.Result()
-	k.store(value.Listpack, payload, o)
+	k.store(e.Result())
 	*scratch = e.Scratch()
 }
 
@@ -68,7 +67,7 @@ func TestHashModel(t *testing.T) {
 				model[field] = val
 				large = large || len(val) > l.HashValue || len(field) > l.HashValue || len(model) > l.HashEntries
 			})
-			h := value.HashOf(k.payload, k.o)
+			h := value.HashOf(k.enc, k.payload, k.o, 0)
 			require.Equal(t, large, !h.Compact())
 			require.Equal(t, len(model), h.Len())
 			got := map[string]string{}
@@ -196,15 +195,15 @@ func TestFit(t *testing.T) {
 	_, ok = value.FitSet(value.Listpack, []byte("\x0f\x00\x00\x00\x03\x00\x81a\x02\x817\x02\x07\x01\xff"), l)
 	assert.False(t, ok)
 
-	h := value.EditHash(nil, nil, nil, l)
+	h := value.NewHash(nil, l)
 	h.Set([]byte("f"), []byte("v"))
 	h.Set([]byte("g"), []byte("v"))
-	payload, _ = h.Result()
-	o, ok = value.FitHash(payload, l)
+	_, payload, _ = h.Result()
+	o, ok = value.FitHash(value.Listpack, payload, l)
 	assert.True(t, ok && o == nil)
-	o, ok = value.FitHash(payload, value.Limits{HashEntries: 1, HashValue: 64})
+	o, ok = value.FitHash(value.Listpack, payload, value.Limits{HashEntries: 1, HashValue: 64})
 	assert.True(t, ok && o.Len() == 2)
-	_, ok = value.FitHash([]byte("\x0f\x00\x00\x00\x04\x00\x07\x01\x07\x01\x07\x01\x07\x01\xff"), l)
+	_, ok = value.FitHash(value.Listpack, []byte("\x0f\x00\x00\x00\x04\x00\x07\x01\x07\x01\x07\x01\x07\x01\xff"), l)
 	assert.False(t, ok)
 }
 
@@ -242,19 +241,19 @@ func TestNamesAreASet(t *testing.T) {
 // Small hashes and sets are read and edited without allocating.
 func TestSmallCollectionsDoNotAllocate(t *testing.T) {
 	l := value.DefaultLimits()
-	h := value.EditHash(nil, nil, nil, l)
+	h := value.NewHash(nil, l)
 	for i := range 8 {
 		h.Set(fmt.Append(nil, "field", i), []byte("value"))
 	}
-	hash, _ := h.Result()
+	_, hash, _ := h.Result()
 	s := set(l, "1", "5", "70000")
 	_, ints, _ := s.Result()
 	scratch := make([]byte, 0, 512)
 	field, val, n := []byte("field7"), []byte("12"), []byte("6")
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
 		var digits [20]byte
-		value.HashOf(hash, nil).Get(field, digits[:])
-		e := value.EditHash(hash, nil, scratch, l)
+		value.HashOf(value.Listpack, hash, nil, 0).Get(field, digits[:])
+		e := value.EditHash(value.Listpack, hash, nil, 0, scratch, l)
 		e.Set(field, val)
 		e.Set(val, field)
 		e.Delete(field)

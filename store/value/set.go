@@ -59,7 +59,7 @@ func (s SetView) Len() int {
 func (s SetView) Has(m []byte) bool {
 	switch {
 	case s.t != nil:
-		_, ok := s.t.get(m)
+		_, _, ok := s.t.get(m)
 		return ok
 	case s.p != nil:
 		return s.p.Find(s.p.First(), m, 0) >= 0
@@ -105,7 +105,7 @@ func (s SetView) Random(rnd func() uint64, scratch []byte) []byte {
 // compact set at once. Every member that is there from the first call to the last is visited.
 func (s SetView) Scan(cursor uint64, count int, fn func(m []byte)) uint64 {
 	if s.t != nil {
-		return s.t.scan(cursor, count, func(m, _ []byte) { fn(m) })
+		return s.t.scan(cursor, count, func(m, _ []byte, _ int64) { fn(m) })
 	}
 	s.Each(func(m []byte) bool { fn(m); return true })
 	return 0

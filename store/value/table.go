@@ -42,6 +42,8 @@ type table struct {
 	dir   []*chunk // 1<<bits places; a chunk of depth d has 1<<(bits-d) of them, side by side
 	owner *owner   // of the chunks this table may edit; nil until there has been a clone
 
+	next int64 // a time before which no item expires, may be too early; 0: none has a time
+
 	dirShared bool      // dir belongs to a clone too
 	first     [1]*chunk // the first dir
 }
@@ -56,6 +58,7 @@ type chunk struct {
 	offs  []uint16 // by item: where it begins in data
 	data  []byte
 	big   *bigStrings // nil while there are none
+	next  int64       // the first time at which one of the items expires; 0: none has a time
 	depth uint8
 }
 
@@ -71,7 +74,8 @@ type bigStrings struct {
 //	length<<2        the string follows
 //	index<<2 | 1     the string is big[index]
 //
-// as a varint. Bit 1 is free: the time a field expires at has its place there.
+// as a varint. In a key's head bit 1 (timed) says that the time it expires at follows the key, in
+// timeBytes bytes.
 const (
 	chunkItems = 128     // at most so many items
 	chunkBytes = 8 << 10 // and no more added beyond so many bytes,
@@ -85,7 +89,12 @@ const (
 // chunkMost is what data may grow to by values that become longer. Its offsets fit 16 bits.
 const chunkMost = 4 * chunkBytes
 
-const _ = uint16(chunkMost + 2*(inData+3))
+const _ = uint16(chunkMost + 2*(inData+3) + chunkItems*timeBytes)
+
+const (
+	timed     = 2
+	timeBytes = 8
+)
 
 // hashSeed makes the order of tables, and what collides, unpredictable from outside.
 var hashSeed = maphash.MakeSeed()
@@ -117,22 +126,24 @@ func (t *table) at(h uint64) *chunk { return t.dir[h>>(64-t.bits)] }
 
 func (t *table) hasValues() bool { return t.typ == Hash }
 
-// get is the value of key (empty in a set) and whether it is there.
-func (t *table) get(key []byte) ([]byte, bool) {
+// get is the value of key (empty in a set), the time it expires at (0: never), and whether it is
+// there.
+func (t *table) get(key []byte) (val []byte, at int64, ok bool) {
 	h := hashOf(key)
 	c := t.at(h)
 	i, end := c.find(h, key)
 	if i < 0 {
-		return nil, false
+		return nil, 0, false
 	}
 	if !t.hasValues() {
-		return nil, true
+		return nil, 0, true
 	}
 	v, _ := c.str(end)
-	return v, true
+	return v, c.time(int(c.offs[i])), true
 }
 
-// set makes key have a value and reports whether key is new. In a set val is not used.
+// set makes key have a value and reports whether key is new; the time at which a key expires
+// stays. In a set val is not used.
 func (t *table) set(key, val []byte) bool {
 	h := hashOf(key)
 	c := t.at(h)
@@ -158,14 +169,76 @@ func (t *table) replace(h uint64, c *chunk, i int, val []byte) {
 		// The item moves: out, and in again after what a new item may need.
 		key, _ := c.str(int(c.offs[i]))
 		key = bytes.Clone(key)
+		at := c.time(int(c.offs[i]))
 		t.remove(key)
 		t.set(key, val)
+		if at != 0 {
+			t.setTime(key, at)
+		}
 		return
 	}
-	t.edit(h, c, func(c *chunk) {
-		_, from := c.str(int(c.offs[i]))
-		c.replace(from, val)
+	t.edit(h, c, func(c *chunk) { c.replace(c.valueAt(i), val) })
+}
+
+// setTime sets the time at which key expires, 0 for never. REQUIRES: key is there.
+func (t *table) setTime(key []byte, at int64) {
+	h := hashOf(key)
+	c := t.at(h)
+	i, _ := c.find(h, key)
+	if c.time(int(c.offs[i])) == at {
+		return
+	}
+	t.edit(h, c, func(c *chunk) { c.setTime(i, at) })
+	if at != 0 && (t.next == 0 || at < t.next) {
+		t.next = at
+	}
+}
+
+// removeDue removes items whose time was before now, at most limit of them, and gives their keys
+// to fn. more: some are left.
+func (t *table) removeDue(now int64, limit int, fn func(key []byte)) (n int, more bool) {
+	if t.next == 0 || t.next >= now {
+		return 0, false
+	}
+	// Removing may merge chunks: first find some, then remove them.
+	var keys [][]byte
+	t.eachChunk(func(c *chunk) bool {
+		if c.next == 0 {
+			return true
+		}
+		if c.next < now {
+			for _, off := range c.offs {
+				key, _ := c.str(int(off))
+				if at := c.time(int(off)); at != 0 && at < now {
+					if len(keys) == limit {
+						more = true
+						return false
+					}
+					keys = append(keys, bytes.Clone(key))
+				}
+			}
+		}
+		return true
 	})
+	for _, key := range keys {
+		fn(key)
+		t.remove(key)
+	}
+	if !more {
+		t.next = t.firstTime()
+	}
+	return len(keys), more
+}
+
+// firstTime is the first time at which an item expires, 0 if none does.
+func (t *table) firstTime() (at int64) {
+	t.eachChunk(func(c *chunk) bool {
+		if c.next != 0 && (at == 0 || c.next < at) {
+			at = c.next
+		}
+		return true
+	})
+	return at
 }
 
 // remove takes key out and reports whether it was there.
@@ -323,6 +396,26 @@ func (t *table) each(fn func(key, val []byte) bool) bool {
 	return true
 }
 
+// eachTimed is each with the times at which items expire, 0 for never.
+func (t *table) eachTimed(fn func(key, val []byte, at int64) bool) bool {
+	for i := 0; i < len(t.dir); {
+		c := t.dir[i]
+		for _, off := range c.offs {
+			key, end := c.str(int(off))
+			at := c.time(int(off))
+			if at != 0 {
+				end += timeBytes
+			}
+			val, _ := c.str(end)
+			if !fn(key, val, at) {
+				return false
+			}
+		}
+		i += 1 << (t.bits - c.depth)
+	}
+	return true
+}
+
 // random is an item, each with the same chance. rnd gives 64 random bits. REQUIRES: Len() > 0.
 func (t *table) random(rnd func() uint64) (key, val []byte) {
 	// A directory place is one share of the hashes. Items get equal chances when a place is
@@ -352,9 +445,9 @@ func (t *table) random(rnd func() uint64) (key, val []byte) {
 	return key, val
 }
 
-// scan visits about count items from a cursor on and returns the next cursor, 0 at the end. fn
-// must not change the table.
-func (t *table) scan(cursor uint64, count int, fn func(key, val []byte)) uint64 {
+// scan visits about count items from a cursor on, with the times at which they expire, and
+// returns the next cursor, 0 at the end. fn must not change the table.
+func (t *table) scan(cursor uint64, count int, fn func(key, val []byte, at int64)) uint64 {
 	pos := bits.Reverse64(cursor)
 	for chunks := 10 * int64(count); ; chunks-- {
 		c := t.at(pos)
@@ -374,10 +467,14 @@ func (t *table) scan(cursor uint64, count int, fn func(key, val []byte)) uint64 
 			}
 			count--
 			var val []byte
+			at := int64(0)
 			if t.hasValues() {
+				if at = c.time(int(off)); at != 0 {
+					end += timeBytes
+				}
 				val, _ = c.str(end)
 			}
-			fn(key, val)
+			fn(key, val, at)
 		}
 		if next == 0 || count <= 0 || chunks <= 0 {
 			return bits.Reverse64(next)
@@ -431,7 +528,7 @@ func (c *chunk) reserve(items, bytes int) {
 // sized makes an empty slice with room for n, and for what the allocator gives anyway.
 func sized[T any](n int) []T { return append([]T(nil), make([]T, n)...)[:0] }
 
-// find is the number of the item with key and where its key ends, or -1.
+// find is the number of the item with key and where its value is, or -1.
 func (c *chunk) find(h uint64, key []byte) (i, end int) {
 	for from := 0; ; {
 		i = bytes.IndexByte(c.tags[from:], byte(h))
@@ -439,8 +536,12 @@ func (c *chunk) find(h uint64, key []byte) (i, end int) {
 			return -1, 0
 		}
 		i += from
-		k, end := c.str(int(c.offs[i]))
+		off := int(c.offs[i])
+		k, end := c.str(off)
 		if string(k) == string(key) {
+			if c.data[off]&timed != 0 {
+				end += timeBytes
+			}
 			return i, end
 		}
 		from = i + 1
@@ -466,9 +567,67 @@ func (c *chunk) str(at int) (s []byte, end int) {
 func (c *chunk) item(at int, values bool) (key, val []byte) {
 	key, end := c.str(at)
 	if values {
+		if c.data[at]&timed != 0 {
+			end += timeBytes
+		}
 		val, _ = c.str(end)
 	}
 	return key, val
+}
+
+// time is the time at which the item at a place of data expires, 0 for never.
+func (c *chunk) time(at int) int64 {
+	if c.data[at]&timed == 0 {
+		return 0
+	}
+	_, end := c.end(at)
+	return int64(binary.LittleEndian.Uint64(c.data[end:]))
+}
+
+// valueAt is where the value of the item number i is.
+func (c *chunk) valueAt(i int) int {
+	at := int(c.offs[i])
+	_, end := c.end(at)
+	if c.data[at]&timed != 0 {
+		end += timeBytes
+	}
+	return end
+}
+
+// setTime sets the time at which the item number i expires.
+func (c *chunk) setTime(i int, at int64) {
+	off := int(c.offs[i])
+	_, end := c.end(off)
+	was := c.time(off)
+	switch {
+	case was == 0:
+		c.resize(end, end, timeBytes)
+		c.data[off] |= timed
+	case at == 0:
+		c.resize(end, end+timeBytes, 0)
+		c.data[off] &^= timed
+	}
+	if at != 0 {
+		binary.LittleEndian.PutUint64(c.data[end:], uint64(at))
+	}
+	c.noteTime(was, at)
+}
+
+// noteTime keeps next right when an item's time has changed.
+func (c *chunk) noteTime(was, at int64) {
+	if at != 0 && (c.next == 0 || at < c.next) {
+		c.next = at
+		return
+	}
+	if was == 0 || was != c.next {
+		return
+	}
+	c.next = 0
+	for _, off := range c.offs {
+		if at := c.time(int(off)); at != 0 && (c.next == 0 || at < c.next) {
+			c.next = at
+		}
+	}
 }
 
 // add adds an item. REQUIRES: c is not full and has no such key.
@@ -502,11 +661,18 @@ func (c *chunk) move(from *chunk, i int, values bool) {
 	}
 	for range strings {
 		head, end := from.end(at)
-		c.room(end - at)
+		if c.room(end - at); head&timed != 0 {
+			c.room(end - at + timeBytes)
+		}
 		if head&1 != 0 {
-			c.data = binary.AppendUvarint(c.data, uint64(c.keep(from.big.at[head>>2]))<<2|1)
+			c.data = binary.AppendUvarint(c.data, uint64(c.keep(from.big.at[head>>2]))<<2|head&timed|1)
 		} else {
 			c.data = append(c.data, from.data[at:end]...)
+		}
+		if head&timed != 0 {
+			c.noteTime(0, from.time(at))
+			c.data = append(c.data, from.data[end:end+timeBytes]...)
+			end += timeBytes
 		}
 		at = end
 	}
@@ -606,7 +772,8 @@ func (c *chunk) resize(from, end, n int) {
 // remove takes the item number i out.
 func (c *chunk) remove(i int, values bool) {
 	from := int(c.offs[i])
-	_, end := c.str(from)
+	end := c.valueAt(i)
+	was := c.time(from)
 	c.drop(from)
 	if values {
 		c.drop(end)
@@ -616,6 +783,9 @@ func (c *chunk) remove(i int, values bool) {
 	c.tags[i], c.offs[i] = c.tags[last], c.offs[last]
 	c.tags, c.offs = c.tags[:last], c.offs[:last]
 	c.resize(from, end, 0)
+	if was != 0 {
+		c.noteTime(was, 0)
+	}
 	if cap(c.data) > 64 && len(c.data) < cap(c.data)/2 {
 		c.data = append(sized[byte](len(c.data)+len(c.data)/8), c.data...)
 	}
@@ -625,7 +795,8 @@ func (c *chunk) remove(i int, values bool) {
 	}
 }
 
-// end is like str for a string that may have been dropped already.
+// end is the head of the string at a place, which may have been dropped already, and the place
+// behind the string.
 func (c *chunk) end(at int) (head uint64, end int) {
 	head, k := binary.Uvarint(c.data[at:])
 	if head&1 != 0 {

@@ -45,6 +45,9 @@ func checkTable(t *testing.T, tab *table, model map[string]string) {
 		for _, off := range at {
 			require.Equal(t, end, off, "no holes")
 			_, end = c.str(off)
+			if c.data[off]&timed != 0 {
+				end += timeBytes
+			}
 			if tab.hasValues() {
 				_, end = c.str(end)
 			}
@@ -99,7 +102,7 @@ func TestTableModel(t *testing.T) {
 				require.Equal(t, had, tab.remove(key))
 				delete(model, string(key))
 			}
-			v, ok := tab.get(key)
+			v, _, ok := tab.get(key)
 			want, is := model[string(key)]
 			require.Equal(t, is, ok)
 			require.Equal(t, want, string(v))
@@ -178,7 +181,7 @@ func TestScanWhileTheTableChanges(t *testing.T) {
 		}
 		goes, calls := 0, 0
 		for cursor := uint64(0); ; {
-			cursor = tab.scan(cursor, 1+r.IntN(30), func(k, _ []byte) {
+			cursor = tab.scan(cursor, 1+r.IntN(30), func(k, _ []byte, _ int64) {
 				if _, ok := stay[string(k)]; ok {
 					stay[string(k)]++
 				}
@@ -214,7 +217,7 @@ func TestScanVisitsAboutCount(t *testing.T) {
 	most, calls := 0, 0
 	for cursor := uint64(0); ; calls++ {
 		n := 0
-		cursor = tab.scan(cursor, 10, func(_, _ []byte) { n++ })
+		cursor = tab.scan(cursor, 10, func(_, _ []byte, _ int64) { n++ })
 		require.Less(t, cursor, uint64(1<<20), "cursors are small numbers")
 		if most = max(most, n); cursor == 0 {
 			break

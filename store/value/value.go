@@ -55,6 +55,7 @@ const (
 	Hashtable                      // a large set or hash
 	Skiplist                       // a large zset
 	StreamEncoding                 // every stream
+	ListpackEx                     // a small hash with fields that expire: one compact byte string
 )
 
 // String is the name OBJECT ENCODING answers.
@@ -76,6 +77,8 @@ func (e Encoding) String() string {
 		return "hashtable"
 	case Skiplist:
 		return "skiplist"
+	case ListpackEx:
+		return "listpackex"
 	case StreamEncoding:
 		return "stream"
 	}

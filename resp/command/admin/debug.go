@@ -386,7 +386,7 @@ func (d *digest) value(e store.Entry) {
 	case e.Type() == value.String:
 		d.mix(e.Bytes(make([]byte, 0, 20)))
 	case e.Type() == value.Hash:
-		value.HashOf(e.Payload(), o).Each(func(field, val []byte) bool {
+		value.HashOf(e.Encoding(), e.Payload(), o, 0).Each(func(field, val []byte) bool {
 			var one digest
 			one.mix(field)
 			one.mix(val)

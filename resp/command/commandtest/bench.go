@@ -249,8 +249,8 @@ func (s *Side) call(cmd *command.Command, argv [][]byte) {
 	dirty, mark, events := s.txn.Dirty(), len(c.Effects.Marks), len(s.events)
 	c.Reset(cmd, argv)
 	cmd.Run(c)
-	if expired := s.txn.Expired(); len(expired) > 0 {
-		s.settleExpired(expired, mark, events)
+	if s.txn.HasExpired() {
+		s.settleExpired(mark, events)
 	}
 	if s.txn.Dirty() != dirty && !c.Quiet() && cmd.Flags&(command.Write|command.MayReplicate) != 0 {
 		c.Effects.Append(c.Sess.DB(), argv...)
@@ -259,7 +259,7 @@ func (s *Side) call(cmd *command.Command, argv [][]byte) {
 
 // settleExpired puts the deletions before the effects from mark on, and their events before
 // those from firstEvent on.
-func (s *Side) settleExpired(expired []store.KeyNote, mark, firstEvent int) {
+func (s *Side) settleExpired(mark, firstEvent int) {
 	all, later := s.split(), slices.Clone(s.events[firstEvent:])
 	s.events = s.events[:firstEvent]
 	e := &s.ctx.Effects
@@ -267,10 +267,8 @@ func (s *Side) settleExpired(expired []store.KeyNote, mark, firstEvent int) {
 	for _, effect := range all[:mark] {
 		e.Append(effect.DB, effect.argv()...)
 	}
-	for _, k := range expired {
-		e.Append(k.DB, []byte("DEL"), k.Key)
-		s.note(command.EventExpired, "expired", k.DB, k.Key)
-	}
+	e.AppendExpired(&s.txn, []byte("DEL"))
+	command.EachExpired(&s.txn, s.note)
 	for _, effect := range all[mark:] {
 		e.Append(effect.DB, effect.argv()...)
 	}

@@ -4,6 +4,7 @@ package hash_test
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -23,10 +24,15 @@ func TestPlainPathsDoNotAllocate(t *testing.T) {
 		c.Do("HSET", "large", fmt.Sprint("f", i), "value")
 	}
 	c.Do("HSET", "large", "n", "1")
+	c.Do("HSET", "timed", "f1", "v1", "n", "5")
+	c.Do("HEXPIRE", "timed", "100", "FIELDS", "1", "f1")
+	c.Do("HSET", "largetimed", "f1", strings.Repeat("v", 100), "n", "5")
+	c.Do("HEXPIRE", "largetimed", "100", "FIELDS", "1", "f1")
 	for _, line := range []string{
 		"HGET small f2", "HGET small n", "HGET large f77", "HMGET small f1 n nosuch", "HSET small f2 other", "HSET small f2 v2 f3 v3",
 		"HSET large f77 other", "HSET large f77 value", "HEXISTS small f1", "HSTRLEN large f1", "HLEN small", "HINCRBY small n 1", "HSETNX small f1 x",
 		"HGETALL plain", "HKEYS large",
+		"HGET timed f1", "HINCRBY timed n 1", "HLEN timed", "HTTL timed FIELDS 1 f1", "HGET largetimed f1", "HINCRBY largetimed n 1", "HLEN largetimed",
 	} {
 		argv := words(line)
 		cmd, refusal := b.Table.Find(argv)

@@ -121,11 +121,75 @@ func Commands(o Options) []command.Command {
 				History: []string{"NOVALUES, which Redis has from 7.4 on"}},
 		},
 	}
+	entries = append(entries, f.timeCommands()...)
 	for i := range entries {
 		entries[i].Group = command.Hash
 		entries[i].ACL = command.CatHash
 	}
 	return entries
+}
+
+// timeCommands are the entries on the times at which fields expire.
+func (f family) timeCommands() []command.Command {
+	const (
+		writeFast = command.Write | command.DenyOOM | command.Fast
+		removes   = command.Write | command.Fast
+		readFast  = command.ReadOnly | command.Fast
+		change    = command.RW | command.Update
+		fields    = "FIELDS numfields:int field..."
+		condition = " [condition=NX|XX|GT|LT] (" + fields + ")"
+		perField  = "O(n) for n fields"
+	)
+	times := "EX seconds:int|PX milliseconds:int|EXAT unix-time-seconds:time|PXAT unix-time-milliseconds:time|"
+	expire := func(name, arg, summary string, run func(*command.Ctx)) command.Command {
+		return command.Command{
+			Name: name, Since: "7.4.0", Arity: -6, Flags: writeFast, Args: "key " + arg + condition, Reply: "[int...]", Run: run,
+			Keys: []command.KeySpec{command.At(1, change)},
+			Doc:  command.Doc{Summary: summary, Complexity: perField},
+		}
+	}
+	look := func(name, summary string, run func(*command.Ctx)) command.Command {
+		return command.Command{
+			Name: name, Since: "7.4.0", Arity: -5, Flags: readFast, Args: "key (" + fields + ")", Reply: "[int...]", Run: run,
+			Keys: []command.KeySpec{command.At(1, command.RO|command.ReadsValue)},
+			Doc:  command.Doc{Summary: summary, Complexity: perField},
+		}
+	}
+	httlEntry := look("HTTL", "Answers how many seconds fields of a hash have to live.", httl)
+	hpttlEntry := look("HPTTL", "Answers how many milliseconds fields of a hash have to live.", hpttl)
+	httlEntry.Tips = []string{"nondeterministic_output"}
+	hpttlEntry.Tips = httlEntry.Tips
+	return []command.Command{
+		expire("HEXPIRE", "seconds:int", "Lets fields of a hash live for a number of seconds.", f.hexpire),
+		expire("HPEXPIRE", "milliseconds:int", "Lets fields of a hash live for a number of milliseconds.", f.hpexpire),
+		expire("HEXPIREAT", "unix-time-seconds:time", "Lets fields of a hash live until a Unix time in seconds.", f.hexpireat),
+		expire("HPEXPIREAT", "unix-time-milliseconds:time", "Lets fields of a hash live until a Unix time in milliseconds.", f.hpexpireat),
+		httlEntry, hpttlEntry,
+		look("HEXPIRETIME", "Answers the Unix times in seconds at which fields of a hash expire.", hexpiretime),
+		look("HPEXPIRETIME", "Answers the Unix times in milliseconds at which fields of a hash expire.", hpexpiretime),
+		{
+			Name: "HPERSIST", Since: "7.4.0", Arity: -5, Flags: removes, Args: "key (" + fields + ")", Reply: "[int...]", Run: f.hpersist,
+			Keys: []command.KeySpec{command.At(1, change)},
+			Doc:  command.Doc{Summary: "Takes the expiry from fields of a hash.", Complexity: perField},
+		},
+		{
+			Name: "HGETEX", Since: "8.0.0", Arity: -5, Flags: removes, Reply: "[bulk | nil...]", Run: f.hgetex,
+			Args: "key [expiration=" + times + "PERSIST] (" + fields + ")",
+			Keys: []command.KeySpec{command.At(1, change|command.ReadsValue)},
+			Doc:  command.Doc{Summary: "Answers fields of a hash and sets or removes their expiry.", Complexity: perField},
+		},
+		{
+			Name: "HGETDEL", Since: "8.0.0", Arity: -5, Flags: removes, Args: "key (" + fields + ")", Reply: "[bulk | nil...]", Run: f.hgetdel,
+			Keys: []command.KeySpec{command.At(1, command.RW|command.ReadsValue|command.Delete)},
+			Doc:  command.Doc{Summary: "Answers fields of a hash and removes them, and the hash with its last one.", Complexity: perField},
+		},
+		{
+			Name: "HSETEX", Since: "8.0.0", Arity: -6, Flags: writeFast, Reply: "int", Run: f.hsetex,
+			Args: "key [condition=FNX|FXX] [expiration=" + times + "KEEPTTL] (FIELDS numfields:int (field value)...)",
+			Keys: []command.KeySpec{command.At(1, change)},
+			Doc:  command.Doc{Summary: "Sets fields of a hash, on request only if none or all of them exist, and their expiry.", Complexity: perField},
+		},
+	}
 }
 
 // open finds the hash at key for reading; an empty one when there is none. ok is false when the
@@ -136,7 +200,7 @@ func open(c *command.Ctx, key []byte) (h value.HashView, ok bool) {
 		return h, false
 	}
 	if found {
-		h = value.HashOf(e.Payload(), e.Object())
+		h = c.Hash(e)
 	}
 	return h, true
 }
@@ -145,18 +209,25 @@ func open(c *command.Ctx, key []byte) (h value.HashView, ok bool) {
 type edit struct {
 	value.HashEdit
 	found bool // the hash existed
+	timed bool // fields have got times
 }
 
-// look finds the hash at key for a command that may change it, for reading so far.
+// look finds the hash at key for a command that may change it, for reading so far. Finding it has
+// removed fields that have expired, but not too many at once; here the rest goes too, since what
+// is done to a field must mean the same wherever it is carried out. (On a replica they stay.)
 func look(c *command.Ctx, key []byte) (e store.Entry, h value.HashView, found, ok bool) {
-	e, found = c.Write(key)
-	if !c.Typed(e, found, value.Hash) {
-		return e, h, found, false
+	for {
+		e, found = c.Write(key)
+		if !c.Typed(e, found, value.Hash) {
+			return e, h, found, false
+		}
+		if !found {
+			return e, value.HashView{}, false, true
+		}
+		if h = c.Hash(e); !h.Due() || c.Txn.View() != store.ViewPrimary {
+			return e, h, true, true
+		}
 	}
-	if found {
-		h = value.HashOf(e.Payload(), e.Object())
-	}
-	return e, h, found, true
 }
 
 // change begins to change the hash at key, which look has found or not. The Txn counts a large
@@ -164,14 +235,15 @@ func look(c *command.Ctx, key []byte) (e store.Entry, h value.HashView, found, o
 func (f family) change(c *command.Ctx, key []byte, e store.Entry, found bool) edit {
 	var payload []byte
 	var o value.Object
+	enc := value.Listpack
 	if found {
-		if o = e.Object(); o != nil {
+		if enc, o = e.Encoding(), e.Object(); o != nil {
 			o, _ = c.Txn.Edit(key)
 		} else {
 			payload = e.Payload()
 		}
 	}
-	return edit{value.EditHash(payload, o, c.Scratch, f.Limits()), found}
+	return edit{HashEdit: value.EditHash(enc, payload, o, c.FieldTime(), c.Scratch, f.Limits()), found: found}
 }
 
 // save stores what the hash at key has become; without a field, the key goes.
@@ -180,12 +252,14 @@ func save(c *command.Ctx, key []byte, e *edit) {
 		c.Txn.Delete(key)
 		return
 	}
-	switch payload, o := e.Result(); {
+	switch enc, payload, o := e.Result(); {
 	case o != nil:
 		c.Txn.SetObject(key, o, store.KeepTTL)
 	case payload != nil:
-		c.Txn.SetPayload(key, value.Hash, value.Listpack, payload, store.KeepTTL)
+		c.Txn.SetPayload(key, value.Hash, enc, payload, store.KeepTTL)
 		c.Scratch = payload
+	case e.timed:
+		c.Txn.NoteFieldExpiry(key)
 	}
 	if !e.found {
 		c.Created(key)

@@ -114,14 +114,14 @@ func (f family) hincrby(c *command.Ctx) {
 		return
 	}
 	e := f.change(c, key, entry, found)
-	e.Set(field, strconv.AppendInt(digits[:0], sum, 10))
+	e.SetKeeping(field, strconv.AppendInt(digits[:0], sum, 10))
 	save(c, key, &e)
 	c.Notify(command.EventHash, "hincrby", key)
 	c.Out.Int(sum)
 }
 
-// hincrbyfloat is propagated as the HSET of its result: another machine, or the same one after a
-// restart, must not come to another last digit.
+// hincrbyfloat is propagated as the setting of its result: another machine, or the same one after
+// a restart, must not come to another last digit. HSET would take the field's expiry.
 func (f family) hincrbyfloat(c *command.Ctx) {
 	delta, ok := value.ParseFloat(c.Argv[3])
 	if !ok {
@@ -151,10 +151,15 @@ func (f family) hincrbyfloat(c *command.Ctx) {
 		return
 	}
 	text := sum.AppendTo(nil)
+	at, _ := h.ExpiresAt(field)
 	e := f.change(c, key, entry, found)
-	e.Set(field, text)
+	e.SetKeeping(field, text)
 	save(c, key, &e)
 	c.Notify(command.EventHash, "hincrbyfloat", key)
 	c.Out.Bulk(text)
-	c.PropagateAs(wordHSet, key, field, text)
+	if at != 0 {
+		c.PropagateAs(wordHSetEx, key, wordKeepTTL, wordFields, wordOne, field, text)
+	} else {
+		c.PropagateAs(wordHSet, key, field, text)
+	}
 }

@@ -293,7 +293,7 @@ func lookUp(c *command.Ctx, pattern, element []byte) (text []byte, is bool) {
 	case e.Type() != value.Hash:
 		return nil, false
 	}
-	return value.HashOf(e.Payload(), e.Object()).Get(field, nil)
+	return c.Hash(e).Get(field, nil)
 }
 
 // store makes a list of the result; what GET does not find is an empty element.
