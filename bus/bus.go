@@ -26,7 +26,7 @@
 //	accept, record of 3 members                   260
 //	node row alone                                104
 //	table hashes (64 buckets)                     629
-//	publish, 16-byte channel, 64-byte payload     134
+//	publish, 16-byte channel, 64-byte payload     136
 package bus
 
 import (
@@ -117,6 +117,8 @@ const (
 	KindProbe
 	KindHandover
 	KindPublish
+	KindInterest
+	KindInterestAck
 	kindEnd // keep last
 )
 
@@ -132,7 +134,7 @@ var kindNames = [Kinds]string{
 	KindInstall: "install", KindInstalled: "installed", KindSlotPrepare: "slot-prepare",
 	KindSlotPromise: "slot-promise", KindSlotAccept: "slot-accept", KindSlotAccepted: "slot-accepted",
 	KindForm: "form", KindFormAck: "form-ack", KindSuspect: "suspect", KindProbe: "probe",
-	KindHandover: "handover", KindPublish: "publish",
+	KindHandover: "handover", KindPublish: "publish", KindInterest: "interest", KindInterestAck: "interest-ack",
 }
 
 func (k Kind) String() string {

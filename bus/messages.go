@@ -374,6 +374,25 @@ type Publish struct {
 	Channel []byte
 	Payload []byte
 	Sharded bool
+	// A payload too long for one frame comes in parts, one behind the other on one connection:
+	// Total is the length of all, At where this part begins. Total 0: Payload is all.
+	Total uint32
+	At    uint32
+}
+
+// Interest tells a node that publishes which messages the sender has subscribers for. It holds
+// for the connection it came over, until that ends or a greater version comes.
+type Interest struct {
+	_struct bool `codec:",toarray"`
+	Ver     uint64
+	All     bool
+	Buckets []byte // bit b: somebody subscribes to a channel of bucket b; empty with All
+}
+
+// InterestAck says that every message published here from now on obeys version Ver.
+type InterestAck struct {
+	_struct bool `codec:",toarray"`
+	Ver     uint64
 }
 
 func (*Hello) Kind() Kind        { return KindHello }
@@ -409,6 +428,8 @@ func (*Suspect) Kind() Kind      { return KindSuspect }
 func (*Probe) Kind() Kind        { return KindProbe }
 func (*Handover) Kind() Kind     { return KindHandover }
 func (*Publish) Kind() Kind      { return KindPublish }
+func (*Interest) Kind() Kind     { return KindInterest }
+func (*InterestAck) Kind() Kind  { return KindInterestAck }
 
 func (*Hello) sealed()        {}
 func (*Ping) sealed()         {}
@@ -443,6 +464,8 @@ func (*Suspect) sealed()      {}
 func (*Probe) sealed()        {}
 func (*Handover) sealed()     {}
 func (*Publish) sealed()      {}
+func (*Interest) sealed()     {}
+func (*InterestAck) sealed()  {}
 
 // NewBody makes an empty body of kind k, nil for an unknown kind.
 func NewBody(k Kind) Body {
@@ -513,6 +536,10 @@ func NewBody(k Kind) Body {
 		return new(Handover)
 	case KindPublish:
 		return new(Publish)
+	case KindInterest:
+		return new(Interest)
+	case KindInterestAck:
+		return new(InterestAck)
 	}
 	return nil
 }

@@ -61,6 +61,7 @@ func (n *Net) newConn(nc net.Conn, self bus.NodeID, p Peer, k keys) *conn {
 	p.Addr = nc.RemoteAddr().String()
 	p.IP, p.LocalIP = hostOf(nc.RemoteAddr()), hostOf(nc.LocalAddr())
 	c := &conn{net: n, nc: nc, peer: p, self: self, box: newOutbox(&n.opts.Budget), createdMs: time.Now().UnixMilli(), done: make(chan struct{})}
+	c.peer.Serial = n.serial.Add(1)
 	mine, theirs := "acceptor", "dialer"
 	if p.Dialed {
 		mine, theirs = theirs, mine

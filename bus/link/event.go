@@ -58,12 +58,14 @@ type Event struct {
 var (
 	ErrClosed    = errors.New("link: closed")
 	ErrDuplicate = errors.New("link: another connection to the node stands")
-	ErrNoPeer    = errors.New("link: the node is no peer any more")
-	ErrIdentity  = errors.New("link: own identity")
-	ErrTooMany   = errors.New("link: too many connections")
-	ErrDead      = errors.New("link: nothing heard for too long")
-	ErrStuck     = errors.New("link: nothing could be sent for too long")
-	ErrFrame     = errors.New("link: bad frame")
+	// ErrUnreliable: its user has given it up; see Break.
+	ErrUnreliable = errors.New("link: the far end does not answer what must be answered")
+	ErrNoPeer     = errors.New("link: the node is no peer any more")
+	ErrIdentity   = errors.New("link: own identity")
+	ErrTooMany    = errors.New("link: too many connections")
+	ErrDead       = errors.New("link: nothing heard for too long")
+	ErrStuck      = errors.New("link: nothing could be sent for too long")
+	ErrFrame      = errors.New("link: bad frame")
 )
 
 // refusal is the error of a handshake that was understood and refused, by us or by the far end.

@@ -115,6 +115,7 @@ type Peer struct {
 	LocalIP string // our address as the connection has it: how a node learns its own
 	Dialed  bool
 	Target  string // the address given to SetPeers that was dialed; empty for accepted ones
+	Serial  uint64 // of the connection, from 1; no two of a Net have the same
 }
 
 // Owner hears of frames and links. See "Concurrency" in the package documentation.
@@ -239,6 +240,7 @@ type Net struct {
 	dead       atomic.Int64 // DeadAfter as SetTimes left it, ns
 	beat       atomic.Int64 // Heartbeat likewise
 	handshakes atomic.Int64
+	serial     atomic.Uint64 // of the last connection
 	closed     atomic.Bool
 	running    sync.WaitGroup // every goroutine of the Net
 
@@ -400,6 +402,31 @@ func (n *Net) wantLocked(key string, t Target, p Purpose) {
 	go nt.run()
 }
 
+// Serial is the number of the connection to a node that stands for a purpose now, 0 if there is none.
+func (n *Net) Serial(id bus.NodeID, p Purpose) uint64 {
+	if c := n.standing(id, p); c != nil {
+		return c.peer.Serial
+	}
+	return 0
+}
+
+// SendOver is Send over one connection and no other.
+func (n *Net) SendOver(serial uint64, to bus.NodeID, ch Channel, frame []byte) bool {
+	c := n.standing(to, ch.purpose())
+	if c == nil || c.peer.Serial != serial {
+		n.dropped(ch, 1, len(frame))
+		return false
+	}
+	return n.queue(c.box, ch, frame)
+}
+
+// Break ends a connection that its user cannot rely on any more.
+func (n *Net) Break(serial uint64, id bus.NodeID, p Purpose) {
+	if c := n.standing(id, p); c != nil && c.peer.Serial == serial {
+		c.close(ErrUnreliable)
+	}
+}
+
 // Send queues a frame for a node. The Net keeps the frame and never changes it: one frame may be sent to many. It reports
 // whether the frame was queued: it is dropped without a connection, and over budget. A PubSub frame to a peer with a control
 // connection waits for the connection it causes.
@@ -422,6 +449,10 @@ func (n *Net) Send(to bus.NodeID, ch Channel, frame []byte) bool {
 		n.dropped(ch, 1, len(frame))
 		return false
 	}
+	return n.queue(box, ch, frame)
+}
+
+func (n *Net) queue(box *outbox, ch Channel, frame []byte) bool {
 	fits, open := box.add(ch, frame)
 	if fits {
 		return true

@@ -70,8 +70,10 @@ type Options struct {
 	// Fatal is told why the agent stopped by itself: its state can no longer be saved. The
 	// lease is gone by then; the process should end.
 	Fatal func(error)
-	// Published takes a pub/sub message of another node. It runs on a link's goroutine.
-	Published func(from bus.NodeID, m *bus.Publish)
+	// ChannelsDown says whether shard channels are served while the cluster is down; nil: no.
+	ChannelsDown func() bool
+	// Rerouted, if not nil, is told that slots may have another owner.
+	Rerouted func()
 
 	// Clock and WallMs default to BootTime and the system's clock.
 	Clock  func() core.Mono
@@ -248,12 +250,6 @@ func (a *Agent) Reconfigure(c core.Config, e Endpoint) {
 
 // Receive takes a message from an authenticated link; it waits while the inbox is full.
 func (a *Agent) Receive(from bus.NodeID, addr string, m *bus.Msg) {
-	if p, ok := m.Body.(*bus.Publish); ok {
-		if a.opt.Published != nil {
-			a.opt.Published(from, p)
-		}
-		return
-	}
 	a.put(core.Input{Kind: core.InMsg, From: from, Addr: addr, Msg: m})
 }
 
@@ -575,6 +571,9 @@ func (a *Agent) publish(v *topology.View) {
 	}
 	a.routes.Store(newRoutes(v, a.endpoint, version+1))
 	a.view.Store(v)
+	if a.opt.Rerouted != nil {
+		a.opt.Rerouted()
+	}
 }
 
 // fail stops serving at once, answers whoever waits, and tells why.

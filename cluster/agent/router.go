@@ -135,6 +135,9 @@ func (a *Agent) Route(q command.RouteQuery) command.Verdict {
 	if owner == topology.NoOwner {
 		return command.Verdict{Kind: command.Refuse, Err: resp.ErrClusterDownUnbound}
 	}
+	if q.Channels {
+		return a.routeChannels(r, owner, q)
+	}
 	if !r.up {
 		if err := r.whenDown(q.Write); err != "" {
 			return command.Verdict{Kind: command.Refuse, Err: err}
@@ -149,6 +152,20 @@ func (a *Agent) Route(q command.RouteQuery) command.Verdict {
 		return a.leased(r, q, command.Verdict{})
 	}
 	if q.ReadOnly && !q.Write && owner == r.primary {
+		return command.Verdict{}
+	}
+	return command.Verdict{Kind: command.Refuse, Err: r.moved(q.Slot, owner)}
+}
+
+// routeChannels routes a call on shard channels. They hold no data: every node of the owner's
+// shard serves them, without a lease, and a slot that is migrating has them where it was.
+func (a *Agent) routeChannels(r *routes, owner uint16, q command.RouteQuery) command.Verdict {
+	switch {
+	case !r.up && (a.opt.ChannelsDown == nil || !a.opt.ChannelsDown()):
+		return command.Verdict{Kind: command.Refuse, Err: resp.ErrClusterDown}
+	case owner == r.me && q.Write:
+		return a.leased(r, q, command.Verdict{}) // a transaction that writes besides
+	case owner == r.me, owner == r.primary && !q.Write:
 		return command.Verdict{}
 	}
 	return command.Verdict{Kind: command.Refuse, Err: r.moved(q.Slot, owner)}

@@ -122,6 +122,7 @@ func (n *Node) registerInfo() {
 	if n.agent != nil {
 		n.agent.Stats(n.stats.Section("cluster_bus", "Cluster_bus", stat.Everything))
 		n.infoBus(n.stats.Section("cluster_links", "Cluster_links", stat.Everything))
+		n.infoFanout(n.stats.Section("cluster_pubsub", "Cluster_pubsub", stat.Everything))
 	}
 	n.infoKeyspace(s.keyspace)
 	n.infoDebug(s.debug)

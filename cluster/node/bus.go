@@ -129,8 +129,6 @@ func bulk(k bus.Kind) link.Channel {
 	switch k {
 	case bus.KindTable, bus.KindSlotMap, bus.KindBuckets:
 		return link.Bulk
-	case bus.KindPublish:
-		return link.PubSub
 	}
 	return link.Control
 }
@@ -166,7 +164,7 @@ func (w *wire) Links() (out []agent.Link) {
 func (w *wire) OverLimit() uint64 { return w.net.OverLimit() }
 
 // Frame implements link.Owner.
-func (w *wire) Frame(from link.Peer, _ link.Purpose, frame []byte) {
+func (w *wire) Frame(from link.Peer, purpose link.Purpose, frame []byte) {
 	codec := w.codecs.Get().(*bus.Codec)
 	m, err := codec.Decode(frame)
 	w.codecs.Put(codec)
@@ -175,6 +173,10 @@ func (w *wire) Frame(from link.Peer, _ link.Purpose, frame []byte) {
 		if w.n.badFrames.Load() == 1 {
 			w.n.log.Warning("cluster: a frame from %s (%s) is no message of ours: %v (counted as cluster_bad_frames from now on)", from.ID, from.Addr, err)
 		}
+		return
+	}
+	if purpose == link.ForPubSub {
+		w.n.heard(from, m)
 		return
 	}
 	w.n.agent.Receive(from.ID, from.IP, m)

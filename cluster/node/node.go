@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/sextantdb/sextant/cluster/agent"
+	"github.com/sextantdb/sextant/cluster/fanout"
 	"github.com/sextantdb/sextant/cluster/migrate"
 	"github.com/sextantdb/sextant/cluster/repl"
 	"github.com/sextantdb/sextant/resp"
@@ -51,6 +52,8 @@ type Node struct {
 	latency  *observe.Latency
 	feed     *observe.Feed
 	channels *channel.Registry
+	fanout   *fanout.Fanout // nil outside cluster mode
+	rerouted chan struct{}  // capacity 1: slots may have another owner; nil outside cluster mode
 	disp     *dispatch.Dispatcher
 	srv      *server.Server
 	source   *snapshot.Source
@@ -139,7 +142,7 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 	n.sections = newSections(&n.stats)
 	n.acl.RequirePass(v.RequirePass)
 	n.loops = loopCount(int(v.IOThreads))
-	n.channels = channel.New(nil)
+	n.newChannels(v.ClusterEnabled)
 
 	n.store, err = store.New(store.Options{
 		Databases: int(v.Databases), Shadow: true, Stripes: 64, HashSeed: [2]uint64{randomUint64(), randomUint64()}, RandSeed: randomUint64(),
@@ -361,6 +364,7 @@ func (n *Node) Start() error {
 	n.goes(n.runCron)
 	if n.agent != nil {
 		n.goes(n.heart.run)
+		n.goes(n.runShardChannels)
 		n.agent.Start(n.wire)
 		n.wire.serve()
 	}

@@ -14,6 +14,8 @@ type RouteQuery struct {
 	// ReadOnly and Asking are the session's READONLY and (one-shot) ASKING states, or the
 	// entry's Asking flag.
 	ReadOnly, Asking bool
+	// Channels says that the call names shard channels, perhaps besides keys.
+	Channels bool
 	// Several says that the call names more than one key.
 	Several bool
 	// Mono is the round's CLOCK_BOOTTIME in ns, for the lease.

@@ -9,7 +9,8 @@ import (
 func (w *worker) query(c *client, cmdFlags, flags command.Flags) command.RouteQuery {
 	return command.RouteQuery{
 		Slot:     w.slots[0],
-		Write:    flags&(command.Write|command.MayReplicate) != 0,
+		Write:    flags&command.Write != 0,
+		Channels: w.channels,
 		ReadOnly: c.sess.Any(session.ReadOnly),
 		Asking:   w.asking || cmdFlags&(command.Asking|command.HandsOver) != 0,
 		Several:  len(w.refs) > 1,

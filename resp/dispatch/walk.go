@@ -18,24 +18,25 @@ type worker struct {
 	index int // of the loop; len(Dispatcher.workers) for appliers
 
 	// Owned by the worker's goroutine.
-	loop   *server.Loop // nil for appliers; set by whoever begins something
-	nowMs  int64        // Unix time of this round
-	mono   int64        // CLOCK_BOOTTIME of this round, ns
-	ctx    command.Ctx
-	txn    store.Txn
-	refs   []command.KeyRef
-	slots  []slot.Slot
-	spare  command.Effects // scratch of settle
-	events []keyEvent
-	names  []byte // keys of events
-	parked *ticket
-	client *client
-	argv   [][]byte // of the unit being run
-	asking bool     // the client said ASKING just before
-	room   bool     // the node was within maxmemory when the call was admitted
-	script scriptRun
-	turn   uint64 // the loop's, of the call before
-	ended  int64  // when the call before in this turn ended, on Dispatcher.clock; 0: there was none
+	loop     *server.Loop // nil for appliers; set by whoever begins something
+	nowMs    int64        // Unix time of this round
+	mono     int64        // CLOCK_BOOTTIME of this round, ns
+	ctx      command.Ctx
+	txn      store.Txn
+	refs     []command.KeyRef
+	slots    []slot.Slot
+	channels bool            // slots are, at least in part, those of shard channels
+	spare    command.Effects // scratch of settle
+	events   []keyEvent
+	names    []byte // keys of events
+	parked   *ticket
+	client   *client
+	argv     [][]byte // of the unit being run
+	asking   bool     // the client said ASKING just before
+	room     bool     // the node was within maxmemory when the call was admitted
+	script   scriptRun
+	turn     uint64 // the loop's, of the call before
+	ended    int64  // when the call before in this turn ended, on Dispatcher.clock; 0: there was none
 
 	commands atomic.Int64 // calls run; written by the owner, read by anyone
 	keeper   keeper
@@ -250,7 +251,7 @@ func (w *worker) lock(flags command.Flags) {
 
 // collect fills w.slots with the slots the call touches. In a cluster they must be one.
 func (w *worker) collect(c *client, cmd *command.Command, argv [][]byte) resp.Error {
-	w.slots = w.slots[:0]
+	w.slots, w.channels = w.slots[:0], false
 	if k := cmd.SoleKey(); k > 0 && k < len(argv) && cmd.Flags&(command.Unlocked|command.Queued) == 0 {
 		w.slots = append(w.slots, slot.Of(argv[k]))
 		w.refs = append(w.refs[:0], command.KeyRef{Index: k})
@@ -282,6 +283,7 @@ func (w *worker) add(cmd *command.Command, argv [][]byte, one bool) resp.Error {
 	}
 	w.refs, _ = cmd.KeysOf(argv, w.refs[:0], one)
 	for _, r := range w.refs {
+		w.channels = w.channels || r.Access&command.NotKey != 0
 		sl := slot.Of(argv[r.Index])
 		if len(w.slots) > 0 {
 			if w.slots[len(w.slots)-1] == sl {
