@@ -49,7 +49,12 @@ func (n *Node) buildAOF() {
 			n.srv.Release(total)
 			n.repl.AOFSynced()
 		},
-		Trouble: n.refreshGates,
+		Trouble: n.aofTrouble,
+		Slow: func(event string, took time.Duration) {
+			if ms := took.Milliseconds(); n.latency.Spike(ms) {
+				n.latency.Note(event, time.Now().Unix(), ms)
+			}
+		},
 		Whole: func(whole bool) {
 			if whole {
 				n.markAlways()
@@ -60,6 +65,21 @@ func (n *Node) buildAOF() {
 		Fatal:  func(error) { n.finish(1) },
 		Saving: func() bool { return n.saver.Info().BgsaveInProgress },
 	})
+}
+
+// aofTrouble: clients' writes are refused while the file cannot be written, or let in again. A primary's cannot be
+// refused: a replica that must keep them ends, as in Redis, unless it is told not to mind.
+func (n *Node) aofTrouble() {
+	n.refreshGates()
+	if n.aof.Failed() == nil || !n.repl.IsReplica() {
+		return
+	}
+	if n.cfg.Now().ReplicaIgnoreDiskWriteErrors {
+		n.log.Warning("Replica is applying a command even though it is unable to write to disk.")
+		return
+	}
+	n.log.Warning("Replica was unable to write command to disk.")
+	n.finish(1)
 }
 
 // loadAOF loads the append only file. The error is persist.ErrNoAOF when there is none.

@@ -90,8 +90,16 @@ type AOFOptions struct {
 	// Fatal is told that the node must not go on: under appendfsync always something could not be
 	// made durable that clients wait for.
 	Fatal func(err error)
+	// Slow is told how long a step took that can hold others up, by Redis' name for the event. May be nil.
+	Slow func(event string, took time.Duration)
 	// Saving reports whether an RDB file is being written (no-appendfsync-on-rewrite).
 	Saving func() bool
+}
+
+func (o *AOFOptions) slow(event string, began time.Time) {
+	if o.Slow != nil {
+		o.Slow(event, o.Now().Sub(began))
+	}
 }
 
 func (o *AOFOptions) whole(is bool) {
@@ -131,6 +139,9 @@ const (
 	// MaxAOFLag is how many bytes clients may be ahead of the file: at it they are held up, as a
 	// write that blocks holds up a server that writes itself.
 	MaxAOFLag = 64 << 20
+	// mostHeld is how many bytes are kept for a disk that fails (a replica's primary does not stop writing, when
+	// replica-ignore-disk-write-errors lets it): beyond them a new base is to be written once the disk works.
+	mostHeld = 1 << 30
 )
 
 // ErrAOFInProgress refuses BGREWRITEAOF, in Redis' words (without the "ERR ").
@@ -139,6 +150,7 @@ var ErrAOFInProgress = errors.New("Background append only file rewriting already
 var (
 	errAOFOff     = errors.New("the append only file was switched off")
 	errNewHistory = errors.New("the data was replaced")
+	errHeld       = errors.New("AOF writing given up until the disk works: too much is kept in memory for it")
 )
 
 // AOF is the append only file of a node. See the package documentation.
@@ -543,6 +555,10 @@ func (s *session) run() {
 		if s.pos != before {
 			lastWrite = s.a.o.Now()
 		}
+		if s.writeErr != nil && s.a.Lag() > mostHeld {
+			s.a.o.Listener(AOFProblem{Err: errHeld})
+			alive = false
+		}
 		if !alive {
 			s.close()
 			s.a.lost(s)
@@ -650,7 +666,9 @@ func (s *session) write() (alive, more bool) {
 		if ns := a.sleep.Load(); ns > 0 {
 			time.Sleep(time.Duration(ns))
 		}
+		began := a.o.Now()
 		n, err := s.log.Write(p)
+		a.o.slow(s.writeEvent(), began)
 		if n > 0 {
 			s.advance(n, whole && n == len(p))
 			a.size.Add(int64(n))
@@ -666,6 +684,17 @@ func (s *session) write() (alive, more bool) {
 		s.writeWorks()
 	}
 	return true, true
+}
+
+// writeEvent is what a write is called by how much it has the disk for itself.
+func (s *session) writeEvent() string {
+	switch {
+	case s.inSync:
+		return "aof-write-pending-fsync"
+	case s.a.childActive():
+		return "aof-write-active-child"
+	}
+	return "aof-write-alone"
 }
 
 func (s *session) advance(n int, whole bool) {
@@ -787,7 +816,9 @@ func (s *session) sync() (more bool) {
 	case FsyncAlways:
 		s.awaitSync()
 		before := s.pos
-		if err := s.log.Sync(); err != nil {
+		err := s.log.Sync()
+		a.o.slow("aof-fsync-always", now)
+		if err != nil {
 			s.syncFailed(err)
 			return false
 		}
