@@ -166,12 +166,16 @@ func (c commit) Need() int64 {
 	return math.MinInt64
 }
 
-// RoundEnded lets one sync serve all clients of the round. A loop whose clients are too far ahead of the
+// RoundEnded lets one write, or sync, serve all clients of the round. A loop whose clients are too far ahead of the
 // file waits, as it would in a write of its own.
 func (c commit) RoundEnded() {
 	a := c.n.aof
-	if c.always && a.Lag() > 0 {
-		a.Commit()
+	if a.Lag() > 0 {
+		if c.always {
+			a.Commit()
+		} else {
+			a.WriteNow()
+		}
 	}
 	for a.Lag() > persist.MaxAOFLag && a.Failed() == nil && !c.n.stopping.Load() {
 		a.Commit()

@@ -70,6 +70,7 @@ type Node struct {
 	quit     chan struct{}   // closed when the node stops
 	over     chan int        // takes the exit code once
 
+	saveDelay    func() int64 // rdb-key-save-delay
 	startupBytes int64
 	cleanStart   bool // the data on disk is proven complete
 
@@ -151,6 +152,7 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 		return nil, err
 	}
 	n.source = snapshot.NewSource(n.store)
+	n.saveDelay = func() int64 { return cfg.Now().RDBKeySaveDelay }
 	n.scripts = n.newScripts()
 	n.libraries = libraries{n.scripts} // before whoever takes its methods
 	n.buildAOF()
@@ -427,7 +429,7 @@ func (n *Node) loadPace() persist.Pace {
 
 // savePace is rdb-key-save-delay in the same way.
 func (n *Node) savePace() persist.Pace {
-	return persist.Pace{Micros: func() int64 { return n.cfg.Now().RDBKeySaveDelay }}
+	return persist.Pace{Micros: n.saveDelay}
 }
 
 // isReplicaInView reports whether the cluster sees this node as a replica.

@@ -134,7 +134,7 @@ func (s *Stream) Append(e *command.Effects) int64 {
 	if len(e.Marks) > 1 && !e.Apart {
 		s.write(execBytes)
 	}
-	return s.publish()
+	return s.publish(false)
 }
 
 // AppendRaw appends bytes of our primary's stream as they came: whole units only, so that no
@@ -147,7 +147,7 @@ func (s *Stream) AppendRaw(p []byte) int64 {
 	} else {
 		s.write(p)
 	}
-	return s.publish()
+	return s.publish(true)
 }
 
 // control appends a command that is for replicas themselves (PING, GETACK), if they read what
@@ -159,17 +159,20 @@ func (s *Stream) control(p []byte) bool {
 		return false
 	}
 	s.write(p)
-	s.publish()
+	s.publish(false)
 	return true
 }
 
-// publish ends an append: it unlocks mu and wakes the pump if a cursor waits.
-func (s *Stream) publish() int64 {
+// publish ends an append: it unlocks mu and wakes the pump if a cursor waits. Taps are woken by bytes of our
+// primary only (wake): at the end of each of their rounds the event loops see themselves to what they appended.
+func (s *Stream) publish(wake bool) int64 {
 	off := s.offset
 	s.end.Store(off)
 	if s.taps > 0 {
 		s.total.Store(off + s.shift)
-		s.wakeTaps()
+		if wake {
+			s.wakeTaps()
+		}
 	}
 	signal := len(s.waiting) > 0 || s.overruns
 	s.mu.Unlock()

@@ -119,12 +119,9 @@ const (
 )
 
 const (
-	// gatherTime is how long the writer lets writes come together, at least between two writes to the file
-	// (the first after a pause is written at once): what kill -9 may cost under everysec and no. Redis writes
-	// before it answers and loses nothing there. Each wake-up of the writer costs the loop's thread: at 1 ms a SET
-	// took 20 µs of CPU instead of 13 (P=1) and 2.7 instead of 1.5 (P=16), at 10 ms 13.3 and 1.65 (without the
-	// file 12.2 and 1.13; busy machine, November 2026). Under always a loop's end of round says when to write;
-	// commitTime is for writes that are not a loop's.
+	// gatherTime is how long the session's goroutine lets writes come together, at least between two writes to
+	// the file: each time it wakes costs the event loop's thread. What loops append they write themselves
+	// (WriteNow). commitTime is the same under always, where a loop's end of round says when to write.
 	gatherTime = 10 * time.Millisecond
 	commitTime = time.Millisecond
 	// batchBytes is how much is written before it is synced under appendfsync always.
@@ -158,6 +155,7 @@ type AOF struct {
 	o   AOFOptions
 	now chan struct{} // capacity 1: a round has ended, clients wait
 
+	writer  atomic.Pointer[session]
 	on      atomic.Bool  // state is not AOFOff
 	durable atomic.Int64 // position up to which the stream is on disk; -1: no position
 	written atomic.Int64 // the stream's count of bytes that are in a file
@@ -458,6 +456,7 @@ func (a *AOF) begin(tap Tap, db int, log *aof.Log) {
 		a.durable.Store(s.pos)
 	}
 	a.sess = s
+	a.writer.Store(s)
 	go s.run()
 }
 
@@ -477,10 +476,11 @@ func (a *AOF) lost(s *session) {
 	a.o.whole(false)
 }
 
-// session is the time from one opening of a tap to its end. Everything without a comment is owned by the
-// goroutine of run.
+// session is the time from one opening of a tap to its end. Everything without a comment is guarded by io, which
+// the goroutine of run holds whenever it does not wait.
 type session struct {
-	a *AOF
+	a  *AOF
+	io sync.Mutex
 
 	// Immutable.
 	tap      Tap
@@ -504,8 +504,11 @@ type session struct {
 	told     bool // of the running sync that it takes long
 	lastFail time.Time
 	lastTold time.Time
-	writeErr error
-	syncErr  error
+	// lastWrite is when something was written last. closed: the file is.
+	lastWrite time.Time
+	closed    bool
+	writeErr  error
+	syncErr   error
 }
 
 // turn is a change to the next file at a position.
@@ -548,13 +551,10 @@ func (s *session) run() {
 	defer timer.Stop()
 	gather := time.NewTimer(time.Hour)
 	defer gather.Stop()
-	var lastWrite time.Time
+	s.io.Lock()
+	defer s.io.Unlock()
 	for {
-		before := s.pos
-		alive, rest := s.write()
-		if s.pos != before {
-			lastWrite = s.a.o.Now()
-		}
+		alive, rest := s.write(false)
 		if s.writeErr != nil && s.a.Lag() > mostHeld {
 			s.a.o.Listener(AOFProblem{Err: errHeld})
 			alive = false
@@ -569,35 +569,72 @@ func (s *session) run() {
 			continue
 		}
 		timer.Reset(s.nap())
+		// Writes come together meanwhile.
+		wait := commitTime
+		if s.a.o.Settings().Fsync != FsyncAlways {
+			wait = gatherTime - s.a.o.Now().Sub(s.lastWrite)
+		}
+		s.io.Unlock()
+		var asked *call
+		var synced *syncResult
+		stop, more := false, false
 		select {
 		case <-s.tap.Ready():
-			// Writes come together meanwhile.
-			wait := commitTime
-			if s.a.o.Settings().Fsync != FsyncAlways {
-				wait = gatherTime - s.a.o.Now().Sub(lastWrite)
-			}
-			if wait > 0 {
-				gather.Reset(wait)
-				select {
-				case <-gather.C:
-				case <-s.a.now:
-				case c := <-s.calls:
-					c.done <- s.flush(c.sync)
-				}
-			}
+			more = true
 		case <-s.a.now:
+			more = s.a.o.Settings().Fsync != FsyncAlways
 		case <-timer.C:
 		case r := <-s.syncDone:
-			s.endSync(r)
+			synced = &r
 		case c := <-s.calls:
-			c.done <- s.flush(c.sync)
+			asked = &c
 		case <-s.stop:
-			s.write()
+			stop = true
+		}
+		if more && wait > 0 {
+			gather.Reset(wait)
+			select {
+			case <-gather.C:
+			case <-s.a.now:
+			case c := <-s.calls:
+				asked = &c
+			}
+		}
+		s.io.Lock()
+		if synced != nil {
+			s.endSync(*synced)
+		}
+		if asked != nil {
+			asked.done <- s.flush(asked.sync)
+		}
+		if stop {
+			s.write(false)
 			_ = s.flush(true) // a failure was told
 			s.close()
 			s.a.o.Synced(s.a.o.Total())
 			return
 		}
+	}
+}
+
+// WriteNow writes what is in the stream, as Redis does before it answers: then kill -9 loses nothing. It is for event
+// loops, which it saves the waking of another goroutine, and holds none up for longer than a write to the kernel's
+// cache takes: while the file is being synced, or changed, or fails, the session's goroutine does it.
+// The caller's policy is not always.
+func (a *AOF) WriteNow() {
+	s := a.writer.Load()
+	if s == nil || !s.io.TryLock() {
+		return // whoever has the lock writes, or the next round
+	}
+	leave := s.inSync || s.writeErr != nil || s.closed
+	clean := s.synced.Load() >= s.pos
+	if !leave {
+		alive, rest := s.write(true)
+		leave = !alive || rest
+	}
+	s.io.Unlock()
+	if leave || clean {
+		a.Commit() // it has to write, or to sync in a second
 	}
 }
 
@@ -616,10 +653,13 @@ func (s *session) nap() time.Duration {
 }
 
 // look is Tap.Look up to the next turn. t is set when the turn is here.
-func (s *session) look() (p []byte, whole bool, t *turn, skip, ok bool) {
+func (s *session) look(loop bool) (p []byte, whole bool, t *turn, skip, ok bool) {
 	a := s.a
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if loop && s.turn != nil {
+		return nil, false, s.turn, false, true
+	}
 	if t := s.turn; t != nil && s.pos >= t.pos {
 		s.turn = nil
 		return nil, true, t, false, true
@@ -632,18 +672,21 @@ func (s *session) look() (p []byte, whole bool, t *turn, skip, ok bool) {
 }
 
 // write writes what there is, under appendfsync always not much more than a batch: then there may be
-// more. alive is false when the stream left its history.
-func (s *session) write() (alive, more bool) {
+// more. alive is false when the stream left its history. loop: an event loop writes, and leaves to the
+// session's goroutine what could take long.
+func (s *session) write(loop bool) (alive, more bool) {
 	a := s.a
 	if s.writeErr != nil && a.o.Now().Sub(s.lastFail) < retryAfter {
 		return true, false
 	}
 	st := a.o.Settings()
 	for wrote := 0; wrote < batchBytes || st.Fsync != FsyncAlways; {
-		p, whole, t, skip, ok := s.look()
+		p, whole, t, skip, ok := s.look(loop)
 		switch {
 		case !ok:
 			return false, false
+		case t != nil && loop:
+			return true, true
 		case t != nil:
 			if err := s.turnTo(t); err != nil {
 				s.writeFailed(err)
@@ -671,6 +714,7 @@ func (s *session) write() (alive, more bool) {
 		a.o.slow(s.writeEvent(), began)
 		if n > 0 {
 			s.advance(n, whole && n == len(p))
+			s.lastWrite = began
 			a.size.Add(int64(n))
 			wrote += n
 		}
@@ -772,7 +816,7 @@ func (s *session) flush(sync bool) error {
 	s.lastFail = time.Time{} // try now
 	for before := int64(-1); s.pos != before; {
 		before = s.pos
-		s.write()
+		s.write(false)
 	}
 	if s.writeErr != nil {
 		return s.writeErr
@@ -794,6 +838,8 @@ func (s *session) flush(sync bool) error {
 
 func (s *session) close() {
 	s.awaitSync()
+	s.closed = true
+	s.a.writer.CompareAndSwap(s, nil)
 	s.tap.Close()
 	_ = s.log.Close()
 	s.a.mu.Lock()

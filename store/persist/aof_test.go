@@ -232,7 +232,11 @@ func (w *world) set(key, val string) int64 {
 	t.SetString([]byte(key), []byte(val), store.NoExpire)
 	w.feed.append("SET", key, val)
 	t.End()
-	w.aof.Commit()
+	if w.settings.Load().Fsync == FsyncAlways {
+		w.aof.Commit()
+	} else {
+		w.aof.WriteNow()
+	}
 	return w.feed.total()
 }
 

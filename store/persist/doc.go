@@ -23,10 +23,14 @@
 // # The append only file
 //
 // Dispatch appends what changes the data to one stream (cluster/repl.Stream) that replicas and this file share. A
-// session is the goroutine that takes it from a Tap, writes and syncs; nobody else touches the file, and no event loop
-// waits for it, unless clients are MaxAOFLag ahead. Redis' delay of writes while a sync runs is for a server that
-// writes on its event loop; here the write waits on the session's goroutine, and aof_delayed_fsync counts the syncs that
-// take over two seconds.
+// session takes it from a Tap, writes and syncs it. Under everysec and no the event loops write at the end of a round,
+// before the replies leave (WriteNow), so that kill -9 loses nothing; while the session's goroutine syncs, a write may
+// block, so it is left to that goroutine, as Redis puts it off, and aof_delayed_fsync counts the syncs that take over two
+// seconds. No loop waits for a sync, or at all unless clients are MaxAOFLag ahead.
+//
+// CPU per SET of 64 bytes, 50 clients, on a busy machine, November 2026, without the file / writing in the round / in a
+// goroutine every 10 ms / every 1 ms: P=1 11.7 / 15 / 13.3 / 20 µs, P=16 1.15 / 1.85 / 1.65 / 2.7 µs. Waking a goroutine
+// is what costs.
 //
 // Under always everything that came together is written and synced at once, then Options.Synced lets go the
 // replies that wait for it (dispatch.Commit). An error there ends the node, as in Redis: what clients wait for cannot
