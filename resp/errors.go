@@ -363,9 +363,33 @@ func ErrRange(low, high int64) Error {
 	return Error(fmt.Sprintf("ERR value is out of range, value must between %d and %d", low, high))
 }
 
+// NoPerm is the code of what ACL rules refuse.
+const NoPerm = "NOPERM"
+
 // ErrNoPermCommand says that user may not run a command (by its full name).
 func ErrNoPermCommand(user, fullName string) Error {
 	return oneLine("NOPERM User " + user + " has no permissions to run the '" + fullName + "' command")
+}
+
+// Errors of ACL.
+const (
+	ErrUserName     Error = "ERR Usernames can't contain spaces or null characters"
+	ErrDefaultUser  Error = "ERR The 'default' user cannot be removed"
+	ErrPasswordBits Error = "ERR ACL GENPASS argument must be the number of bits for the output password, a positive number up to 4096"
+	ErrNoACLFile    Error = "ERR This Redis instance is not configured to use an ACL file. You may want to specify users via the ACL SETUSER command and then issue a CONFIG REWRITE (assuming you have a Redis configuration file set) in order to store users in the Redis configuration."
+	ErrACLSave      Error = "ERR There was an error trying to save the ACLs. Please check the server logs for more information"
+	ErrSortByACL    Error = "ERR BY option of SORT denied due to insufficient ACL permissions."
+	ErrSortGetACL   Error = "ERR GET option of SORT denied due to insufficient ACL permissions."
+)
+
+// ErrUnknownCategory refuses a category of ACL CAT.
+func ErrUnknownCategory(name []byte) Error {
+	return oneLine("ERR Unknown category '" + string(clip(name, unknownPreview)) + "'")
+}
+
+// ErrNoPermScript says it to a script.
+func ErrNoPermScript(err Error) Error {
+	return oneLine("NOPERM ACL failure in script: " + strings.TrimPrefix(string(err), NoPerm+" "))
 }
 
 // ErrNoPermChanged refuses a queued command whose permission was taken away before EXEC; reason is one of "no permission to

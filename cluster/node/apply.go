@@ -67,15 +67,10 @@ func (n *Node) bindConfig() {
 		}
 		return nil
 	}, "aof-disable-auto-gc")
-	protect := func(_, v *Values) error {
-		n.disp.SetGate(dispatch.GateProtected, v.ProtectedMode && v.RequirePass == "")
-		return nil
-	}
-	c.OnChange(func(old, v *Values) error {
-		n.acl.RequirePass(v.RequirePass)
-		return protect(old, v)
-	}, "requirepass")
-	c.OnChange(protect, "protected-mode")
+	c.OnChange(func(_, v *Values) error { n.acl.RequirePass(v.RequirePass); return nil }, "requirepass")
+	c.OnChange(func(_, v *Values) error { n.disp.SetGate(dispatch.GateProtected, v.ProtectedMode); return nil }, "protected-mode")
+	c.OnChange(func(_, v *Values) error { n.acl.SetOpen(v.ACLPubsubDefault == ACLAllChannels); return nil }, "acl-pubsub-default")
+	c.OnChange(func(_, v *Values) error { n.aclLog.SetMax(aclLogMax(v)); return nil }, "acllog-max-len")
 	c.OnChange(func(_, v *Values) error { n.log.SetLevel(logLevelName(v)); return nil }, "loglevel")
 	c.OnChange(func(_, v *Values) error { n.slowlog.SetSlower(v.SlowlogLogSlowerThan); return nil }, "slowlog-log-slower-than")
 	c.OnChange(func(_, v *Values) error { n.slowlog.SetMaxLen(v.SlowlogMaxLen); return nil }, "slowlog-max-len")

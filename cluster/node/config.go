@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/acl"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/command/admin"
 	"github.com/sextantdb/sextant/resp/glob"
@@ -34,6 +35,11 @@ type Config struct {
 	file   string                // absolute path of the configuration file, "" without one; immutable
 	// Renames are the rename-command lines. Immutable.
 	Renames command.Renames
+	// Users are the user lines. Immutable.
+	Users []acl.Declared
+	// UserLines are the users of now without the word user, for CONFIG REWRITE; none: they are not kept
+	// in the file. Nil: as they were. Immutable once the node serves.
+	UserLines func() []string
 	// Warnings are what should be logged once the log is open. Immutable.
 	Warnings []string
 	// Disk is where data is kept; nil: the machine's file system. Immutable once a node is made of it.
@@ -236,13 +242,32 @@ func (c *Config) parseLine(v *Values, line string, in setting) error {
 		c.Renames[strings.ToUpper(args[0])] = strings.ToUpper(args[1])
 		return nil
 	case name == "user" && len(args) >= 1:
-		return fmt.Errorf("Error in user declaration '%s': ACL users other than default are not supported yet; use requirepass", args[0])
+		return c.declare(args)
 	case name == "loadmodule" && len(args) >= 1:
 		return errors.New("Modules are not supported: everything runs in one Go program, which cannot load them")
 	case name == "sentinel":
 		return errors.New("sentinel directive while not in sentinel mode")
 	}
 	return errors.New("Bad directive or wrong number of arguments")
+}
+
+// declare reads a user line.
+func (c *Config) declare(words []string) error {
+	for _, u := range c.Users {
+		if u.Name == words[0] {
+			return fmt.Errorf("Error in user declaration '%s': %v", words[0], acl.ErrDuplicate)
+		}
+	}
+	u, err := acl.Declare(words)
+	if err != nil {
+		var rule *acl.RuleError
+		if errors.As(err, &rule) {
+			return fmt.Errorf("Error in user declaration '%s': %v", rule.Rule, rule.Why)
+		}
+		return fmt.Errorf("Error in user declaration '%s': %v", words[0], err)
+	}
+	c.Users = append(c.Users, u)
+	return nil
 }
 
 func (c *Config) include(v *Values, name string, in setting) error {

@@ -63,23 +63,17 @@ func (c *Config) rewritten(old string, all bool) string {
 		switch d := c.byName[name]; {
 		case d != nil:
 			at[d.name] = append(at[d.name], i)
-		case name != "include" && name != "rename-command":
+		case name == "user" && c.UserLines != nil:
+			at[name] = append(at[name], i)
+		case name != "include" && name != "user" && name != "rename-command":
 			lines[i] = "# ??? " + line
 		}
 	}
 
-	v, initial := c.Now(), newConfig(c.Now().Dir).Now()
-	for _, d := range c.table {
-		texts, force := []string{d.get(v)}, d.get(v) != d.get(initial)
-		if d.lines != nil {
-			texts, force = d.lines(v)
-		}
-		had := at[d.name]
-		if len(had) == 0 && !force && !all {
-			continue
-		}
+	put := func(name string, texts []string) {
+		had := at[name]
 		for _, text := range texts {
-			text = d.name + " " + text
+			text = name + " " + text
 			if len(had) > 0 {
 				lines[had[0]], had = text, had[1:]
 				continue
@@ -93,6 +87,19 @@ func (c *Config) rewritten(old string, all bool) string {
 		for _, i := range had {
 			lines[i] = ""
 		}
+	}
+	v, initial := c.Now(), newConfig(c.Now().Dir).Now()
+	for _, d := range c.table {
+		texts, force := []string{d.get(v)}, d.get(v) != d.get(initial)
+		if d.lines != nil {
+			texts, force = d.lines(v)
+		}
+		if len(at[d.name]) > 0 || force || all {
+			put(d.name, texts)
+		}
+	}
+	if c.UserLines != nil {
+		put("user", c.UserLines())
 	}
 
 	var b strings.Builder

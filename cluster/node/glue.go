@@ -182,8 +182,6 @@ func (k clients) Reset(c *command.Ctx) {
 	k.n.disp.Unsubscribe(c)
 }
 
-func (k clients) AuthFailed(*command.Ctx, []byte) { k.n.authDenied.Inc() }
-
 // largestBuffers are the greatest input and output buffers of now.
 func (n *Node) largestBuffers() (in, out int64) {
 	n.disp.Each(func(_ *session.Session, c *server.Conn) bool {

@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"github.com/sextantdb/sextant/resp/acl"
 	"github.com/sextantdb/sextant/resp/lua"
 	"os"
 	"path/filepath"
@@ -344,14 +345,15 @@ func (n *Node) infoStats(s *stat.Section) {
 	s.Int("eventloop_duration_cmd_sum", "microseconds of them spent in commands", stat.Count, n.commands.Micros)
 	s.Int("instantaneous_eventloop_cycles_per_sec", "rounds in the last second or so", stat.Gauge, n.rates.rounds.Load)
 	s.Int("instantaneous_eventloop_duration_usec", "microseconds a round took lately", stat.Gauge, n.rates.roundMicros.Load)
-	for _, name := range []string{"acl_access_denied_auth", "acl_access_denied_cmd", "acl_access_denied_key", "acl_access_denied_channel"} {
-		if name == "acl_access_denied_auth" {
-			s.Counted(name, "refused AUTH", &n.authDenied)
-			continue
-		}
-		s.Int(name, "", stat.Count, zero)
+	denied := func(name, help string, why acl.Reason) {
+		s.Int(name, help, stat.Count, func() int64 { return n.aclLog.Count(why) })
 	}
+	denied("acl_access_denied_auth", "passwords and users refused", acl.DeniedAuth)
+	denied("acl_access_denied_cmd", "calls refused for their command", acl.DeniedCommand)
+	denied("acl_access_denied_key", "calls refused for a key", acl.DeniedKey)
+	denied("acl_access_denied_channel", "calls refused for a channel", acl.DeniedChannel)
 	s.OnReset(func() {
+		n.aclLog.ResetCounts()
 		n.store.ResetStats()
 		n.peak.n.Store(0)
 		for _, c := range []*stat.Counter{&net.RoundNs, &net.TickNs} {

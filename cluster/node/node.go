@@ -45,6 +45,7 @@ type Node struct {
 	stats    stat.Registry
 	sections sections
 	acl      *acl.List
+	aclLog   *acl.Log
 	store    *store.Store
 	table    *command.Table
 	commands *observe.Commands
@@ -75,7 +76,6 @@ type Node struct {
 	cleanStart   bool // the data on disk is proven complete
 
 	// Counters and small states; atomics, any goroutine.
-	authDenied stat.Counter
 	badFrames  stat.Counter // cluster_bad_frames
 	sample     sampler
 	peak       memoryPeak
@@ -131,7 +131,7 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 		return nil, err
 	}
 	n := &Node{
-		cfg: cfg, log: log, runID: randomHex(20), started: time.Now(), acl: acl.NewList(),
+		cfg: cfg, log: log, runID: randomHex(20), started: time.Now(), acl: acl.NewList(), aclLog: acl.NewLog(aclLogMax(v)),
 		roles: newRoleQueue(), quit: make(chan struct{}), over: make(chan int, 1), feed: new(observe.Feed),
 	}
 	defer func() {
@@ -141,6 +141,7 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 	}()
 	n.heart.n = n
 	n.sections = newSections(&n.stats)
+	n.acl.SetOpen(v.ACLPubsubDefault == ACLAllChannels)
 	n.acl.RequirePass(v.RequirePass)
 	n.loops = loopCount(int(v.IOThreads))
 	n.newChannels(v.ClusterEnabled)
@@ -170,6 +171,10 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 	}
 	n.mover = n.newMover()
 	if err := n.buildTable(); err != nil {
+		return nil, err
+	}
+	n.acl.SetCatalog(n.table.Catalog())
+	if err := n.loadUsers(v); err != nil {
 		return nil, err
 	}
 	n.buildDispatch(v)
@@ -223,7 +228,7 @@ func (n *Node) buildTable() error {
 	n.slowlog = observe.NewSlowlog(v.SlowlogLogSlowerThan, v.SlowlogMaxLen)
 	n.latency = observe.NewLatency(v.LatencyMonitorThreshold)
 	var err error
-	n.table, err = command.New(n.cfg.Renames, families(n.strOptions(), n.genericOptions(), n.connDeps(), n.adminDeps(), n.repl, n.agent, n.collections(), n.scriptDeps())...)
+	n.table, err = command.New(n.cfg.Renames, families(n.strOptions(), n.genericOptions(), n.connDeps(), n.adminDeps(), n.repl, n.agent, n.collections(), n.scriptDeps(), n.userDeps())...)
 	if err != nil {
 		return fmt.Errorf("building the command table: %w", err)
 	}
@@ -240,7 +245,7 @@ func (n *Node) buildDispatch(v *Values) {
 		Table: n.table, Store: n.store, ACL: n.acl, Sink: n.repl.Stream, Observer: observer{n}, Loops: n.loops, Feed: n.feed,
 		LazyExpire: func() bool { return n.cfg.Now().LazyfreeLazyExpire },
 		LazyEvict:  func() bool { return n.cfg.Now().LazyfreeLazyEviction },
-		OtherBytes: n.besides.Load, Recount: n.recountBesides, Channels: n.channels, Events: events{n},
+		OtherBytes: n.besides.Load, Recount: n.recountBesides, Channels: n.channels, Events: events{n}, Denied: n.denied,
 		ScriptSlow: func(name string, ms int64) {
 			n.log.Warning("Slow script detected: still in execution after %d milliseconds. You can try killing the script using the SCRIPT KILL command. Script name is: %s.", ms, name)
 		},
@@ -252,7 +257,7 @@ func (n *Node) buildDispatch(v *Values) {
 	n.units = n.disp.NewUnits()
 	n.disp.SetMemory(memoryLimits(v))
 	n.disp.SetScriptLimit(v.BusyReplyThreshold)
-	n.disp.SetGate(dispatch.GateProtected, v.ProtectedMode && v.RequirePass == "")
+	n.disp.SetGate(dispatch.GateProtected, v.ProtectedMode)
 	n.disp.SetGate(dispatch.GateLoading, true)
 }
 

@@ -44,7 +44,7 @@ var law = []pkg{
 
 	{"resp", true, ""},
 	{"resp/glob", true, ""},
-	{"resp/acl", false, ""},
+	{"resp/acl", false, "resp/glob"},
 	{"resp/server", false, "resp store/stat"},
 	{"resp/client", false, "resp"},
 	{"resp/channel", false, "resp resp/glob"},
@@ -71,6 +71,7 @@ var law = []pkg{
 	{"resp/command/script", false, "+family resp/lua resp/glob store/rdb"},
 	{"resp/command/pubsub", false, "+family resp/channel"},
 	{"resp/command/conn", false, "+family"},
+	{"resp/command/users", false, "+family"},
 	{"resp/command/admin", false, "+family resp/observe store/stat resp/glob store/rdb"},
 	{"resp/dispatch", false, "resp resp/acl resp/server resp/command resp/session resp/channel resp/tracking resp/observe store store/slot store/stat"},
 

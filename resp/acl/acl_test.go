@@ -8,9 +8,9 @@ import (
 
 func TestDefaultUserWithAndWithoutPassword(t *testing.T) {
 	l := NewList()
-	assert.True(t, l.Default().NoPass)
+	assert.True(t, l.Default().User().NoPass)
 	l.RequirePass("secret")
-	assert.False(t, l.Default().NoPass)
+	assert.False(t, l.Default().User().NoPass)
 	for _, c := range []struct {
 		name, pass string
 		ok         bool

@@ -1,6 +1,9 @@
 package command
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Command is one entry of the table: everything the node knows about a command. A fact
 // about a command that is not here, or derived from what is here, is in the wrong place.
@@ -23,6 +26,8 @@ type Command struct {
 	Reply string
 	// Doc is what COMMAND DOCS and the README say.
 	Doc Doc
+	// Channels says which words name channels that the caller must be allowed to use.
+	Channels Channels
 	// ACL names categories beyond those that follow from the flags, such as CatString.
 	ACL Categories
 	// Tips are the command tips of COMMAND INFO, in lower case ("request_policy:all_shards").
@@ -233,6 +238,16 @@ func (c Categories) Names() (names []string) {
 		}
 	}
 	return names
+}
+
+// CategoryByName is the category of that name, in any letter case; 0: there is none.
+func CategoryByName(name []byte) Categories {
+	for i, known := range CategoryNames {
+		if strings.EqualFold(known, string(name)) {
+			return 1 << i
+		}
+	}
+	return 0
 }
 
 // deriveCategories adds the categories that follow from the flags, by Redis' rules.

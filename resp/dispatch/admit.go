@@ -27,8 +27,8 @@ const (
 	GateReplicas
 	// GateMemory: a maxmemory is set; see SetMemory.
 	GateMemory
-	// GateProtected: protected mode is on and the default user has no password: connections from
-	// elsewhere are turned away.
+	// GateProtected: protected mode is on: connections from elsewhere are turned away while the
+	// default user needs no password.
 	GateProtected
 	// GatePause: CLIENT PAUSE or a manual failover is in force; see Pause.
 	GatePause
@@ -79,16 +79,27 @@ func (d *Dispatcher) SetMemory(m Memory) {
 }
 
 // admit is the whole list of reasons to refuse a call before it runs, in Redis' order.
-func (w *worker) admit(c *client, cmd *command.Command, flags command.Flags, g Gate) resp.Error {
+func (w *worker) admit(c *client, cmd *command.Command, argv [][]byte, flags command.Flags, g Gate) resp.Error {
 	d, s := w.d, &c.sess
 	if c.trusted {
 		return ""
 	}
-	if s.User() == nil && flags&command.NoAuth == 0 {
-		return resp.ErrNoAuth
+	u := s.User()
+	if u == nil && flags&command.NoAuth == 0 {
+		// Whoever came when a password was needed may go on when none is needed any more.
+		def := d.acl.Default()
+		if u = def.User(); !u.Open() {
+			return resp.ErrNoAuth
+		}
+		s.SetAccount(def)
 	}
 	if flags&command.NoMulti != 0 && s.Any(session.Multi) {
 		return resp.ErrNotInMulti
+	}
+	if u != nil && !u.MayAll() {
+		if err := w.permit(c, u, cmd, argv); err != "" {
+			return err
+		}
 	}
 	if s.Any(session.Subscribed) && s.Proto() == resp.RESP2 && flags&command.WhileSubscribed == 0 {
 		return resp.ErrSubscribedContext(cmd.LowerName())

@@ -77,9 +77,10 @@ func (f face) SetPubSub(on bool) {
 // Opened implements server.Handler.
 func (d *Dispatcher) Opened(sc *server.Conn) {
 	c := &client{conn: sc, face: face{sc}, w: d.workers[sc.Loop().Index()], out: &sc.Out}
-	var user *acl.User
-	if u := d.acl.Default(); u.NoPass && u.Enabled {
-		user = u
+	var user *acl.Account
+	def := d.acl.Default().User()
+	if def.Open() {
+		user = d.acl.Default()
 	}
 	var f session.Flags
 	if sc.Unix() {
@@ -87,7 +88,7 @@ func (d *Dispatcher) Opened(sc *server.Conn) {
 	}
 	c.sess.Init(int64(sc.ID()), user, f)
 	sc.Context = c
-	if d.gates.Load()&uint32(GateProtected) != 0 && user != nil && !sc.Loopback() {
+	if d.gates.Load()&uint32(GateProtected) != 0 && def.NoPass && !sc.Loopback() {
 		sc.Out.Error(resp.ErrDenied)
 		sc.CloseAfterReply()
 	}
@@ -105,12 +106,12 @@ func (d *Dispatcher) Command(sc *server.Conn, argv [][]byte) {
 	if c.w.turn != l.Turn {
 		c.w.turn, c.w.ended = l.Turn, 0
 	}
-	before := c.sess.User()
+	before := c.sess.Account()
 	c.out.Proto = c.sess.Proto()
 	c.w.serve(c, argv)
 	d.hold(c)
-	if before != c.sess.User() {
-		sc.SetUnauthenticated(c.sess.User() == nil)
+	if now := c.sess.Account(); before != now {
+		sc.SetUnauthenticated(now == nil)
 	}
 	if costly := c.sess.Any(session.Multi|session.Subscribed|session.NoEvict) || c.sess.Watching() > 0; costly || c.costly {
 		c.costly = costly

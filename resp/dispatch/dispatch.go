@@ -10,6 +10,7 @@ import (
 	"github.com/sextantdb/sextant/resp/channel"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/observe"
+	"github.com/sextantdb/sextant/resp/session"
 	"github.com/sextantdb/sextant/store"
 	"github.com/sextantdb/sextant/store/stat"
 )
@@ -41,6 +42,8 @@ type Options struct {
 	OtherBytes func() int64
 	// ScriptSlow is told of a script that runs over its time. nil: nobody is.
 	ScriptSlow func(name string, ms int64)
+	// Denied is told of every call that ACL rules refuse, on the client's loop. nil: nobody is.
+	Denied func(s *session.Session, d acl.Denial)
 	// Recount brings OtherBytes up to date before a call is refused for want of memory. nil: it is
 	// always up to date.
 	Recount func()
@@ -77,6 +80,7 @@ type Dispatcher struct {
 	scriptLimit     atomic.Int64 // see SetScriptLimit, in ns
 	scriptsAllowAll atomic.Bool  // see SetScriptsAllowAll
 	scriptSlow      func(name string, ms int64)
+	denied          func(*session.Session, acl.Denial)
 
 	lots []lot // by stripe, guarded by it: see wake.go
 
@@ -139,6 +143,9 @@ func New(o Options) *Dispatcher {
 		d.other = func() int64 { return 0 }
 	}
 	d.scriptSlow = o.ScriptSlow
+	if d.denied = o.Denied; d.denied == nil {
+		d.denied = func(*session.Session, acl.Denial) {}
+	}
 	d.lazyExpire, d.lazyEvict = o.LazyExpire, o.LazyEvict
 	d.expire.Store(true)
 	d.lots = make([]lot, d.store.Stripes())

@@ -51,7 +51,7 @@ func (w *worker) routeAndLock(c *client, cmd *command.Command, flags command.Fla
 // turnAway answers what admission said, unless the call belongs to another node: then where to
 // go says more to a client of a cluster than why it cannot be done here (a replica's READONLY).
 func (w *worker) turnAway(c *client, cmd *command.Command, argv [][]byte, flags command.Flags, why resp.Error) {
-	if w.d.router != nil && why != resp.ErrNoAuth && why != resp.ErrNotInMulti {
+	if w.d.router != nil && why != resp.ErrNoAuth && why != resp.ErrNotInMulti && why.Code() != resp.NoPerm {
 		if err := w.collect(c, cmd, argv); err != "" {
 			w.reject(c, cmd, err)
 			return

@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/acl"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/session"
 	"github.com/sextantdb/sextant/store/slot"
@@ -173,6 +174,11 @@ func (w *worker) admitScript(c *command.Ctx, cmd *command.Command, malformed boo
 	if gates&GateStale != 0 && flags&command.Stale == 0 {
 		return resp.ErrScriptStale
 	}
+	if u := c.Sess.User(); u != nil && !u.MayAll() && !w.client.trusted {
+		if err := w.permitScript(u, cmd, argv); err != "" {
+			return err
+		}
+	}
 	if s.readOnly && flags&(command.Write|command.MayReplicate) != 0 {
 		return resp.ErrScriptWrite
 	}
@@ -265,7 +271,15 @@ func scriptRoute(err resp.Error, cmd *command.Command) resp.Error {
 // ScriptAllowed implements command.Scripts.
 func (w *worker) ScriptAllowed(c *command.Ctx, argv [][]byte) (ok, known bool) {
 	cmd, _ := w.d.table.Find(argv)
-	return cmd != nil, cmd != nil
+	if cmd == nil {
+		return false, false
+	}
+	u := c.Sess.User()
+	if u == nil || w.client.trusted {
+		return true, true
+	}
+	why, _ := cmd.Permission(u, argv, &w.refs)
+	return why == acl.Allowed, true
 }
 
 // ScriptRepl implements command.Scripts.

@@ -290,7 +290,7 @@ func (w *worker) rerun(t *ticket) {
 	w.txn.SetView(c.view(d, gates))
 	w.again, w.stays = t, false
 	// The unit that woke it has made room already.
-	err := w.admit(c, t.cmd, t.cmd.Flags, gates&^GateMemory)
+	err := w.admit(c, t.cmd, t.argv, t.cmd.Flags, gates&^GateMemory)
 	if err == "" {
 		err = w.whereNow(t)
 	}

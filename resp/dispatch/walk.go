@@ -95,7 +95,7 @@ func (w *worker) walk(c *client, argv [][]byte) {
 	flags := w.flags(c, cmd, argv)
 	for {
 		gates := Gate(w.d.gates.Load())
-		if refusal = w.admit(c, cmd, flags, gates); refusal != "" {
+		if refusal = w.admit(c, cmd, argv, flags, gates); refusal != "" {
 			w.turnAway(c, cmd, argv, flags, refusal)
 			return
 		}
@@ -401,6 +401,12 @@ func (w *worker) fireEvents() {
 
 // Call implements command.Host: one command of a transaction or a script.
 func (w *worker) Call(c *command.Ctx, cmd *command.Command, argv [][]byte) {
+	if !c.InScript && !w.client.trusted { // a script's calls are admitted one by one
+		if err := w.permitQueued(cmd, argv); err != "" {
+			w.refuse(w.client, cmd, err, err)
+			return
+		}
+	}
 	outer, outerArgv, quiet, err := c.Cmd, c.Argv, c.Quiet(), c.Err
 	c.Nested++
 	w.call(cmd, argv)

@@ -49,7 +49,7 @@ type Session struct {
 	flags    atomic.Uint32
 	db       atomic.Int32
 	proto    atomic.Int32
-	user     atomic.Pointer[acl.User] // nil: not authenticated
+	account  atomic.Pointer[acl.Account] // nil: not authenticated
 	name     atomic.Pointer[string]
 	libName  atomic.Pointer[string]
 	libVer   atomic.Pointer[string]
@@ -85,17 +85,17 @@ type Watch struct {
 }
 
 // New returns the session of a connection that begins as user (nil: must authenticate).
-func New(id int64, user *acl.User, f Flags) *Session {
+func New(id int64, user *acl.Account, f Flags) *Session {
 	s := new(Session)
 	s.Init(id, user, f)
 	return s
 }
 
 // Init is New for a Session that is part of something larger.
-func (s *Session) Init(id int64, user *acl.User, f Flags) {
+func (s *Session) Init(id int64, user *acl.Account, f Flags) {
 	s.ID = id
 	s.proto.Store(2)
-	s.user.Store(user)
+	s.account.Store(user)
 	s.flags.Store(uint32(f))
 }
 
@@ -131,11 +131,19 @@ func (s *Session) Proto() int { return int(s.proto.Load()) }
 // SetProto changes the protocol that replies are written in.
 func (s *Session) SetProto(p int) { s.proto.Store(int32(p)) }
 
-// User is whom the client authenticated as; nil before AUTH. Any goroutine.
-func (s *Session) User() *acl.User { return s.user.Load() }
+// Account is whom the client authenticated as; nil before AUTH. Any goroutine.
+func (s *Session) Account() *acl.Account { return s.account.Load() }
 
-// SetUser records a successful (or, with nil, revoked) authentication.
-func (s *Session) SetUser(u *acl.User) { s.user.Store(u) }
+// User is what the account may do now; nil before AUTH, and once the account was deleted. Any goroutine.
+func (s *Session) User() *acl.User {
+	if a := s.account.Load(); a != nil {
+		return a.User()
+	}
+	return nil
+}
+
+// SetAccount records a successful (or, with nil, revoked) authentication.
+func (s *Session) SetAccount(a *acl.Account) { s.account.Store(a) }
 
 // Name is CLIENT SETNAME's. Any goroutine.
 func (s *Session) Name() string { return deref(&s.name) }

@@ -32,10 +32,10 @@ type Node struct {
 
 // Users is the list of users; *acl.List is one.
 type Users interface {
-	Authenticate(name, password []byte) (*acl.User, bool)
-	Default() *acl.User
-	// Get returns a user by name, or nil.
-	Get(name string) *acl.User
+	Authenticate(name, password []byte) (*acl.Account, bool)
+	Default() *acl.Account
+	// Get returns an account by name, or nil.
+	Get(name string) *acl.Account
 }
 
 // Clients is the registry of connected clients (dispatch). All methods are called on the

@@ -19,7 +19,7 @@ import (
 // users is a list with one more user than the default one.
 type users struct{ *acl.List }
 
-func (u users) Get(name string) *acl.User {
+func (u users) Get(name string) *acl.Account {
 	if name == acl.DefaultName {
 		return u.Default()
 	}
@@ -310,7 +310,7 @@ func TestClientKill(t *testing.T) {
 	b.made(1, 0, nil)
 	b.made(2, 0, nil)
 	b.made(3, session.Subscribed, func(i *conn.Info) { i.LocalAddr = "3.3.3.3:1" })
-	b.made(4, session.Replica, nil).SetUser(nil)
+	b.made(4, session.Replica, nil).SetAccount(nil)
 	for _, step := range []struct{ call, reply, killed string }{
 		{"CLIENT KILL 1.1.1.1:2", "OK", "kill 2"},
 		{"CLIENT KILL 9.9.9.9:2", "-ERR No such client", ""},

@@ -4,6 +4,7 @@ import (
 	"strconv"
 
 	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/acl"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/session"
 	"github.com/sextantdb/sextant/store/value"
@@ -110,6 +111,9 @@ func (f *family) info(c *command.Ctx) {
 	c.Out.Verbatim("txt", string(info.appendLine(nil))+"\n")
 }
 
+// Line is the client as CLIENT INFO tells it, without the end of line.
+func (i *Info) Line() string { return string(i.appendLine(nil)) }
+
 // appendLine appends one line of CLIENT LIST.
 func (i *Info) appendLine(b []byte) []byte {
 	s := i.Sess
@@ -157,9 +161,9 @@ func (i *Info) appendLine(b []byte) []byte {
 		last = "NULL"
 	}
 	str(" cmd=", last)
-	user := "default"
-	if u := s.User(); u != nil {
-		user = u.Name
+	user := acl.DefaultName
+	if a := s.Account(); a != nil {
+		user = a.Name
 	}
 	str(" user=", user)
 	str(" redir=", "-1")
@@ -227,8 +231,8 @@ func (k *killFilter) fits(i *Info, me int64) bool {
 		return false
 	}
 	if k.user != "" {
-		u := i.Sess.User()
-		return u != nil && u.Name == k.user
+		a := i.Sess.Account()
+		return a != nil && a.Name == k.user
 	}
 	return true
 }

@@ -29,7 +29,7 @@ func (f *family) auth(c *command.Ctx) {
 	name, password := []byte(acl.DefaultName), c.Argv[1]
 	if len(c.Argv) == 3 {
 		name, password = c.Argv[1], c.Argv[2]
-	} else if f.Users.Default().NoPass {
+	} else if f.Users.Default().User().NoPass {
 		c.Fail(errAuthNoPassword)
 		return
 	}
@@ -49,7 +49,7 @@ func (f *family) authenticate(c *command.Ctx, name, password []byte) bool {
 		c.Fail(resp.ErrWrongPass)
 		return false
 	}
-	c.Sess.SetUser(u)
+	c.Sess.SetAccount(u)
 	return true
 }
 
@@ -115,10 +115,10 @@ func (f *family) reset(c *command.Ctx) {
 	c.Sess.Select(0)
 	c.Sess.SetName("")
 	setProto(c, resp.RESP2)
-	if u := f.Users.Default(); u.Enabled && u.NoPass {
-		c.Sess.SetUser(u)
+	if a := f.Users.Default(); a.User().Open() {
+		c.Sess.SetAccount(a)
 	} else {
-		c.Sess.SetUser(nil)
+		c.Sess.SetAccount(nil)
 	}
 	c.Out.Simple("RESET")
 }

@@ -53,7 +53,7 @@ func Commands(d Deps) []command.Command {
 	names := []command.KeySpec{command.Span(1, -1, 1, command.NotKey)}
 	entries := []command.Command{
 		{
-			Name: "SUBSCRIBE", Since: "2.0.0", Arity: -2, Flags: subscribe | command.InSentinel, Args: "channel...", Reply: confirmation, Run: f.subscribe(channel.Channel),
+			Name: "SUBSCRIBE", Since: "2.0.0", Arity: -2, Flags: subscribe | command.InSentinel, Channels: command.ListensTo, Args: "channel...", Reply: confirmation, Run: f.subscribe(channel.Channel),
 			Doc: command.Doc{Summary: "Listens to channels.", Complexity: "O(n) for n channels"},
 		},
 		{
@@ -61,7 +61,7 @@ func Commands(d Deps) []command.Command {
 			Doc: command.Doc{Summary: "Stops listening to channels, or to all.", Complexity: "O(n) for n channels"},
 		},
 		{
-			Name: "PSUBSCRIBE", Since: "2.0.0", Arity: -2, Flags: subscribe | command.InSentinel, Args: "pattern...", Reply: confirmation, Run: f.subscribe(channel.Pattern),
+			Name: "PSUBSCRIBE", Since: "2.0.0", Arity: -2, Flags: subscribe | command.InSentinel, Channels: command.ListensToPatterns, Args: "pattern...", Reply: confirmation, Run: f.subscribe(channel.Pattern),
 			Doc: command.Doc{Summary: "Listens to all channels that match a pattern.", Complexity: "O(n) for n patterns"},
 		},
 		{
@@ -69,7 +69,7 @@ func Commands(d Deps) []command.Command {
 			Doc: command.Doc{Summary: "Stops listening to patterns, or to all.", Complexity: "O(n) for n patterns"},
 		},
 		{
-			Name: "SSUBSCRIBE", Since: "7.0.0", Arity: -2, Flags: subscribe, Keys: names, Args: "shardchannel...", Reply: confirmation, Run: f.subscribe(channel.Shard),
+			Name: "SSUBSCRIBE", Since: "7.0.0", Arity: -2, Flags: subscribe, Keys: names, Channels: command.ListensTo, Args: "shardchannel...", Reply: confirmation, Run: f.subscribe(channel.Shard),
 			Doc: command.Doc{Summary: "Listens to shard channels.", Complexity: "O(n) for n shard channels"},
 		},
 		{
@@ -77,11 +77,11 @@ func Commands(d Deps) []command.Command {
 			Doc: command.Doc{Summary: "Stops listening to shard channels, or to all.", Complexity: "O(n) for n shard channels"},
 		},
 		{
-			Name: "PUBLISH", Since: "2.0.0", Arity: 3, Flags: publish | command.InSentinel, Args: "channel message", Reply: "int", Run: f.publish,
+			Name: "PUBLISH", Since: "2.0.0", Arity: 3, Flags: publish | command.InSentinel, Channels: command.PublishesTo, Args: "channel message", Reply: "int", Run: f.publish,
 			Doc: command.Doc{Summary: "Sends a message to the listeners of a channel.", Complexity: "O(n+m) for n listeners and m patterns of any client"},
 		},
 		{
-			Name: "SPUBLISH", Since: "7.0.0", Arity: 3, Flags: publish, Keys: name, Args: "shardchannel message", Reply: "int", Run: f.spublish,
+			Name: "SPUBLISH", Since: "7.0.0", Arity: 3, Flags: publish, Keys: name, Channels: command.PublishesTo, Args: "shardchannel message", Reply: "int", Run: f.spublish,
 			Doc: command.Doc{Summary: "Sends a message to the listeners of a shard channel.", Complexity: "O(n) for n listeners"},
 		},
 		{

@@ -108,11 +108,18 @@ func (f family) parse(c *command.Ctx, s *call, readOnly bool) bool {
 			case f.elsewhere(c, s.by):
 				c.Fail(resp.ErrSortBySlots)
 				return false
+			case !readsAll(c):
+				c.Fail(resp.ErrSortByACL)
+				return false
 			}
 		case command.Is(word, "GET") && left >= 1:
 			i++
 			if !isElement(c.Argv[i]) && f.elsewhere(c, c.Argv[i]) {
 				c.Fail(resp.ErrSortGetSlots)
+				return false
+			}
+			if !readsAll(c) { // also for GET #, as in Redis
+				c.Fail(resp.ErrSortGetACL)
 				return false
 			}
 			s.gets = append(s.gets, c.Argv[i])
@@ -131,6 +138,12 @@ func (f family) elsewhere(c *command.Ctx, pattern []byte) bool {
 	}
 	sl, ok := patternSlot(pattern)
 	return !ok || sl != slot.Of(c.Argv[1])
+}
+
+// readsAll reports whether the caller may read any key: a pattern may find any.
+func readsAll(c *command.Ctx) bool {
+	u := c.Sess.User()
+	return u == nil || c.Obeys() || c.Cmd.MayReadAll(u, c.Argv)
 }
 
 // isElement reports whether a pattern stands for the element itself.
