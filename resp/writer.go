@@ -19,9 +19,14 @@ const (
 type Writer struct {
 	// Proto is RESP2 or RESP3 (0 counts as RESP2). HELLO sets it; each method chooses its form by it.
 	Proto int
+	// Max is how long the output may become before Full says so; 0 is no bound.
+	Max int
 
 	buf []byte
 }
+
+// Full reports whether the output is so long that its client will be closed for it: whoever answers without end stops then.
+func (w *Writer) Full() bool { return w.Max > 0 && len(w.buf) >= w.Max }
 
 // NewWriter returns a writer that appends to buf.
 func NewWriter(buf []byte, proto int) *Writer { return &Writer{Proto: proto, buf: buf} }

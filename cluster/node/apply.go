@@ -85,6 +85,7 @@ func (n *Node) bindConfig() {
 	}, "dir")
 	c.OnChange(func(_, v *Values) error {
 		n.disp.SetGate(dispatch.GateReadOnly, n.repl.IsReplica() && v.ReplicaReadOnly)
+		n.disp.TrackOwnExpiry(n.repl.IsReplica() && !v.ReplicaReadOnly)
 		return n.repl.Configure(replOptions(v))
 	}, "replica-read-only")
 	if n.agent != nil {

@@ -474,12 +474,13 @@ func (n *Node) replDeps() repl.Deps {
 			}
 			return d.Conn, d.Unread, d.Unsent, nil
 		},
-		Leads:     n.leadsHook(),
-		Exclusive: n.exclusive,
-		Save:      n.saveForReplicas,
-		Target:    n.replTarget(),
-		Apply:     &lateApplier{n: n},
-		Fsynced:   func() (int64, bool) { return n.aof.Fsynced() },
+		Leads:         n.leadsHook(),
+		Exclusive:     n.exclusive,
+		Save:          n.saveForReplicas,
+		Target:        n.replTarget(),
+		Apply:         &lateApplier{n: n},
+		AwaitUnpaused: func(done <-chan struct{}) { n.disp.AwaitUnpaused(done) },
+		Fsynced:       func() (int64, bool) { return n.aof.Fsynced() },
 	}
 }
 

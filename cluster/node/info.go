@@ -318,7 +318,7 @@ func (n *Node) infoStats(s *stat.Section) {
 	s.Text("latest_fork_usec", "", says("0"))
 	s.Text("total_forks", "", says("0"))
 	s.Int("migrate_cached_sockets", "", stat.Gauge, zero)
-	s.Int("slave_expires_tracked_keys", "", stat.Gauge, zero)
+	s.Int("slave_expires_tracked_keys", "keys that clients of this replica gave an expiry time", stat.Gauge, d.OwnExpires.Load)
 	s.Int("active_defrag_hits", "blocks moved together", stat.Count, func() int64 { return n.moved() })
 	for _, name := range []string{"active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses",
 		"total_active_defrag_time", "current_active_defrag_time", "tracking_total_keys", "tracking_total_items",

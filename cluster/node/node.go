@@ -522,6 +522,7 @@ func (n *Node) roleChanged() {
 	}
 	n.disp.SetView(view)
 	n.disp.SetGate(dispatch.GateReadOnly, replica && n.cfg.Now().ReplicaReadOnly)
+	n.disp.TrackOwnExpiry(replica && !n.cfg.Now().ReplicaReadOnly)
 	if err := n.oomScore.apply(n.cfg.Now(), replica); err != nil {
 		n.log.Warning("%v", err)
 	}

@@ -40,6 +40,9 @@ type Deps struct {
 	Target Target
 	// Apply executes our primary's commands.
 	Apply Applier
+	// AwaitUnpaused returns when what our primary sends may be applied, at once if nothing speaks
+	// against it (CLIENT PAUSE), or when done is closed. nil: always at once.
+	AwaitUnpaused func(done <-chan struct{})
 	// Dial opens the connection to our primary; nil: TCP from Options.BindSource.
 	Dial func(ctx context.Context, addr, bindSource string) (net.Conn, error)
 	// Leads says whether this node leads its shard as the given member, "" when it does or why
@@ -103,6 +106,7 @@ type Engine struct {
 	member       atomic.Pointer[Member] // whom our primary must be; nil: anybody
 	replica      atomic.Bool            // we follow a primary; written under roleMu and all stripes
 	paused       atomic.Bool            // PauseFeed
+	unapplied    atomic.Int64           // bytes of the primary's stream read while a pause keeps them from being applied
 	getackWanted atomic.Bool            // for the pump: somebody waits
 	good         atomic.Int32
 

@@ -96,7 +96,7 @@ func (e *Engine) linkRows(emit func(name, value string)) {
 	emit("master_link_status", status)
 	num("master_last_io_seconds_ago", ago)
 	flag("master_sync_in_progress", state == linkTransfer)
-	num("slave_read_repl_offset", off)
+	num("slave_read_repl_offset", off+e.unapplied.Load())
 	num("slave_repl_offset", off)
 	if state == linkTransfer {
 		size, read := l.size.Load(), l.read.Load()

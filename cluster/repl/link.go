@@ -456,6 +456,14 @@ func (l *link) stream(conn net.Conn, rest []byte) error {
 			if l.stopped.Load() {
 				return l.ctx.Err()
 			}
+			if e.deps.AwaitUnpaused != nil {
+				e.unapplied.Store(int64(end - kept))
+				e.deps.AwaitUnpaused(l.ctx.Done())
+				e.unapplied.Store(0)
+				if l.stopped.Load() {
+					return l.ctx.Err()
+				}
+			}
 			var err error
 			if kept, next, more, err = l.apply(&p, buf[:end], kept, next); err != nil {
 				return err

@@ -69,13 +69,14 @@ type Dispatcher struct {
 
 	lazyExpire, lazyEvict func() bool
 
-	gates   atomic.Uint32 // set of Gate
-	view    atomic.Uint32 // store.View of ordinary clients
-	misconf atomic.Pointer[resp.Error]
-	commit  atomic.Pointer[Commit] // nil: replies wait for nothing
-	limits  limits
-	tickets atomic.Uint64 // counts tickets with keys: their order
-	expire  atomic.Bool   // active expiry on (DEBUG SET-ACTIVE-EXPIRE)
+	gates     atomic.Uint32 // set of Gate
+	view      atomic.Uint32 // store.View of ordinary clients
+	misconf   atomic.Pointer[resp.Error]
+	commit    atomic.Pointer[Commit] // nil: replies wait for nothing
+	limits    limits
+	ownExpiry atomic.Bool   // see own.go
+	tickets   atomic.Uint64 // counts tickets with keys: their order
+	expire    atomic.Bool   // active expiry on (DEBUG SET-ACTIVE-EXPIRE)
 
 	scriptLimit     atomic.Int64 // see SetScriptLimit, in ns
 	scriptsAllowAll atomic.Bool  // see SetScriptsAllowAll
@@ -103,6 +104,8 @@ type Stats struct {
 	Evicted       stat.Counter // evicted_keys
 	ExpireStopped stat.Counter // expired_time_cap_reached_count
 	ExpireNs      stat.Counter // time spent in active expiry, ns
+
+	OwnExpires stat.Level // slave_expires_tracked_keys: see own.go
 
 	BlockingKeys        stat.Level // total_blocking_keys: keys that clients wait for
 	BlockingKeysOnNoKey stat.Level // total_blocking_keys_on_nokey: of them, keys whose end is waited for

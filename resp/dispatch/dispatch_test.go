@@ -400,6 +400,38 @@ func TestKeysUnderWay(t *testing.T) {
 }
 
 // TestHoldWritesIsAFence: once it has returned no write is under way, whatever the clients do.
+func TestReplicaAppliesAfterThePause(t *testing.T) {
+	r := newRig(t, nil, nil)
+	r.d.AwaitUnpaused(nil) // there is none
+	r.d.Pause(dispatch.PauseWrites, 1e6)
+	done, applied := make(chan struct{}), make(chan int, 2)
+	go func() { r.d.AwaitUnpaused(done); applied <- 1 }()
+	go func() { r.d.AwaitUnpaused(nil); applied <- 2 }()
+	close(done) // the link is given up
+	assert.Equal(t, 1, <-applied)
+	assert.Empty(t, applied)
+	r.d.Unpause()
+	assert.Equal(t, 2, <-applied)
+}
+
+// A replica leaves its primary's keys alone; those its own clients made go when their time comes.
+func TestWritableReplicaExpiresItsOwnKeys(t *testing.T) {
+	r := newRig(t, nil, nil)
+	r.d.SetView(store.ViewReplica)
+	r.d.TrackOwnExpiry(true)
+	a := r.d.NewApplier(session.Primary)
+	for _, key := range []string{"theirs", "both"} {
+		require.NoError(t, a.Apply([][]byte{[]byte("SET"), []byte(key), []byte("v"), []byte("PX"), []byte("1")}))
+	}
+	c := r.dial()
+	c.send("SET mine v PX 50", "SET both v PX 1", "SET kept v PX 100000", "PERSIST kept", "SET later v PX 100000").want("+OK", "+OK", "+OK", ":1", "+OK")
+	require.Eventually(t, func() bool { return r.s.DBSize(0) == 3 && r.d.Stats.OwnExpires.Load() == 1 }, 5*time.Second, time.Millisecond)
+	c.send("EXISTS mine both kept later theirs").want(":2")
+	assert.EqualValues(t, 2, r.s.Stats().ExpiredKeys)
+	r.d.TrackOwnExpiry(false) // a primary again, or read-only
+	require.Eventually(t, func() bool { return r.d.Stats.OwnExpires.Load() == 0 }, 5*time.Second, time.Millisecond)
+}
+
 func TestHoldWritesIsAFence(t *testing.T) {
 	r := newRig(t, nil, nil)
 	stop := make(chan struct{})

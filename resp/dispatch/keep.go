@@ -40,6 +40,7 @@ func (d *Dispatcher) Housekeeping(l *server.Loop, tick bool) {
 		w.keeper.large = d.store.UsedBytes() > warmFrom
 		w.redirectParked()
 		w.expire()
+		w.expireOwn()
 		w.tidy(w.keeper.tidyNs) // rounds were few since the last tick, so nobody waits
 		w.keeper.todo, w.keeper.tidyNs = (d.store.Stripes()-w.index+len(d.workers)-1)/len(d.workers), tidyBudgetNs
 	}

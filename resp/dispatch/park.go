@@ -235,7 +235,8 @@ type pause struct {
 	user  PauseMode // CLIENT PAUSE
 	until time.Time
 	timer *time.Timer
-	node  Holder // who in the node holds writes
+	over  chan struct{} // closed at the end of it; nil: there is none
+	node  Holder        // who in the node holds writes
 	held  []*client
 }
 
@@ -256,6 +257,9 @@ func (d *Dispatcher) Pause(mode PauseMode, ms int64) {
 	p.user = max(p.user, mode)
 	if until.After(p.until) {
 		p.until = until
+	}
+	if p.over == nil {
+		p.over = make(chan struct{})
 	}
 	if p.timer != nil {
 		p.timer.Stop()
@@ -284,10 +288,32 @@ func (d *Dispatcher) Unpause() {
 func (d *Dispatcher) unpauseLocked() {
 	p := &d.mu.pause
 	p.user, p.until = 0, time.Time{}
+	if p.over != nil {
+		close(p.over)
+		p.over = nil
+	}
 	if p.timer != nil {
 		p.timer.Stop()
 	}
 	d.release()
+}
+
+// AwaitUnpaused returns once no CLIENT PAUSE is in force, or when done is closed: a replica does
+// not apply what its primary sends during one.
+func (d *Dispatcher) AwaitUnpaused(done <-chan struct{}) {
+	for Gate(d.gates.Load())&GatePause != 0 {
+		d.mu.Lock()
+		over := d.mu.pause.over
+		d.mu.Unlock()
+		if over == nil {
+			return
+		}
+		select {
+		case <-over:
+		case <-done:
+			return
+		}
+	}
 }
 
 // HoldWrites holds all writes back on behalf of who, or lets them go on as far as nobody else

@@ -56,8 +56,11 @@ type queue struct {
 	noted   *worker   // who has it among its ready keys last
 }
 
-// lot is the queues of the keys of one stripe. Guarded by it.
-type lot struct{ queues map[waitKey]*queue }
+// lot is what is kept by key of one stripe. Guarded by it.
+type lot struct {
+	queues map[waitKey]*queue
+	own    map[waitKey]struct{} // see own.go
+}
 
 // place is where a ticket stands.
 type place struct {

@@ -235,6 +235,9 @@ func (w *worker) execute(c *client, cmd *command.Command, argv [][]byte, flags c
 		ctx.Effects.Apart = cmd.Flags&command.TouchesArbitraryKeys != 0
 		c.sess.WriteOffset = d.sink.Append(&ctx.Effects)
 	}
+	if w.txn.TouchedKeys() > 0 && d.ownExpiry.Load() && !c.trusted {
+		w.noteOwnExpiry()
+	}
 	w.conclude()
 	w.after()
 	return true

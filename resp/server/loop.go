@@ -1,6 +1,7 @@
 package server
 
 import (
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -452,6 +453,9 @@ func (l *Loop) turn(c *Conn, buf []byte) (used int) {
 	}
 	l.lend(c)
 	l.Turn++
+	if c.Out.Max = 0; set.Output[c.Class()].Hard > 0 {
+		c.Out.Max = int(min(set.Output[c.Class()].Hard, math.MaxInt-uncounted)) + uncounted
+	}
 	c.inTurn = true
 	for executed := 0; used < len(buf); {
 		lim.Unauthenticated = c.unauth

@@ -86,7 +86,7 @@ func keys(c *command.Ctx) {
 			c.Out.Bulk(e.Key())
 			n++
 		}
-		return true
+		return !c.Out.Full()
 	})
 	c.Out.EndArray(m, n)
 }

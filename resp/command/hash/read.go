@@ -145,7 +145,7 @@ func (f family) answerRandom(c *command.Ctx, h value.HashView, count int64, pair
 	}
 	switch {
 	case count < 0 || count == 1:
-		for range n {
+		for i := int64(0); i < n && !c.Out.Full(); i++ {
 			h.Random(f.Rand, put)
 		}
 	case n == size:

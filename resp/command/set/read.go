@@ -79,7 +79,7 @@ func (f family) srandmember(c *command.Ctx) {
 	case count < 0 || count == 1:
 		n := max(count, -count)
 		c.Out.Array(int(n))
-		for range n {
+		for i := 0; i < int(n) && !c.Out.Full(); i++ {
 			c.Out.Bulk(s.Random(f.Rand, digits[:]))
 		}
 	case count >= size:

@@ -255,7 +255,7 @@ func (f family) withRepetition(c *command.Ctx, z *value.SortedSet, count int64, 
 		return
 	}
 	beginMembers(c, int(count), withScores)
-	for ; count > 0; count-- {
+	for ; count > 0 && !c.Out.Full(); count-- {
 		it := z.From(f.pick(z.Len()), false)
 		it.Next()
 		answer(it.Member(), it.Score())
