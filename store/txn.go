@@ -105,6 +105,57 @@ func (t *Txn) BeginStripe(s *Store, nowMs int64, stripe int) {
 	t.lock()
 }
 
+// TryBegin is Begin that does not wait: it reports false, and has locked nothing, when a stripe is held by another.
+func (t *Txn) TryBegin(s *Store, nowMs int64, slots ...slot.Slot) bool {
+	t.reset(s, nowMs)
+	for _, sl := range slots {
+		t.hold(sl & s.stripeMask)
+	}
+	return t.tryLock()
+}
+
+// TryBeginAll is BeginAll that does not wait.
+func (t *Txn) TryBeginAll(s *Store, nowMs int64) bool {
+	t.reset(s, nowMs)
+	for i := range s.stripes {
+		t.hold(uint16(i))
+	}
+	return t.tryLock()
+}
+
+// TryBeginStripe is BeginStripe that does not wait.
+func (t *Txn) TryBeginStripe(s *Store, nowMs int64, stripe int) bool {
+	t.reset(s, nowMs)
+	t.hold(uint16(stripe))
+	return t.tryLock()
+}
+
+func (t *Txn) tryLock() bool {
+	n := 0
+	for i, w := range t.held {
+		for ; w != 0; w &= w - 1 {
+			st := &t.s.stripes[i<<6+bits.TrailingZeros64(w)]
+			if !st.mu.TryLock() {
+				t.eachStripe(func(st *stripe) {
+					if n > 0 {
+						st.mu.Unlock()
+					}
+					n--
+				})
+				t.open = false
+				return false
+			}
+			t.only = st
+			n++
+		}
+	}
+	if n != 1 {
+		t.only = nil
+	}
+	t.touch = t.s.noting.Load() != 0
+	return true
+}
+
 func (t *Txn) reset(s *Store, nowMs int64) {
 	if t.open {
 		panic("store: Begin of a Txn that is open")

@@ -56,20 +56,40 @@ func (h *heart) beat() bool {
 	for _, l := range loops {
 		l.Post(func() { signs <- struct{}{} })
 	}
-	for range loops {
+	look := time.NewTicker(scriptLook)
+	defer look.Stop()
+	for missing := len(loops); missing > 0; {
 		select {
 		case <-signs:
+			missing--
+		case <-look.C:
+			if h.n.disp.ScriptAlive() {
+				return true
+			}
 		case <-h.n.quit:
 			return false
 		}
 	}
 	var t store.Txn
 	for i := range h.n.store.Stripes() {
-		t.BeginStripe(h.n.store, nowMs(), i)
+		for !t.TryBeginStripe(h.n.store, nowMs(), i) {
+			if h.n.disp.ScriptAlive() {
+				return true
+			}
+			select {
+			case <-time.After(time.Millisecond):
+			case <-h.n.quit:
+				return false
+			}
+		}
 		t.End()
 	}
 	return true
 }
+
+// scriptLook is how often a beat that waits looks whether it is a script that lets it wait: a script that runs is the data
+// path at work, however long it takes.
+const scriptLook = 20 * time.Millisecond
 
 // silent is how long the data path has not answered: less than a beat, as long as all is well. A
 // script over its time holds stripes, but clients are told BUSY and can kill it: as in Redis,

@@ -39,9 +39,6 @@ type ending struct {
 func (s shutdown) Begin(o admin.ShutdownOptions, failed func(resp.Error)) {
 	if o.Save == admin.SaveNever {
 		s.n.disp.DropScripts()
-	} else if err := s.n.disp.Busy(); err != "" {
-		failed(err) // what the script has done so far could be saved by half
-		return
 	}
 	s.n.beginShutdown("User requested shutdown...", o, failed)
 }

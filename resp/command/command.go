@@ -164,6 +164,8 @@ const (
 	// entry's own keys: giving back a watch needs the stripe of its key (EXEC, DISCARD,
 	// UNWATCH). See Ctx.DropWatches.
 	Watched
+	// RunsScript runs a script, which may hold what it has locked for long.
+	RunsScript
 	// WhileSubscribed is allowed to a RESP2 client that has subscriptions.
 	WhileSubscribed
 	// HandsOver moves keys to another node (MIGRATE): in a slot in classic migration it runs

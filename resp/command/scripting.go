@@ -23,6 +23,14 @@ type RunningScript struct {
 	DurationMs int64
 }
 
+// BusyError is what other clients are told meanwhile.
+func (r RunningScript) BusyError() resp.Error {
+	if r.Eval {
+		return resp.ErrBusyScript
+	}
+	return resp.ErrBusyFunction
+}
+
 // Scripts is what a Host offers to the family of scripts besides Host.
 type Scripts interface {
 	// BeginScript refuses a run, or makes ready for it; then EndScript must follow.

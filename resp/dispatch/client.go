@@ -102,13 +102,17 @@ func (d *Dispatcher) Opened(sc *server.Conn) {
 func (d *Dispatcher) Command(sc *server.Conn, argv [][]byte) {
 	c := sc.Context.(*client)
 	l := sc.Loop()
-	c.w.loop, c.w.nowMs, c.w.mono = l, l.NowMs, l.Mono
-	if c.w.turn != l.Turn {
-		c.w.turn, c.w.ended = l.Turn, 0
+	w := c.w
+	if w.script.on { // it runs over its time, and lets the loop serve others in between
+		w = w.innerWorker()
+	}
+	w.loop, w.nowMs, w.mono = l, l.NowMs, l.Mono
+	if w.turn != l.Turn {
+		w.turn, w.ended = l.Turn, 0
 	}
 	before := c.sess.Account()
 	c.out.Proto = c.sess.Proto()
-	c.w.serve(c, argv)
+	w.serve(c, argv)
 	d.hold(c)
 	if now := c.sess.Account(); before != now {
 		sc.SetUnauthenticated(now == nil)

@@ -80,6 +80,8 @@ type Dispatcher struct {
 
 	scriptLimit     atomic.Int64 // see SetScriptLimit, in ns
 	scriptsAllowAll atomic.Bool  // see SetScriptsAllowAll
+	scripts         atomic.Int64 // calls under way that run a script, from before they lock
+	scriptPulse     atomic.Int64 // clock when a script was last seen running
 	scriptSlow      func(name string, ms int64)
 	denied          func(*session.Session, acl.Denial)
 

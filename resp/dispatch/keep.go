@@ -62,7 +62,9 @@ func (w *worker) expire() {
 	start := d.clock()
 	for stripe := w.index; stripe < d.store.Stripes(); stripe += len(d.workers) {
 		for more := d.store.NextExpire(stripe) <= w.nowMs; more; {
-			w.txn.BeginStripe(d.store, w.nowMs, stripe)
+			if !w.txn.TryBeginStripe(d.store, w.nowMs, stripe) {
+				break // somebody has it, perhaps a script, for long: at the next tick
+			}
 			if Gate(d.gates.Load())&(GateLoading|GatePause) != 0 || store.View(d.view.Load()) != store.ViewPrimary {
 				w.txn.End() // changed since: whoever fenced after that counts on nothing going on
 				return
@@ -100,7 +102,9 @@ func (w *worker) tidy(ns int64) {
 	d, k := w.d, &w.keeper
 	mine := (d.store.Stripes() - w.index + len(d.workers) - 1) / len(d.workers)
 	for start := d.clock(); k.todo > 0; {
-		w.txn.BeginStripe(d.store, w.nowMs, w.index+k.stripe*len(d.workers))
+		if !w.txn.TryBeginStripe(d.store, w.nowMs, w.index+k.stripe*len(d.workers)) {
+			return
+		}
 		left := w.txn.Reclaim(reclaimStep)
 		_, more := w.txn.Defrag(defragStep)
 		w.txn.End()
@@ -143,9 +147,10 @@ func (w *worker) makeRoom() bool {
 			continue
 		}
 		tries++
-		w.txn.BeginStripe(d.store, w.nowMs, w.keeper.sampled)
-		w.keeper.evictor.Sample(&w.txn, int(d.limits.samples.Load()))
-		w.txn.End()
+		if w.txn.TryBeginStripe(d.store, w.nowMs, w.keeper.sampled) {
+			w.keeper.evictor.Sample(&w.txn, int(d.limits.samples.Load()))
+			w.txn.End()
+		}
 		w.keeper.sampled = (w.keeper.sampled + 1) % d.store.Stripes()
 	}
 	return true

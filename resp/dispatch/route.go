@@ -29,7 +29,10 @@ func (w *worker) routeAndLock(c *client, cmd *command.Command, flags command.Fla
 			w.redirect(c, cmd, v.Err)
 			return false
 		}
-		w.lock(flags)
+		if !w.lock(flags) {
+			w.reject(c, cmd, w.d.busyError())
+			return false
+		}
 		if w.d.router.Version() != version {
 			w.txn.End()
 			continue

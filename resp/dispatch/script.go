@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/acl"
@@ -23,6 +24,7 @@ type scriptRun struct {
 	db       int  // the caller's
 	slot     int  // of the keys so far in cluster mode; -1: none yet
 	start    int64
+	served   int64       // when the loop last served others
 	slow     *slowScript // set from busy-reply-threshold on
 	out      resp.Writer
 }
@@ -125,6 +127,7 @@ func (w *worker) EndScript(c *command.Ctx) {
 	w.txn.SelectDB(s.db)
 	c.Effects.Off = s.muted
 	s.on, s.slow = false, nil
+	w.ended = 0
 	if cap(s.out.Bytes()) > keptReply {
 		s.out.Swap(nil)
 	}
@@ -285,16 +288,36 @@ func (w *worker) ScriptAllowed(c *command.Ctx, argv [][]byte) (ok, known bool) {
 // ScriptRepl implements command.Scripts.
 func (w *worker) ScriptRepl(_ *command.Ctx, on bool) { w.script.off = !on }
 
+// innerWorker is the worker that runs commands while a script of w does.
+func (w *worker) innerWorker() *worker {
+	if w.inner == nil {
+		w.inner = newWorker(w.d, w.index)
+		w.inner.within = true
+	}
+	return w.inner
+}
+
+// interludeEvery is how often a script over its time lets its loop serve others.
+const interludeEvery = int64(time.Millisecond)
+
 // ScriptInterrupt implements command.Scripts.
 func (w *worker) ScriptInterrupt(c *command.Ctx) string {
 	s := &w.script
 	d := w.d
+	now := d.clock()
+	d.scriptPulse.Store(now)
 	if s.slow == nil {
 		limit := d.scriptLimit.Load()
-		if limit <= 0 || d.clock()-s.start < limit {
+		if limit <= 0 || now-s.start < limit {
 			return ""
 		}
 		s.slow = d.scriptIsSlow(w, c)
+	}
+	if conn := w.client.conn; conn != nil && now-s.served >= interludeEvery {
+		s.served = now
+		client, argv := w.client, w.argv
+		conn.Loop().Interlude()
+		w.client, w.argv = client, argv
 	}
 	if s.slow.die.Load() {
 		c.Effects.Clear() // the node ends without saving: nothing of it shall remain anywhere
@@ -307,6 +330,12 @@ func (w *worker) ScriptInterrupt(c *command.Ctx) string {
 		return "Script killed by user with FUNCTION KILL."
 	}
 	return ""
+}
+
+// ScriptAlive reports whether a script was seen running within the last quarter of a second: what seems to hang then does not.
+// Any goroutine.
+func (d *Dispatcher) ScriptAlive() bool {
+	return d.scripts.Load() > 0 && d.clock()-d.scriptPulse.Load() < int64(time.Second/4)
 }
 
 // SetScriptLimit sets busy-reply-threshold: how long a script may run before others are told that the node is busy;

@@ -1,7 +1,9 @@
 package dispatch
 
 import (
+	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/command"
@@ -35,8 +37,10 @@ type worker struct {
 	asking   bool     // the client said ASKING just before
 	room     bool     // the node was within maxmemory when the call was admitted
 	script   scriptRun
-	turn     uint64 // the loop's, of the call before
-	ended    int64  // when the call before in this turn ended, on Dispatcher.clock; 0: there was none
+	inner    *worker // runs commands while a script of this worker does; see Command
+	within   bool    // this worker is another's inner: it must not wait for what that one's script holds
+	turn     uint64  // the loop's, of the call before
+	ended    int64   // when the call before in this turn ended, on Dispatcher.clock; 0: there was none
 
 	commands atomic.Int64 // calls run; written by the owner, read by anyone
 	keeper   keeper
@@ -120,7 +124,7 @@ func (w *worker) flags(c *client, cmd *command.Command, argv [][]byte) command.F
 	if f&command.Queued != 0 {
 		for _, q := range c.sess.Queue() {
 			queued := q.Cmd.(*command.Command).FlagsOf(q.Argv)
-			f |= queued & (command.Write | command.DenyOOM | command.MayReplicate | command.WholeDB)
+			f |= queued & (command.Write | command.DenyOOM | command.MayReplicate | command.WholeDB | command.RunsScript)
 			f &= queued | ^(command.Stale | command.Loading)
 		}
 	}
@@ -158,13 +162,28 @@ func (w *worker) unwatch(c *client) {
 	if c.sess.Watching() == 0 {
 		return
 	}
-	w.slots = watchedSlots(w.slots[:0], &c.sess)
+	if w.within {
+		// A script holds the stripes, on this very goroutine: the watches are given back when it has ended.
+		kept := slices.Clone(c.sess.Watches())
+		c.sess.DropWatches()
+		c.conn.Loop().Post(func() { c.w.giveBack(kept) })
+		return
+	}
+	w.giveBack(c.sess.Watches())
+	c.sess.DropWatches()
+}
+
+// giveBack ends watches in the store.
+func (w *worker) giveBack(watches []session.Watch) {
+	w.slots = w.slots[:0]
+	for _, watch := range watches {
+		w.slots = append(w.slots, watch.Seen.(*store.Watch).Slot())
+	}
 	w.txn.Begin(w.d.store, w.nowMs, w.slots...)
-	for _, watch := range c.sess.Watches() {
+	for _, watch := range watches {
 		w.txn.Unwatch(watch.Seen.(*store.Watch))
 	}
 	w.txn.End()
-	c.sess.DropWatches()
 }
 
 func watchedSlots(slots []slot.Slot, s *session.Session) []slot.Slot {
@@ -207,12 +226,17 @@ func (w *worker) execute(c *client, cmd *command.Command, argv [][]byte, flags c
 		w.reject(c, cmd, err)
 		return true
 	}
+	if flags&command.RunsScript != 0 {
+		d.scripts.Add(1) // before it locks; see lock
+		defer d.scripts.Add(-1)
+	}
 	if d.router != nil && len(w.slots) > 0 && !c.trusted {
 		if !w.routeAndLock(c, cmd, flags) {
 			return true
 		}
-	} else {
-		w.lock(flags)
+	} else if !w.lock(flags) {
+		w.reject(c, cmd, d.busyError())
+		return true
 	}
 	if Gate(d.gates.Load()) != gates && !c.trusted {
 		w.txn.End()
@@ -243,13 +267,42 @@ func (w *worker) execute(c *client, cmd *command.Command, argv [][]byte, flags c
 	return true
 }
 
-// lock begins the Txn over what the call needs.
-func (w *worker) lock(flags command.Flags) {
-	if flags&command.WholeDB != 0 {
-		w.txn.BeginAll(w.d.store, w.nowMs)
-	} else {
-		w.txn.Begin(w.d.store, w.nowMs, w.slots...)
+// lock begins the Txn over what the call needs. While another worker runs a script it does not wait for ever, so that a
+// loop whose client wants what the script holds can go on to say BUSY: then it reports false, and has locked nothing.
+func (w *worker) lock(flags command.Flags) bool {
+	d := w.d
+	others := d.scripts.Load()
+	if flags&command.RunsScript != 0 {
+		others--
 	}
+	if others <= 0 || w.client.trusted {
+		if flags&command.WholeDB != 0 {
+			w.txn.BeginAll(d.store, w.nowMs)
+		} else {
+			w.txn.Begin(d.store, w.nowMs, w.slots...)
+		}
+		return true
+	}
+	for wait := lockWaitLeast; !w.tryLock(flags); wait = min(2*wait, lockWaitMost) {
+		if w.within || Gate(d.gates.Load())&GateBusy != 0 {
+			return false
+		}
+		time.Sleep(wait)
+	}
+	return true
+}
+
+// How long a worker rests between two looks at stripes that a script holds.
+const (
+	lockWaitLeast = 10 * time.Microsecond
+	lockWaitMost  = time.Millisecond
+)
+
+func (w *worker) tryLock(flags command.Flags) bool {
+	if flags&command.WholeDB != 0 {
+		return w.txn.TryBeginAll(w.d.store, w.nowMs)
+	}
+	return w.txn.TryBegin(w.d.store, w.nowMs, w.slots...)
 }
 
 // collect fills w.slots with the slots the call touches. In a cluster they must be one.

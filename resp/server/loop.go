@@ -46,29 +46,31 @@ type Loop struct {
 	poll  *poller
 
 	// Owned by the loop's goroutine.
-	all      []*Conn // every connection of this loop; all[i].at == i
-	ready    []*Conn // have input that was not executed for lack of a turn
-	readyNow []*Conn // ready's other buffer
-	dirty    []*Conn // may have something to write
-	doomed   []*Conn // have closeWhy
-	holding  []*Conn // have holds
-	rbuf     []byte
-	rused    int       // of rbuf, by the connections of group
-	group    []reading // connections that were read from and wait for their turn in this round
-	foreseer Foreseer  // the handler, if it is one, else nil
-	next     []Next    // for Foresee
-	argv     [][]byte
-	outs     [][]byte // output buffers to lend
-	ticked   bool     // the timer went off since the last housekeeping
-	scanAt   int      // where the next scan for timeouts begins
-	alarm    int64    // the time of the alarm that is set, in Mono; 0 if none
-	stopping bool
-	netIn    int64 // since the last addition to Stats
-	netOut   int64
-	reads    int64
-	writes   int64
-	commands int64 // in this round
-	mailNow  mail  // the box being worked off
+	all       []*Conn // every connection of this loop; all[i].at == i
+	ready     []*Conn // have input that was not executed for lack of a turn
+	readyNow  []*Conn // ready's other buffer
+	dirty     []*Conn // may have something to write
+	doomed    []*Conn // have closeWhy
+	holding   []*Conn // have holds
+	rbuf      []byte
+	rused     int       // of rbuf, by the connections of group
+	group     []reading // connections that were read from and wait for their turn in this round
+	foreseer  Foreseer  // the handler, if it is one, else nil
+	next      []Next    // for Foresee
+	argv      [][]byte
+	outs      [][]byte // output buffers to lend
+	ticked    bool     // the timer went off since the last housekeeping
+	scanAt    int      // where the next scan for timeouts begins
+	alarm     int64    // the time of the alarm that is set, in Mono; 0 if none
+	stopping  bool
+	netIn     int64 // since the last addition to Stats
+	netOut    int64
+	reads     int64
+	writes    int64
+	commands  int64 // in this round
+	mailNow   mail  // the box being worked off
+	inner     *interlude
+	leftPosts bool // Interlude has left functions in the box
 
 	hasHolds atomic.Bool // holding is not empty; written by the loop
 
@@ -90,6 +92,7 @@ type reading struct {
 // at (each at most twice: once for pushes, once for closing).
 type mail struct {
 	posts []func()
+	opens []func() // adopt new connections; Interlude runs them too
 	conns []*Conn
 }
 
@@ -121,6 +124,18 @@ func (l *Loop) Each(f func(*Conn)) {
 // Post runs f on the loop, in its next round. Functions run in the order in which they were posted. After the loop has
 // ended f is dropped. Any goroutine.
 func (l *Loop) Post(f func()) { l.post(f) }
+
+// postOpen is post for the adoption of a new connection.
+func (l *Loop) postOpen(f func()) bool {
+	l.mailbox.Lock()
+	open := !l.mailbox.closed
+	if open {
+		l.mailbox.opens = append(l.mailbox.opens, f)
+	}
+	l.mailbox.Unlock()
+	l.poll.wake()
+	return open
+}
 
 // post is Post that tells whether f will run.
 func (l *Loop) post(f func()) bool {
@@ -162,7 +177,7 @@ func (l *Loop) run() {
 	// Connections may have been posted since: their adoption, and all else, runs once more, and they are closed.
 	for ended := false; !ended; {
 		l.mailbox.Lock()
-		ended = len(l.mailbox.posts) == 0
+		ended = len(l.mailbox.posts) == 0 && len(l.mailbox.opens) == 0
 		l.mailbox.closed = ended
 		l.mailbox.Unlock()
 		if !ended {
@@ -174,13 +189,14 @@ func (l *Loop) run() {
 }
 
 func (l *Loop) round() {
-	l.poll.wait(len(l.ready) == 0 && len(l.doomed) == 0)
+	l.poll.wait(len(l.ready) == 0 && len(l.doomed) == 0 && !l.leftPosts)
 	began := time.Now()
 	l.NowMs, l.Mono = l.srv.opts.Clock()
 	if l.alarm != 0 && l.alarm <= l.Mono {
 		l.alarm = 0
 	}
-	if l.poll.takeWake() {
+	if l.poll.takeWake() || l.leftPosts {
+		l.leftPosts = false
 		l.takeMail()
 	}
 	l.poll.serve()
@@ -211,8 +227,12 @@ func (l *Loop) round() {
 
 func (l *Loop) takeMail() {
 	l.mailbox.Lock()
-	l.mailNow, l.mailbox.mail = l.mailbox.mail, mail{posts: l.mailNow.posts[:0], conns: l.mailNow.conns[:0]}
+	l.mailNow, l.mailbox.mail = l.mailbox.mail, mail{posts: l.mailNow.posts[:0], opens: l.mailNow.opens[:0], conns: l.mailNow.conns[:0]}
 	l.mailbox.Unlock()
+	for i, f := range l.mailNow.opens {
+		l.mailNow.opens[i] = nil
+		f()
+	}
 	for i, f := range l.mailNow.posts {
 		l.mailNow.posts[i] = nil
 		f()
@@ -257,6 +277,10 @@ func (l *Loop) takeReady() {
 	l.ready, l.readyNow = l.readyNow[:0], l.ready
 	for i, c := range l.readyNow {
 		l.readyNow[i] = nil
+		if c.inTurn {
+			l.ready = append(l.ready, c) // see Interlude
+			continue
+		}
 		c.ready = false
 		if c.Closing() || c.paused > 0 {
 			continue
@@ -283,8 +307,8 @@ func (l *Loop) adopt(c *Conn) {
 
 // readable reads once. What came is executed soon, by executeGroup.
 func (l *Loop) readable(c *Conn) {
-	if c.gone || c.closeWhy != nil || c.ready {
-		return // ready: what was read before comes first; the poll will tell again
+	if c.gone || c.closeWhy != nil || c.ready || c.inTurn {
+		return // inTurn: see Interlude. ready: what was read before comes first; the poll will tell again
 	}
 	if l.rused > readRoom {
 		l.executeGroup()
@@ -321,14 +345,16 @@ func (l *Loop) executeGroup() {
 		l.next = l.next[:0]
 		end := at
 		for ; end < len(l.group) && len(l.next) < foreseen; end++ {
-			l.peek(l.group[end].c, l.group[end].buf)
+			if c := l.group[end].c; c != nil {
+				l.peek(c, l.group[end].buf)
+			}
 		}
 		l.foresee()
 		for ; at < end; at++ {
 			r := l.group[at]
 			l.group[at] = reading{}
 			// An earlier turn may have ended the connection.
-			if c := r.c; !c.gone && c.closeWhy == nil && c.afterReply == nil {
+			if c := r.c; c != nil && !c.gone && c.closeWhy == nil && c.afterReply == nil {
 				l.turnTaken(c, r.buf, r.carried)
 			}
 		}
@@ -637,16 +663,21 @@ func (c *Conn) toQueue() {
 func (c *Conn) duePushes() bool { return c.hasPush.Load() && c.posted.Load() == 0 }
 
 func (l *Loop) flushDirty() {
+	var waiting []*Conn
 	for i := 0; i < len(l.dirty); i++ { // may grow: Closed and limits touch nothing, but a handler might
 		c := l.dirty[i]
 		l.dirty[i] = nil
+		if c.inTurn { // see Interlude: what it has so far is sent with the rest
+			waiting = append(waiting, c)
+			continue
+		}
 		c.dirty = false
 		if !c.gone && c.closeWhy == nil {
 			l.flush(c)
 		}
 		l.settle(c)
 	}
-	l.dirty = l.dirty[:0]
+	l.dirty = append(l.dirty[:0], waiting...)
 }
 
 // flush writes what may be written and applies the output limits.

@@ -39,6 +39,7 @@ type poller struct {
 	events [pollEvents]unix.EpollEvent
 	n      int
 	gen    int32
+	aside  []unix.EpollEvent // see setAside
 
 	woken atomic.Bool // the eventfd was written and the loop has not looked since
 
@@ -148,6 +149,11 @@ func (p *poller) poll() {
 	}
 	p.n = int(n)
 }
+
+// setAside keeps the events that are being worked off until takeUp, so that others can be waited for in between.
+func (p *poller) setAside() { p.aside = append(p.aside[:0], p.events[:p.n]...) }
+
+func (p *poller) takeUp() { p.n = copy(p.events[:], p.aside) }
 
 // serve works off the events of the last wait.
 func (p *poller) serve() {
@@ -410,7 +416,7 @@ func (l *Loop) accepted(ln *listener, fd int, sa unix.Sockaddr) {
 		l.adoptFD(c)
 		return
 	}
-	if !to.post(func() { to.adoptFD(c) }) {
+	if !to.postOpen(func() { to.adoptFD(c) }) {
 		s.unadmit()
 		unix.Close(fd)
 	}

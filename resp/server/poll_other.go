@@ -101,3 +101,7 @@ var processStart = time.Now()
 func systemClock() (nowMs, mono int64) {
 	return time.Now().UnixMilli(), int64(time.Since(processStart))
 }
+
+// setAside and takeUp have nothing to do: there are no events in a batch.
+func (p *poller) setAside() {}
+func (p *poller) takeUp()   {}

@@ -192,6 +192,12 @@ func (f *family) shutdown(c *command.Ctx) {
 	case abort:
 		c.Fail(resp.ErrNoShutdown)
 	default:
+		if s, ok := c.Host.(command.Scripts); ok && o.Save != SaveNever {
+			if running, busy := s.SlowScript(); busy { // what it has done so far would be saved by half
+				c.Fail(running.BusyError())
+				return
+			}
+		}
 		wait(c, func(failed func(resp.Error)) { f.Shutdown.Begin(o, failed) })
 	}
 }

@@ -34,7 +34,7 @@ type family struct{ Deps }
 func Commands(d Deps) []command.Command {
 	f := &family{d}
 	const (
-		run     = command.NoScript | command.SkipMonitor | command.NoMandatoryKeys | command.Stale
+		run     = command.NoScript | command.SkipMonitor | command.NoMandatoryKeys | command.Stale | command.RunsScript
 		readers = run | command.ReadOnly
 		writers = run | command.MayReplicate
 		library = command.NoScript | command.Write | command.WholeDB

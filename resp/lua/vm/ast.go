@@ -98,10 +98,12 @@ type (
 	stmtWhile struct {
 		cond exprNode
 		body []stmtNode
+		line int32
 	}
 	stmtRepeat struct {
 		body []stmtNode
 		cond exprNode
+		line int32
 	}
 	stmtIf struct {
 		conds  []exprNode

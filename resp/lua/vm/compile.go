@@ -145,10 +145,12 @@ func (c *compiler) statement(s stmtNode) stmtFn {
 		return func(f *frame) signal { return runBlock(f, body) }
 	case *stmtWhile:
 		cond, body := c.cond(s.cond), c.block(s.body)
+		line := s.line
 		return func(f *frame) signal {
 			vm := f.th.vm
 			for cond(f) {
 				if vm.ticks--; vm.ticks < 0 {
+					f.line = line
 					vm.tick()
 				}
 				if sig := runBlock(f, body); sig != sigNext {
@@ -162,10 +164,12 @@ func (c *compiler) statement(s stmtNode) stmtFn {
 		}
 	case *stmtRepeat:
 		cond, body := c.cond(s.cond), c.block(s.body)
+		line := s.line
 		return func(f *frame) signal {
 			vm := f.th.vm
 			for {
 				if vm.ticks--; vm.ticks < 0 {
+					f.line = line
 					vm.tick()
 				}
 				if sig := runBlock(f, body); sig != sigNext {

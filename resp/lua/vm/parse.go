@@ -142,7 +142,7 @@ func (p *parser) statement() (s stmtNode, last bool) {
 		p.expect(tkDo)
 		body := p.loop()
 		p.match(tkEnd, tkWhile, line)
-		return &stmtWhile{cond, body}, false
+		return &stmtWhile{cond, body, line}, false
 	case tkDo:
 		p.next()
 		body := p.scoped()
@@ -152,7 +152,7 @@ func (p *parser) statement() (s stmtNode, last bool) {
 		return p.forStatement(line), false
 	case tkRepeat:
 		p.next()
-		r := &stmtRepeat{}
+		r := &stmtRepeat{line: line}
 		p.scope(func() {
 			p.fn.loops++
 			r.body = p.block()
