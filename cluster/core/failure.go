@@ -252,7 +252,7 @@ func (m *Machine) majority() (reach, need int) {
 
 // judgeState decides what clients are told of the cluster (S9), with its reason.
 func (m *Machine) judgeState() {
-	if !m.viewDirty && !m.ownerDirt {
+	if !m.viewDirty {
 		return
 	}
 	m.refreshOwners()

@@ -24,6 +24,10 @@ const (
 	// newsPerPing bounds what one ping carries, maxNews what waits.
 	newsPerPing = 6
 	maxNews     = 512
+	// newsPerPush bounds what is pushed at once. Rows of others are passed on after passOnPause,
+	// together: when a thousand nodes join, each row alone would be told to everyone by everyone.
+	newsPerPush = 128
+	passOnPause = 10 * Millisecond
 	// rowsPerTable bounds a Table message far below the frame limit.
 	rowsPerTable = 512
 )
@@ -43,8 +47,11 @@ func (m *Machine) note(n news, origin bool) {
 		m.news = m.news[1:] // the table hashes will repair it
 	}
 	m.news = append(m.news, n)
-	if origin || !m.mesh {
+	switch {
+	case origin, !m.mesh && n.row.IsZero():
 		m.pushNow = true
+	case !m.mesh && m.pushAt == 0:
+		m.pushAt = m.now + passOnPause
 	}
 }
 
@@ -90,15 +97,15 @@ func (m *Machine) write(b *bus.Ping, x news) {
 
 // push tells fresh news to everyone at once.
 func (m *Machine) push() {
-	if !m.pushNow {
+	if !m.pushNow && (m.pushAt == 0 || m.now < m.pushAt) {
 		return
 	}
-	m.pushNow = false
+	m.pushNow, m.pushAt = false, 0
 	if m.peersDirt {
 		m.chooseGossip()
 	}
 	b := &bus.Ping{Reply: true, Stat: m.stat()}
-	m.carry(b, newsPerPing*4)
+	m.carry(b, newsPerPush)
 	for _, p := range m.gossip {
 		m.send(p.row.ID, b)
 	}

@@ -80,6 +80,7 @@ type Machine struct {
 	mesh      bool
 	news      []news
 	pushNow   bool // news to be pushed at the end of this step
+	pushAt    Mono // rows of others to be passed on then, 0 = none
 
 	// decided knowledge
 	voterVer uint64
@@ -117,6 +118,7 @@ type Machine struct {
 	saveAll   bool
 	viewDirty bool // publish now
 	viewStale bool // times and offsets changed: publish within a second
+	viewSoon  Mono // rows of others changed: publish then, 0 = they have not
 	viewAt    Mono
 	view      *topology.View
 	ownerTab  *topology.SlotTable
@@ -299,6 +301,9 @@ func (m *Machine) settle() {
 		if len(m.selfBox) == 0 {
 			break
 		}
+	}
+	if m.viewSoon != 0 && m.now >= m.viewSoon {
+		m.viewDirty, m.ownerDirt = true, true
 	}
 	m.push()
 	m.judgeState()
@@ -559,6 +564,9 @@ func (m *Machine) finish() Effects {
 func (m *Machine) wake() Mono {
 	w := m.tickAt
 	w = min(w, m.lead.wake(m))
+	if m.pushAt != 0 {
+		w = min(w, m.pushAt)
+	}
 	if m.formed() {
 		w = min(w, m.prop.due())
 	}

@@ -206,6 +206,7 @@ func (m *Machine) restore(b Boot) {
 		p.statInc = p.row.Inc
 	}
 	m.lead.newVersion(m)
+	m.firstSlots()
 	if m.vote.frozen {
 		m.vote.frozenAt = m.now
 	}

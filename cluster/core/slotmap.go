@@ -509,6 +509,12 @@ func (m *Machine) learnSlots(next slotMap) {
 	if !had.Empty() && have.Empty() {
 		m.drained(&had)
 	}
+	m.firstSlots()
+}
+
+// firstSlots has this node ask for its shard's first record when the shard owns slots and has none.
+func (m *Machine) firstSlots() {
+	have := m.slots.of(m.me.row.Shard)
 	if !have.Empty() && m.rec(m.me.row.Shard).IsZero() && m.me.row.Primary.IsZero() {
 		m.lead.newShard = true
 	}

@@ -137,3 +137,23 @@ func TestBallotsAreOfOneLife(t *testing.T) {
 	n.until(10*Second, "back", func() bool { return x.m.formed() && len(x.links) > 0 })
 	assert.True(t, first.Less(move(1)))
 }
+
+// A new shard that restarts between its first slot and its first record asks for the record still.
+// (Found by the simulator, seed 40922.)
+func TestNewShardRestarts(t *testing.T) {
+	n := newNet(t, 3, 2*Second)
+	n.create(3, 0)
+	x := n.addNode()
+	x.ok(Admin{Kind: AdminMeet, IP: "127.0.0.1", Port: n.nodes[0].cfg.Port, CPort: n.nodes[0].cfg.CPort})
+	n.until(10*Second, "known", func() bool { return len(n.nodes[0].view.Nodes) == 4 && x.m.formed() && x.m.slots.ver == 1 })
+	n.run(Second)
+	n.isolate(3, true) // its request for the first record goes nowhere
+	n.nodes[0].ok(Admin{Kind: AdminSetSlotNode, Slot: 7, Node: x.id.String()})
+	n.nodes[0].step(Input{Kind: InTick})
+	x.m.learnSlots(n.nodes[0].m.slots)
+	x.perform(x.m.finish())
+	x.kill()
+	n.isolate(3, false)
+	x.start(true)
+	n.until(10*Second, "the new shard serves", func() bool { return n.server(7) == x })
+}

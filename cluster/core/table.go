@@ -60,6 +60,8 @@ type meet struct {
 }
 
 const (
+	// rowsPause is how long news of other nodes may wait to be shown in a large cluster.
+	rowsPause = 50 * Millisecond
 	// banTime is how long a forgotten node is kept out (S33).
 	banTime = 60 * Second
 	// maxNodes and maxMeets bound the tables.
@@ -130,7 +132,18 @@ func (m *Machine) learn(row *bus.Row, origin bool) {
 	m.rehash(p)
 	m.saveSoon("node." + row.ID.String())
 	m.note(news{row: row.ID}, false)
-	m.ownerDirt, m.viewDirty, m.roleDirt, m.peersDirt = true, true, true, true
+	m.rowsChanged()
+}
+
+// rowsChanged has the picture renewed: at once in a small cluster, where an operator looks on; in a
+// large one within rowsPause, since every picture costs as much as there are nodes and slots.
+func (m *Machine) rowsChanged() {
+	m.roleDirt, m.peersDirt = true, true
+	if len(m.nodes) <= m.cfg.MeshLimit {
+		m.ownerDirt, m.viewDirty = true, true
+	} else if m.viewSoon == 0 {
+		m.viewSoon = m.now + rowsPause
+	}
 }
 
 // add makes an entry for a node whose row follows.
@@ -141,7 +154,8 @@ func (m *Machine) add(id bus.NodeID) *peer {
 	copy(m.nodes[i+1:], m.nodes[i:])
 	m.nodes[i] = p
 	m.event(EvNodeAdded, id, 0, "now %d nodes", len(m.nodes))
-	m.ownerDirt, m.viewDirty, m.peersDirt = true, true, true
+	m.ownerDirt = true // indexes have moved
+	m.rowsChanged()
 	return p
 }
 

@@ -10,7 +10,7 @@ import (
 
 // publish makes a View of everything.
 func (m *Machine) publish() {
-	m.viewDirty, m.viewStale = false, false
+	m.viewDirty, m.viewStale, m.viewSoon = false, false, 0
 	m.viewAt = m.now
 	m.refreshOwners()
 	v := &topology.View{Self: m.self, Cluster: m.cluster, State: m.state, Reason: m.reason,
