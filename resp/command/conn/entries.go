@@ -69,7 +69,7 @@ func Commands(d Deps) []command.Command {
 				},
 				{
 					Name: "KILL", Since: "2.4.0", Arity: -3, Flags: admin, Reply: "OK | int", Run: f.kill,
-					Args: "(filter=old-format|(new-format=ID client-id:int|TYPE (client-type=NORMAL|MASTER|SLAVE|REPLICA|PUBSUB)|USER username|ADDR addr|LADDR laddr|SKIPME (skipme=YES|NO))...)",
+					Args: "(filter=old-format|(new-format=ID client-id:int|TYPE (client-type=NORMAL|MASTER|SLAVE|REPLICA|PUBSUB)|USER username|ADDR addr|LADDR laddr|SKIPME (skipme=YES|NO)|MAXAGE maxage:int)...)",
 					Doc: command.Doc{Summary: "Closes connections, by address or by filters that must all fit.", Complexity: "O(n) for n connections",
 						History: []string{"2.8.12: Added new filter format.", "2.8.12: ID option.", "3.2.0: Added MASTER type in for TYPE option.",
 							"5.0.0: Replaced SLAVE TYPE with REPLICA. SLAVE still supported for backward compatibility.", "6.2.0: LADDR option."}},

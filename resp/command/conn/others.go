@@ -12,6 +12,8 @@ import (
 
 const (
 	errClientID      resp.Error = "ERR client-id should be greater than 0"
+	errMaxAgeInt     resp.Error = "ERR maxage is not an integer or out of range"
+	errMaxAge        resp.Error = "ERR maxage should be greater than 0"
 	errInvalidClient resp.Error = "ERR Invalid client ID"
 	errUnblockReason resp.Error = "ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR"
 	errPauseMode     resp.Error = "ERR CLIENT PAUSE mode must be WRITE or ALL"
@@ -219,6 +221,7 @@ type killFilter struct {
 	user        string // "": any
 	addr, laddr []byte // nil: any
 	skipMe      bool
+	maxAge      int64 // seconds since it connected; 0: any
 }
 
 func (k *killFilter) fits(i *Info, me int64) bool {
@@ -227,7 +230,8 @@ func (k *killFilter) fits(i *Info, me int64) bool {
 		k.laddr != nil && string(k.laddr) != i.LocalAddr,
 		k.kind != anyKind && k.kind != i.kind(),
 		k.id != 0 && k.id != i.Sess.ID,
-		k.skipMe && me == i.Sess.ID:
+		k.skipMe && me == i.Sess.ID,
+		k.maxAge != 0 && i.AgeSeconds < k.maxAge:
 		return false
 	}
 	if k.user != "" {
@@ -292,6 +296,13 @@ func (f *family) parseKill(words [][]byte) (k killFilter, err resp.Error) {
 		case command.Is(word, "TYPE"):
 			if k.kind, ok = parseKind(val); !ok {
 				return k, errUnknownKind(val)
+			}
+		case command.Is(word, "MAXAGE"):
+			if k.maxAge, ok = parseInt(val); !ok {
+				return k, errMaxAgeInt
+			}
+			if k.maxAge < 1 {
+				return k, errMaxAge
 			}
 		case command.Is(word, "ADDR"):
 			k.addr = val
@@ -398,6 +409,7 @@ func clientHelp(c *command.Ctx) {
 		"    * USER <username>",
 		"      Connections authenticated as <username>.",
 		"    * SKIPME (YES|NO)",
+		"    * MAXAGE <seconds>",
 		"      Leave out this connection (default: yes).",
 		"LIST [options ...]",
 		"    Describe connections. Options are:",
