@@ -151,6 +151,7 @@ func (n *Node) commitFollows(v *Values) {
 	if v.AppendFsync != FsyncAlways {
 		n.srv.Release(n.repl.Stream.Total()) // nobody need wait for what happened under always
 	}
+	n.aof.Commit() // the writer looks at the policy again
 }
 
 // commit is dispatch's: under appendfsync always a reply leaves when all that happened before it is on disk.

@@ -409,6 +409,7 @@ func (n *Node) load() error {
 		return nil
 	}
 	if err != nil {
+		n.log.Warning("Terminating server after rdb file reading failure.")
 		return fmt.Errorf("Fatal error loading the DB: %w. Exiting.", err)
 	}
 	n.saver.MarkClean()

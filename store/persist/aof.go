@@ -646,8 +646,12 @@ func (s *session) nap() time.Duration {
 		return max(retryAfter-now.Sub(s.lastFail), time.Millisecond)
 	case s.inSync:
 		return delayedAfter
-	case s.synced.Load() < s.pos && s.a.o.Settings().Fsync == FsyncEverySec:
-		return max(syncEvery-now.Sub(s.lastSync), time.Millisecond)
+	case s.synced.Load() < s.pos:
+		// Also under no, and while no-appendfsync-on-rewrite holds: the settings may change.
+		if left := syncEvery - now.Sub(s.lastSync); left > 0 {
+			return left
+		}
+		return syncEvery / 10
 	}
 	return time.Hour
 }

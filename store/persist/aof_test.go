@@ -649,3 +649,14 @@ func TestAOFTimestamps(t *testing.T) {
 	require.NoError(t, n.load())
 	require.Equal(t, w.state(), n.state())
 }
+
+// What was written under no is synced once everysec is in force, though nothing is written any more.
+func TestAOFEverySecTakesOverWhatNoLeft(t *testing.T) {
+	w := newWorld(t, disktest.New(), func(st *AOFSettings) { st.Fsync = FsyncNo })
+	require.NoError(t, w.open())
+	last := w.set("k", "1")
+	require.NoError(t, w.aof.Flush(false))
+	require.Less(t, w.synced.Load(), last)
+	w.change(func(st *AOFSettings) { st.Fsync = FsyncEverySec })
+	w.committed(last)
+}

@@ -147,6 +147,11 @@ type (
 	}
 	// LoadedUnknown is a field nobody here knows.
 	LoadedUnknown struct{ Name string }
+	// LoadedEmptyKey: a key with nothing in it was left out.
+	LoadedEmptyKey struct {
+		notice
+		Key string
+	}
 	// LoadedUnchecked: the file has no checksum.
 	LoadedUnchecked struct{ notice }
 	// LoadDone tells what came out of a file or stream.
@@ -179,6 +184,9 @@ func (e LoadedNote) String() string   { return fmt.Sprintf("RDB '%s': %s", e.Nam
 func (LoadedUnknown) Level() Level    { return Debug }
 func (e LoadedUnknown) String() string {
 	return fmt.Sprintf("Unrecognized RDB AUX field: '%s'", e.Name)
+}
+func (e LoadedEmptyKey) String() string {
+	return "rdbLoadObject skipping empty key: " + e.Key
 }
 func (LoadedUnchecked) String() string {
 	return "RDB file was saved with checksum disabled: no check performed."

@@ -190,7 +190,7 @@ func (l *Loader) Stream(ctx context.Context, src io.Reader, size int64, o LoadOp
 
 	ld := load{
 		Loader: l, o: o, nowMs: now.UnixMilli(), r: rdb.NewReader(src, rdb.ReaderOptions{
-			Databases: l.o.Store.Databases(), SkipChecksum: o.SkipChecksum, Limits: o.Limits,
+			Databases: l.o.Store.Databases(), SkipChecksum: o.SkipChecksum, Limits: o.Limits, Skipped: l.tellSkipped(),
 		}),
 	}
 	err = ld.run(ctx)
@@ -209,6 +209,18 @@ func (l *Loader) Stream(ctx context.Context, src io.Reader, size int64, o LoadOp
 	}
 	l.o.Listener(LoadDone{Keys: ld.got.Keys, Expired: ld.got.Expired, Empty: ld.got.Empty, Foreign: ld.got.Foreign})
 	return ld.got, ld.r.Rest(), nil
+}
+
+// skippedTold is how many keys that are left out are named in the log.
+const skippedTold = 10
+
+func (l *Loader) tellSkipped() func(key []byte) {
+	told := 0
+	return func(key []byte) {
+		if told++; told <= skippedTold {
+			l.o.Listener(LoadedEmptyKey{Key: string(key)})
+		}
+	}
 }
 
 // empty removes what a failed load has left.

@@ -106,7 +106,10 @@ func (d *Decoder) readNode() (b []byte, plain bool, err error) {
 	if kind != nodePlain && kind != nodePacked {
 		return nil, false, d.Corrupt(from, "Quicklist integrity check failed.")
 	}
-	if b, err = d.String(); err != nil || kind == nodePlain {
+	if b, err = d.String(); err == nil && len(b) == 0 {
+		return nil, false, d.Corrupt(from, "Quicklist node of no bytes.")
+	}
+	if err != nil || kind == nodePlain {
 		return b, true, err
 	}
 	if _, ok := value.CheckPack(b); !ok {

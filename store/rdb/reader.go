@@ -45,6 +45,8 @@ type ReaderOptions struct {
 	SkipChecksum bool
 	// Limits say which collections stay compact; the zero value stands for Redis' defaults.
 	Limits value.Limits
+	// Skipped, when set, is told of every key that is left out because there is nothing in it.
+	Skipped func(key []byte)
 }
 
 func (o *ReaderOptions) limits() value.Limits {
@@ -204,6 +206,9 @@ func (r *Reader) Next(rec *Record) error {
 			// Old versions of Redis could save keys with nothing in them; no key may be
 			// empty, so it is left out, as Redis does.
 			r.emptySkipped++
+			if r.o.Skipped != nil {
+				r.o.Skipped(rec.Key)
+			}
 			rec.Attributes = Attributes{}
 			rec.Offset = d.Offset()
 		}

@@ -146,7 +146,7 @@ func zipmap(b []byte, visit func([]byte) bool) (n int, ok bool) {
 		at += size + unused
 		n++
 	}
-	return n, n&1 == 0 && (b[0] >= 254 || int(b[0]) == n/2)
+	return n, n > 0 && n&1 == 0 && (b[0] >= 254 || int(b[0]) == n/2)
 }
 
 func zipmapLen(b []byte) (n, size int, ok bool) {
