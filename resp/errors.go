@@ -143,6 +143,8 @@ const (
 	ErrXClaimRetryCount  Error = "ERR Invalid RETRYCOUNT option argument for XCLAIM"
 	ErrXAutoClaimMinIdle Error = "ERR Invalid min-idle-time argument for XAUTOCLAIM"
 	ErrXAutoClaimCount   Error = "ERR COUNT must be > 0"
+	ErrXIDsCount         Error = "ERR Number of IDs must be a positive integer"
+	ErrXIDsMatch         Error = "ERR The `numids` parameter must match the number of arguments"
 )
 
 // ErrUnbalanced says that XREAD or XREADGROUP, by its lower-case name, got not as many ids as keys; symbol is the special id that it

@@ -64,6 +64,8 @@ const timed = "fields that expire: Redis 7.4 and 8.0, Valkey 9.0 and 9.1"
 var ours = map[string]string{
 	"MSETEX":  "Redis 8.4 and Valkey 9.1 have it",
 	"DELIFEQ": "Valkey 9.0 has it",
+	"XDELEX":  "Redis 8.2 and Valkey 9.2 have it",
+	"XACKDEL": "Redis 8.2 and Valkey 9.2 have it",
 
 	"HEXPIRE": timed, "HPEXPIRE": timed, "HEXPIREAT": timed, "HPEXPIREAT": timed, "HTTL": timed, "HPTTL": timed,
 	"HEXPIRETIME": timed, "HPEXPIRETIME": timed, "HPERSIST": timed, "HGETEX": timed, "HGETDEL": timed, "HSETEX": timed,

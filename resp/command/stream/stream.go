@@ -54,6 +54,16 @@ func Commands(o Options) []command.Command {
 			Doc: command.Doc{Summary: "Removes entries from a stream and answers how many there were.", Complexity: perID},
 		},
 		{
+			Name: "XDELEX", Since: "8.2.0", Arity: -5, Flags: command.Write | command.Fast, Reply: "[int...]", Run: xdelex, Keys: at(1, remove),
+			Args: "key [condition=KEEPREF|DELREF|ACKED] (ids=IDS numids:int id...)",
+			Doc:  command.Doc{Summary: "Removes entries from a stream, and says what becomes of them in the groups.", Complexity: "O(g) for each id and g groups"},
+		},
+		{
+			Name: "XACKDEL", Since: "8.2.0", Arity: -6, Flags: command.Write | command.Fast, Reply: "[int...]", Run: xackdel, Keys: at(1, remove),
+			Args: "key group [condition=KEEPREF|DELREF|ACKED] (ids=IDS numids:int id...)",
+			Doc:  command.Doc{Summary: "Acknowledges entries in a group and removes them from the stream.", Complexity: "O(g) for each id and g groups"},
+		},
+		{
 			Name: "XLEN", Since: "5.0.0", Arity: 2, Flags: command.ReadOnly | command.Fast, Args: "key", Reply: "int", Run: xlen, Keys: at(1, command.RO),
 			Doc: command.Doc{Summary: "Answers the number of entries of a stream.", Complexity: "O(1)"},
 		},
