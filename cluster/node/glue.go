@@ -224,7 +224,7 @@ func (o observer) Called(worker int, c *command.Ctx, ns int64) {
 	n := o.n
 	id := c.Cmd.ID()
 	n.commands.Shard(worker).Done(id, ns, c.Err != "")
-	if c.Err != "" {
+	if c.Err != "" && !c.ErrCounted {
 		n.commands.CountError(c.Err.Code())
 	}
 	us := ns / 1000

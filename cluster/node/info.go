@@ -248,6 +248,7 @@ func (n *Node) infoMemory(s *stat.Section) {
 	s.Text("used_memory_lua_human", "", func() string { return human(n.scripts.Numbers().EvalVMBytes) })
 	scripts("used_memory_scripts_eval", "bytes of cached scripts", func(m lua.Numbers) int64 { return m.ScriptBytes })
 	scripts("number_of_cached_scripts", "", func(m lua.Numbers) int64 { return m.Scripts })
+	n.sections.stats.Int("evicted_scripts", "scripts of EVAL that made room for others", stat.Count, func() int64 { return n.scripts.Numbers().EvictedScripts })
 	scripts("number_of_functions", "", func(m lua.Numbers) int64 { return m.Functions })
 	scripts("number_of_libraries", "", func(m lua.Numbers) int64 { return m.Libraries })
 	scripts("used_memory_vm_functions", "bytes of idle machines for functions", func(m lua.Numbers) int64 { return m.FunctionVMBytes })

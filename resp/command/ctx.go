@@ -35,6 +35,8 @@ type Ctx struct {
 	// Nested is above zero when the call runs inside EXEC or a script: blocking commands
 	// answer at once as if their time had run out.
 	Nested int
+	// ErrCounted says that Err is in the error statistics already: a script passes on what its call answered.
+	ErrCounted bool
 	// InScript says that a script made the call.
 	InScript bool
 	// Effects collects what must reach the append only file and the replicas.
@@ -123,7 +125,7 @@ func (c *Ctx) Unlocked() {
 func (c *Ctx) Reset(cmd *Command, argv [][]byte) {
 	c.Cmd, c.Argv = cmd, argv
 	c.quiet = false
-	c.Err = ""
+	c.Err, c.ErrCounted = "", false
 	if c.Scratch = c.Scratch[:0]; cap(c.Scratch) > scratchKept {
 		c.Scratch = nil
 	}

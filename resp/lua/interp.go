@@ -132,8 +132,14 @@ func (in *interp) reset() {
 		in.argv = nil
 	}
 	clear(in.argv[:cap(in.argv)])
+	if in.vm.UsedBytes()-in.weighed > weighFrom {
+		in.vm.Settle()
+	}
 	in.weighed = in.vm.UsedBytes()
 }
+
+// weighFrom is how many bytes a machine makes between two weighings of what is left.
+const weighFrom = 32 << 10
 
 // keptArgs is how much room for arguments stays with a machine.
 const keptArgs = 64 << 10
@@ -164,7 +170,6 @@ func (e *Engine) Eval(s *Script, keys, args [][]byte, h Host, out *resp.Writer) 
 func (in *interp) begin(h Host) {
 	in.host = h
 	in.vm.SetLimit(in.e.o.MemoryLimit())
-	in.vm.SeedRandom(0)
 }
 
 func (in *interp) array(words [][]byte) *vm.Table {

@@ -342,9 +342,7 @@ func (h host) Allowed(argv [][]byte) (ok, known bool) { return h.s.ScriptAllowed
 func (h host) SetRepl(flags int)                      { h.s.ScriptRepl(h.c, flags != 0) }
 func (h host) Interrupt() string                      { return h.s.ScriptInterrupt(h.c) }
 
-// done tells the statistics of the error a run answered, unless they know it from inside.
+// done tells the statistics of the error a run answered, and whether they know it from inside.
 func (h host) done(o lua.Outcome) {
-	if o.Err != "" && !o.Counted {
-		h.c.Err = o.Err
-	}
+	h.c.Err, h.c.ErrCounted = o.Err, o.Counted
 }
