@@ -38,6 +38,11 @@ func (n *Node) bindConfig() {
 		return nil
 	}
 	c.OnChange(func(_, v *Values) error { n.disp.SetScriptLimit(v.BusyReplyThreshold); return nil }, "busy-reply-threshold")
+	c.OnChange(func(_, v *Values) error {
+		n.disp.Tracking().SetMax(v.TrackingTableMaxKeys)
+		n.disp.Tracking().Trim(nil) // the rest is housekeeping's
+		return nil
+	}, "tracking-table-max-keys")
 	c.OnChange(memory, "maxmemory", "maxmemory-policy", "maxmemory-samples", "lfu-log-factor", "lfu-decay-time")
 	rebind := func(refusal string) func(_, v *Values) error {
 		return func(_, v *Values) error {

@@ -56,7 +56,7 @@ func (n *Node) genericOptions() generic.Options {
 func (n *Node) connDeps() conn.Deps {
 	v := n.cfg.Now()
 	return conn.Deps{
-		Clients: clients{n}, Users: n.acl, Databases: int(v.Databases), ClusterMode: v.ClusterEnabled,
+		Clients: clients{n}, Tracking: tracker{n}, Users: n.acl, Databases: int(v.Databases), ClusterMode: v.ClusterEnabled,
 		Node: conn.Node{Version: redisVersion, Mode: n.mode(), Role: func() string {
 			if n.repl.IsReplica() {
 				return "replica"
@@ -80,6 +80,13 @@ func (n *Node) adminDeps() admin.Deps {
 		LazyFlush: func() bool { return n.cfg.Now().LazyfreeLazyUserFlush },
 	}
 }
+
+// tracker is dispatch's client-side caching; dispatch does not exist yet when the table is built.
+type tracker struct{ n *Node }
+
+func (t tracker) Track(c *command.Ctx, prefixes []string) { t.n.disp.Track(c, prefixes) }
+func (t tracker) Untrack(c *command.Ctx)                  { t.n.disp.Untrack(c) }
+func (t tracker) TrackedPrefixes(c *command.Ctx) []string { return t.n.disp.TrackedPrefixes(c) }
 
 // clients is the registry as the connection family sees it.
 type clients struct{ n *Node }
@@ -180,6 +187,7 @@ func (k clients) Reset(c *command.Ctx) {
 	c.DropWatches()
 	k.n.disp.EndMonitor(c.Sess)
 	k.n.disp.Unsubscribe(c)
+	k.n.disp.Untrack(c)
 }
 
 // largestBuffers are the greatest input and output buffers of now.
@@ -364,6 +372,7 @@ func (n *Node) empty() {
 	t.BeginAll(n.store, nowMs())
 	t.FlushAll()
 	t.End()
+	n.disp.AllStale(nil)
 }
 
 // debugger is DEBUG's reach beyond the keyspace.

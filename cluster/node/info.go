@@ -14,6 +14,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/sextantdb/sextant/resp/tracking"
 	"github.com/sextantdb/sextant/store/stat"
 )
 
@@ -136,7 +137,7 @@ func (n *Node) infoClients(s *stat.Section) {
 	s.Int("client_recent_max_input_buffer", "largest input buffer now, bytes", stat.Gauge, func() int64 { in, _ := n.largestBuffers(); return in })
 	s.Int("client_recent_max_output_buffer", "largest output buffer now, bytes", stat.Gauge, func() int64 { _, out := n.largestBuffers(); return out })
 	s.Int("blocked_clients", "clients parked by a blocking command or a pause", stat.Gauge, n.disp.Stats.Blocked.Load)
-	s.Int("tracking_clients", "clients with client-side caching", stat.Gauge, zero)
+	s.Int("tracking_clients", "clients with client-side caching", stat.Gauge, n.trackingNow((*tracking.Table).Clients))
 	s.Int("pubsub_clients", "clients with subscriptions", stat.Gauge, n.channels.Clients)
 	s.Int("watching_clients", "clients with watched keys", stat.Gauge, func() int64 { return n.watchingClients() })
 	s.Int("clients_in_timeout_table", "parked clients with a time limit", stat.Gauge, n.disp.Stats.BlockedInTime.Load)
@@ -316,14 +317,16 @@ func (n *Node) infoStats(s *stat.Section) {
 	s.Int("keyspace_hits", "lookups that found a key", stat.Count, func() int64 { return n.store.Stats().Hits })
 	s.Int("keyspace_misses", "lookups that found none", stat.Count, func() int64 { return n.store.Stats().Misses })
 	n.infoPubSub(s)
+	s.Int("tracking_total_keys", "keys that clients may cache", stat.Gauge, n.trackingNow((*tracking.Table).Keys))
+	s.Int("tracking_total_items", "clients of all these keys", stat.Gauge, n.trackingNow((*tracking.Table).Items))
+	s.Int("tracking_total_prefixes", "prefixes of clients that are told of all changes", stat.Gauge, n.trackingNow((*tracking.Table).Prefixes))
 	s.Text("latest_fork_usec", "", says("0"))
 	s.Text("total_forks", "", says("0"))
 	s.Int("migrate_cached_sockets", "", stat.Gauge, zero)
 	s.Int("slave_expires_tracked_keys", "keys that clients of this replica gave an expiry time", stat.Gauge, d.OwnExpires.Load)
 	s.Int("active_defrag_hits", "blocks moved together", stat.Count, func() int64 { return n.moved() })
 	for _, name := range []string{"active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses",
-		"total_active_defrag_time", "current_active_defrag_time", "tracking_total_keys", "tracking_total_items",
-		"tracking_total_prefixes", "unexpected_error_replies"} {
+		"total_active_defrag_time", "current_active_defrag_time", "unexpected_error_replies"} {
 		s.Int(name, "", stat.Count, zero)
 	}
 	s.Int("total_error_replies", "errors answered", stat.Count, n.commands.ErrorReplies)
@@ -415,4 +418,8 @@ func (n *Node) infoKeyspace(s *stat.Section) {
 type rates struct {
 	ops, in, out, replIn, replOut atomic.Int64
 	rounds, roundMicros           atomic.Int64
+}
+
+func (n *Node) trackingNow(f func(*tracking.Table) int64) func() int64 {
+	return func() int64 { return f(n.disp.Tracking()) }
 }

@@ -255,6 +255,7 @@ func (n *Node) buildDispatch(v *Values) {
 	}
 	n.disp = dispatch.New(o)
 	n.units = n.disp.NewUnits()
+	n.disp.Tracking().SetMax(v.TrackingTableMaxKeys)
 	n.disp.SetMemory(memoryLimits(v))
 	n.disp.SetScriptLimit(v.BusyReplyThreshold)
 	n.disp.SetGate(dispatch.GateProtected, v.ProtectedMode)

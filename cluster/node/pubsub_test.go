@@ -168,6 +168,7 @@ func sameAsRedis(t *testing.T, path string) {
 
 func TestPubSubLikeRedis(t *testing.T)         { sameAsRedis(t, "testdata/pubsub.txt") }
 func TestKeyspaceEventsLikeRedis(t *testing.T) { sameAsRedis(t, "testdata/events.txt") }
+func TestTrackingLikeRedis(t *testing.T)       { sameAsRedis(t, "testdata/tracking.txt") }
 
 func TestPubSubNumbers(t *testing.T) {
 	n := serve(t)

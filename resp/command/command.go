@@ -171,6 +171,8 @@ const (
 	// HandsOver moves keys to another node (MIGRATE): in a slot in classic migration it runs
 	// here, whichever of its keys are still here.
 	HandsOver
+	// KeepsCaching leaves CLIENT CACHING in force for the command behind it.
+	KeepsCaching
 )
 
 // flagNames are the names COMMAND prints, in Redis' order.

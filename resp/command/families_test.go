@@ -51,8 +51,6 @@ var complete = []command.Group{command.String, command.Bitmap, command.HyperLogL
 var elsewhere = map[string]string{
 	"MIGRATE": "cluster/migrate",
 	"WAIT":    "cluster/repl", "WAITAOF": "cluster/repl",
-	"CLIENT|TRACKING": "with client-side caching", "CLIENT|TRACKINGINFO": "with client-side caching",
-	"CLIENT|CACHING": "with client-side caching", "CLIENT|GETREDIR": "with client-side caching",
 }
 
 // differences are the columns of an entry that are meant to differ from 7.2, and why.

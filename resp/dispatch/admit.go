@@ -108,7 +108,11 @@ func (w *worker) admit(c *client, cmd *command.Command, argv [][]byte, flags com
 		return ""
 	}
 	if g&GateMemory != 0 && g&(GatePause|GateBusy) == 0 {
-		if w.room = w.makeRoom(); !w.room && flags&command.DenyOOM != 0 {
+		w.room = w.makeRoom()
+		if c.conn != nil {
+			c.conn.TakePushes() // that keys were evicted comes before the reply
+		}
+		if !w.room && flags&command.DenyOOM != 0 {
 			return resp.ErrOOM
 		}
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/server"
 	"github.com/sextantdb/sextant/resp/session"
+	"github.com/sextantdb/sextant/resp/tracking"
 	"github.com/sextantdb/sextant/store"
 )
 
@@ -28,7 +29,8 @@ type client struct {
 	waiting atomic.Bool // parked for data: set on the loop, cleared by whoever ends the ticket, read by anyone
 
 	// Made on the client's loop when it is first needed; read by anyone.
-	subs atomic.Pointer[channel.Subscriber]
+	subs  atomic.Pointer[channel.Subscriber]
+	cache atomic.Pointer[tracking.Client]
 
 	// Owned by the client's loop.
 	ticket    *ticket  // parked
@@ -124,7 +126,8 @@ func (d *Dispatcher) Command(sc *server.Conn, argv [][]byte) {
 }
 
 // BeforeWrite implements server.Handler.
-func (d *Dispatcher) BeforeWrite(*server.Loop) {
+func (d *Dispatcher) BeforeWrite(l *server.Loop) {
+	d.tracking.Flush(l)
 	if p := d.commit.Load(); p != nil {
 		(*p).RoundEnded()
 	}
@@ -144,6 +147,10 @@ func (d *Dispatcher) Closed(sc *server.Conn, why error) {
 	d.EndMonitor(&c.sess)
 	if s := c.subs.Load(); s != nil {
 		s.Close()
+	}
+	d.untrack(c)
+	if cache := c.cache.Load(); cache != nil {
+		cache.Close()
 	}
 	if why != server.ErrDetached { // else it lives on with another owner
 		c.sess.Set(session.Closing)

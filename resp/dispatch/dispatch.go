@@ -11,6 +11,7 @@ import (
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/observe"
 	"github.com/sextantdb/sextant/resp/session"
+	"github.com/sextantdb/sextant/resp/tracking"
 	"github.com/sextantdb/sextant/store"
 	"github.com/sextantdb/sextant/store/stat"
 )
@@ -65,6 +66,7 @@ type Dispatcher struct {
 	recount  func()
 	feed     *observe.Feed
 	channels *channel.Registry
+	tracking *tracking.Table
 	workers  []*worker // one per loop
 
 	lazyExpire, lazyEvict func() bool
@@ -155,6 +157,7 @@ func New(o Options) *Dispatcher {
 	d.expire.Store(true)
 	d.lots = make([]lot, d.store.Stripes())
 	d.mu.clients = map[int64]*client{}
+	d.tracking = tracking.New(d.receiver)
 	for i := range max(o.Loops, 1) {
 		d.workers = append(d.workers, newWorker(d, i))
 	}

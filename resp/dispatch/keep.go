@@ -45,7 +45,9 @@ func (d *Dispatcher) Housekeeping(l *server.Loop, tick bool) {
 		w.keeper.todo, w.keeper.tidyNs = (d.store.Stripes()-w.index+len(d.workers)-1)/len(d.workers), tidyBudgetNs
 	}
 	w.tidy(min(w.keeper.tidyNs, tidySliceNs))
+	d.tracking.Flush(l)
 	if tick && w.index == 0 {
+		d.tracking.Trim(l)
 		d.store.ReleaseFree(releaseStep)
 		if Gate(d.gates.Load())&(GateMemory|GateLoading|GatePause) == GateMemory {
 			w.makeRoom() // nobody may be asking, and still the bound holds (CONFIG SET maxmemory)

@@ -127,7 +127,7 @@ func (u *Units) Run(nowMs int64, db int, slots *slot.Set, f func(*command.Ctx)) 
 	if !e.Empty() {
 		d.sink.Append(e)
 	}
-	w.conclude()
 	w.fireEvents()
+	w.conclude()
 	return true
 }

@@ -56,7 +56,7 @@ func (w *worker) routeAndLock(c *client, cmd *command.Command, flags command.Fla
 func (w *worker) turnAway(c *client, cmd *command.Command, argv [][]byte, flags command.Flags, why resp.Error) {
 	if w.d.router != nil && why != resp.ErrNoAuth && why != resp.ErrNotInMulti && why.Code() != resp.NoPerm {
 		if err := w.collect(c, cmd, argv); err != "" {
-			w.reject(c, cmd, err)
+			w.redirect(c, cmd, err)
 			return
 		}
 		if len(w.slots) > 0 {
@@ -69,7 +69,7 @@ func (w *worker) turnAway(c *client, cmd *command.Command, argv [][]byte, flags 
 	w.reject(c, cmd, why)
 }
 
-// redirect answers MOVED, ASK and their like. Unlike other refusals they end a transaction at
+// redirect answers MOVED, ASK, CROSSSLOT and their like. Unlike other refusals they end a transaction at
 // EXEC without EXECABORT, as clients expect.
 func (w *worker) redirect(c *client, cmd *command.Command, err resp.Error) {
 	if cmd.Flags&command.Queued != 0 {

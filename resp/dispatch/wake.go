@@ -151,6 +151,7 @@ func (w *worker) conclude() {
 		w.txn.End()
 		return
 	}
+	w.noteStale(nil) // what no call has done
 	w.ready, w.seen = w.ready[:0], 0
 	w.noteReady()
 	w.serveReady()
@@ -168,7 +169,9 @@ func (w *worker) serveReady() {
 	}
 	clear(w.ready)
 	w.txn.End()
+	w.tracked = 0
 	w.sendAnswers()
+	w.tellStale()
 }
 
 // noteReady appends the keys touched since the last time, of those that have a queue, to
@@ -273,7 +276,7 @@ func (w *worker) serves(id waitKey, t *ticket) bool {
 func (w *worker) relock(slots ...slot.Slot) {
 	w.txn.End()
 	w.txn.Begin(w.d.store, w.nowMs, slots...)
-	w.seen = 0
+	w.seen, w.tracked = 0, 0
 }
 
 // rerun runs the call of a parked client again. Either it answers, and the ticket ends, or it
@@ -397,6 +400,7 @@ func (l *lot) all() (all []*ticket) {
 // Changed serves clients that wait for keys, after the whole data set was replaced by a way that
 // does not go through dispatch (a full sync). Any goroutine.
 func (d *Dispatcher) Changed(nowMs int64) {
+	d.AllStale(nil)
 	if d.Stats.BlockingKeys.Load() == 0 {
 		return
 	}

@@ -31,16 +31,23 @@ type worker struct {
 	spare    command.Effects // scratch of settle
 	events   []keyEvent
 	names    []byte // keys of events
-	parked   *ticket
-	client   *client
-	argv     [][]byte // of the unit being run
-	asking   bool     // the client said ASKING just before
-	room     bool     // the node was within maxmemory when the call was admitted
-	script   scriptRun
-	inner    *worker // runs commands while a script of this worker does; see Command
-	within   bool    // this worker is another's inner: it must not wait for what that one's script holds
-	turn     uint64  // the loop's, of the call before
-	ended    int64   // when the call before in this turn ended, on Dispatcher.clock; 0: there was none
+	tracked  int    // touched notes of the open Txn that noteStale has taken; 0 while none is open
+	reads    []command.KeyRef
+	found    *command.Command // of the call being walked
+
+	stale      []staleKey // to be told when the unit has ended
+	staleNames []byte
+
+	parked *ticket
+	client *client
+	argv   [][]byte // of the unit being run
+	asking bool     // the client said ASKING just before
+	room   bool     // the node was within maxmemory when the call was admitted
+	script scriptRun
+	inner  *worker // runs commands while a script of this worker does; see Command
+	within bool    // this worker is another's inner: it must not wait for what that one's script holds
+	turn   uint64  // the loop's, of the call before
+	ended  int64   // when the call before in this turn ended, on Dispatcher.clock; 0: there was none
 
 	commands atomic.Int64 // calls run; written by the owner, read by anyone
 	keeper   keeper
@@ -72,7 +79,11 @@ func (w *worker) serve(c *client, argv [][]byte) {
 		s.Clear(session.ReplySkip)
 		s.Set(session.ReplySkipping)
 	}
+	caching := s.Any(session.TrackCaching)
 	w.walk(c, argv)
+	if caching && !s.Any(session.Multi) && (w.found == nil || w.found.Flags&command.KeepsCaching == 0) {
+		s.Clear(session.TrackCaching)
+	}
 	if s.Any(session.ReplySkipping | session.ReplyOff) {
 		s.Clear(session.ReplySkipping)
 		c.out.Truncate(mark)
@@ -87,6 +98,7 @@ func (w *worker) walk(c *client, argv [][]byte) {
 		s.Clear(session.AskingOnce)
 	}
 	cmd, refusal := w.d.table.Find(argv)
+	w.found = cmd
 	if refusal != "" {
 		if cmd == nil && crossProtocol(argv[0]) && c.conn != nil {
 			c.conn.Close(ErrCrossProtocol)
@@ -223,7 +235,7 @@ func (w *worker) execute(c *client, cmd *command.Command, argv [][]byte, flags c
 	ctx := &w.ctx
 	w.client, w.argv = c, argv
 	if err := w.collect(c, cmd, argv); err != "" {
-		w.reject(c, cmd, err)
+		w.redirect(c, cmd, err)
 		return true
 	}
 	if flags&command.RunsScript != 0 {
@@ -365,6 +377,9 @@ func (w *worker) call(cmd *command.Command, argv [][]byte) {
 		start = w.d.clock()
 	}
 	cmd.Run(ctx)
+	if w.client.sess.Any(session.Tracking) {
+		w.remember(cmd, argv)
+	}
 	w.ended = w.d.clock()
 	w.count(w.ended - start)
 	if w.again == nil && w.d.feed.Active() {
@@ -402,6 +417,7 @@ func (w *worker) settle(dirty int64, base, events int) {
 	if changed && !ctx.Quiet() && ctx.Cmd.Flags&(command.Write|command.MayReplicate) != 0 {
 		ctx.Effects.Append(w.client.sess.DB(), ctx.Argv...)
 	}
+	w.noteStale(w.client.cache.Load())
 	w.fireEvents()
 }
 

@@ -20,26 +20,36 @@ import (
 type Flags uint32
 
 const (
-	Multi         Flags = 1 << iota // between MULTI and EXEC
-	DirtyCAS                        // a watched key changed: EXEC answers nil
-	DirtyExec                       // a command could not be queued: EXEC answers EXECABORT
-	ReadOnly                        // READONLY: may read from this replica
-	AskingOnce                      // ASKING: the next command may touch an importing slot
-	Monitor                         // in MONITOR mode
-	Replica                         // a replica's link
-	Primary                         // our link to our primary, whose commands are obeyed
-	Subscribed                      // has at least one subscription
-	Blocked                         // parked
-	NoEvict                         // CLIENT NO-EVICT ON
-	NoTouch                         // CLIENT NO-TOUCH ON
-	ReplyOff                        // CLIENT REPLY OFF
-	ReplySkip                       // CLIENT REPLY SKIP: skip the reply of the next command
-	Internal                        // no socket: a script's or a loader's client
-	Unix                            // came over the unix socket
-	Closing                         // will be closed once its replies are written
-	InReplay                        // commands come from the append only file
-	ReplySkipping                   // the reply of the running command is skipped
+	Multi          Flags = 1 << iota // between MULTI and EXEC
+	DirtyCAS                         // a watched key changed: EXEC answers nil
+	DirtyExec                        // a command could not be queued: EXEC answers EXECABORT
+	ReadOnly                         // READONLY: may read from this replica
+	AskingOnce                       // ASKING: the next command may touch an importing slot
+	Monitor                          // in MONITOR mode
+	Replica                          // a replica's link
+	Primary                          // our link to our primary, whose commands are obeyed
+	Subscribed                       // has at least one subscription
+	Blocked                          // parked
+	NoEvict                          // CLIENT NO-EVICT ON
+	NoTouch                          // CLIENT NO-TOUCH ON
+	ReplyOff                         // CLIENT REPLY OFF
+	ReplySkip                        // CLIENT REPLY SKIP: skip the reply of the next command
+	Internal                         // no socket: a script's or a loader's client
+	Unix                             // came over the unix socket
+	Closing                          // will be closed once its replies are written
+	InReplay                         // commands come from the append only file
+	ReplySkipping                    // the reply of the running command is skipped
+	Tracking                         // CLIENT TRACKING ON
+	TrackBroadcast                   // with BCAST
+	TrackOptIn                       // with OPTIN
+	TrackOptOut                      // with OPTOUT
+	TrackNoLoop                      // with NOLOOP
+	TrackBroken                      // the client it redirects to is gone
+	TrackCaching                     // CLIENT CACHING was said about the next command
 )
+
+// AllTracking is every state of CLIENT TRACKING.
+const AllTracking = Tracking | TrackBroadcast | TrackOptIn | TrackOptOut | TrackNoLoop | TrackBroken | TrackCaching
 
 // Session is one client. Make it with New.
 type Session struct {
@@ -57,7 +67,8 @@ type Session struct {
 	queued   atomic.Int32
 	queuedB  atomic.Int64
 	watching atomic.Int32
-	watchedB atomic.Int64    // bytes of the watches
+	watchedB atomic.Int64 // bytes of the watches
+	redirect atomic.Int64
 	subs     [3]atomic.Int32 // numbers of subscriptions: channels, patterns, shard channels
 
 	queue   []Queued // owner only
@@ -105,7 +116,7 @@ func (s *Session) Has(f Flags) bool { return Flags(s.flags.Load())&f == f }
 // Any reports whether one of f is on. Any goroutine.
 func (s *Session) Any(f Flags) bool { return Flags(s.flags.Load())&f != 0 }
 
-// Set switches f on.
+// Set switches f on. TrackBroken may be set by any goroutine.
 func (s *Session) Set(f Flags) {
 	if !s.Has(f) {
 		s.flags.Or(uint32(f))
@@ -207,6 +218,12 @@ func (s *Session) EndMulti() {
 	s.queuedB.Store(0)
 	s.Clear(Multi | DirtyCAS | DirtyExec)
 }
+
+// SetRedirect says which client gets this one's invalidations; 0 is this one.
+func (s *Session) SetRedirect(id int64) { s.redirect.Store(id) }
+
+// Redirect is what SetRedirect said. Any goroutine.
+func (s *Session) Redirect() int64 { return s.redirect.Load() }
 
 // SetSubscriptions records how many subscriptions there are, and whether the client is Subscribed.
 // It reports whether that has changed.

@@ -12,8 +12,9 @@ import (
 
 // Deps is what the family needs. All fields are required.
 type Deps struct {
-	Clients Clients
-	Users   Users
+	Clients  Clients
+	Users    Users
+	Tracking Tracking
 	// Node is what HELLO tells about the node.
 	Node Node
 	// Databases is how many databases SELECT knows (directive databases).

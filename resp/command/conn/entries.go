@@ -108,6 +108,23 @@ func Commands(d Deps) []command.Command {
 					Doc: command.Doc{Summary: "Names the connection.", Complexity: "O(1)"},
 				},
 				{
+					Name: "CACHING", Since: "6.0.0", Arity: 3, Flags: own, Args: "(mode=YES|NO)", Reply: "OK", Run: caching,
+					Doc: command.Doc{Summary: "Says whether the keys of the next command are tracked.", Complexity: "O(1)"},
+				},
+				{
+					Name: "GETREDIR", Since: "6.0.0", Arity: 2, Flags: own, Reply: "int", Run: getRedir,
+					Doc: command.Doc{Summary: "Returns the client that invalidations are redirected to.", Complexity: "O(1)"},
+				},
+				{
+					Name: "TRACKING", Since: "6.0.0", Arity: -3, Flags: own, Reply: "OK", Run: f.tracking,
+					Args: "(status=ON|OFF) [REDIRECT client-id:int] [PREFIX prefix]... [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
+					Doc:  command.Doc{Summary: "Tells the connection when keys that it has read change.", Complexity: "O(n) for n prefixes of the connection"},
+				},
+				{
+					Name: "TRACKINGINFO", Since: "6.2.0", Arity: 2, Flags: own, Reply: "{bulk: any}", Run: f.trackingInfo,
+					Doc: command.Doc{Summary: "Tells how the connection is tracking.", Complexity: "O(n) for n prefixes of the connection"},
+				},
+				{
 					Name: "UNBLOCK", Since: "5.0.0", Arity: -3, Flags: admin, Args: "client-id:int [unblock-type=TIMEOUT|ERROR]", Reply: "int", Run: f.unblock,
 					Doc: command.Doc{Summary: "Wakes a connection that waits in a blocking command.", Complexity: "O(1)"},
 				},
@@ -122,6 +139,7 @@ func Commands(d Deps) []command.Command {
 		adopt(&entries[i])
 		for j := range entries[i].Sub {
 			adopt(&entries[i].Sub[j])
+			entries[i].Sub[j].Flags |= command.KeepsCaching
 		}
 	}
 	return entries

@@ -168,7 +168,7 @@ func (i *Info) appendLine(b []byte) []byte {
 		user = a.Name
 	}
 	str(" user=", user)
-	str(" redir=", "-1")
+	num(" redir=", redirect(s))
 	num(" resp=", int64(s.Proto()))
 	lib, version := s.Lib()
 	str(" lib-name=", lib)
@@ -183,7 +183,8 @@ var flagLetters = []struct {
 	letter byte
 }{
 	{session.Monitor, 'O'}, {session.Replica, 'S'}, {session.Primary, 'M'}, {session.Subscribed, 'P'},
-	{session.Multi, 'x'}, {session.Blocked, 'b'}, {session.DirtyCAS, 'd'}, {session.Closing, 'c'},
+	{session.Multi, 'x'}, {session.Blocked, 'b'},
+	{session.Tracking, 't'}, {session.TrackBroken, 'R'}, {session.TrackBroadcast, 'B'}, {session.DirtyCAS, 'd'}, {session.Closing, 'c'},
 }
 
 var laterLetters = []struct {
@@ -390,6 +391,10 @@ func (f *family) unpause(c *command.Ctx) {
 
 func clientHelp(c *command.Ctx) {
 	c.Help(
+		"CACHING (YES|NO)",
+		"    Say whether the keys of the next command are tracked, in OPTIN and OPTOUT mode.",
+		"GETREDIR",
+		"    Return the client that invalidations of this connection go to.",
 		"GETNAME",
 		"    Return the name of this connection.",
 		"ID",
@@ -429,6 +434,11 @@ func clientHelp(c *command.Ctx) {
 		"    Tell about the client library. Options are:",
 		"    * LIB-NAME: its name.",
 		"    * LIB-VER: its version.",
+		"TRACKING (ON|OFF) [REDIRECT <id>] [BCAST] [PREFIX <prefix> [...]]",
+		"         [OPTIN] [OPTOUT] [NOLOOP]",
+		"    Tell this connection when keys that it has read change.",
+		"TRACKINGINFO",
+		"    Tell how this connection is tracking.",
 		"UNBLOCK <clientid> [TIMEOUT|ERROR]",
 		"    Wake a blocked connection.",
 		"NO-EVICT (ON|OFF)",
