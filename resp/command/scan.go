@@ -32,20 +32,20 @@ func (c *Ctx) Cursor(i int) (uint64, bool) {
 // ScanWords reads the words COUNT and MATCH of HSCAN, SSCAN and ZSCAN from argv[from] on; a nil
 // pattern stands for everything. It answers the error.
 func (c *Ctx) ScanWords(from int) (count int, pattern []byte, ok bool) {
-	return c.scanWords(from, nil)
+	return c.scanWords(from, "", nil)
 }
 
-// ScanFieldWords is ScanWords for HSCAN, which knows NOVALUES too.
-func (c *Ctx) ScanFieldWords(from int) (count int, pattern []byte, noValues, ok bool) {
-	count, pattern, ok = c.scanWords(from, &noValues)
+// ScanFieldWords is ScanWords for HSCAN and ZSCAN, which know a word that leaves the values away.
+func (c *Ctx) ScanFieldWords(from int, noValuesWord string) (count int, pattern []byte, noValues, ok bool) {
+	count, pattern, ok = c.scanWords(from, noValuesWord, &noValues)
 	return count, pattern, noValues, ok
 }
 
-func (c *Ctx) scanWords(from int, noValues *bool) (count int, pattern []byte, ok bool) {
+func (c *Ctx) scanWords(from int, noValuesWord string, noValues *bool) (count int, pattern []byte, ok bool) {
 	n := int64(10)
 	for i := from; i < len(c.Argv); i++ {
 		switch word := c.Argv[i]; {
-		case noValues != nil && Is(word, "NOVALUES"):
+		case noValues != nil && Is(word, noValuesWord):
 			*noValues = true
 		case i+1 < len(c.Argv) && Is(word, "COUNT"):
 			i++

@@ -185,7 +185,7 @@ func hscan(c *command.Ctx) {
 	var noValues bool
 	if h.Len() == 0 { // words are not looked at then, as in Redis
 		cursor = 0
-	} else if count, pattern, noValues, ok = c.ScanFieldWords(3); !ok {
+	} else if count, pattern, noValues, ok = c.ScanFieldWords(3, "NOVALUES"); !ok {
 		return
 	}
 	c.Out.Array(2)

@@ -125,7 +125,7 @@ func zscan(c *command.Ctx) {
 		c.Out.Array(0)
 		return
 	}
-	count, pattern, ok := c.ScanWords(3)
+	count, pattern, noScores, ok := c.ScanFieldWords(3, "NOSCORES")
 	if !ok {
 		return
 	}
@@ -139,10 +139,13 @@ func zscan(c *command.Ctx) {
 		if pattern != nil && !glob.Match(pattern, member) {
 			return
 		}
-		var text [32]byte
 		c.Out.Bulk(member)
-		c.Out.Bulk(appendScanScore(text[:0], score, large))
-		n += 2
+		n++
+		if !noScores {
+			var text [32]byte
+			c.Out.Bulk(appendScanScore(text[:0], score, large))
+			n++
+		}
 	})
 	c.Out.EndArray(list, n)
 	if next != 0 {

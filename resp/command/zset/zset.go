@@ -168,9 +168,10 @@ func Commands(o Options) []command.Command {
 			Doc: command.Doc{Summary: "Answers random members of a sorted set.", Complexity: "O(m*log(n)) for n members and m answered"},
 		},
 		{
-			Name: "ZSCAN", Since: "2.8.0", Arity: -3, Flags: command.ReadOnly, Args: "key cursor:int [MATCH pattern:pattern] [COUNT count:int]", Reply: "[bulk, [bulk...]]", Run: zscan,
+			Name: "ZSCAN", Since: "2.8.0", Arity: -3, Flags: command.ReadOnly, Args: "key cursor:int [MATCH pattern:pattern] [COUNT count:int] [NOSCORES]", Reply: "[bulk, [bulk...]]", Run: zscan,
 			Keys: oneLook, Tips: []string{"nondeterministic_output"},
-			Doc: command.Doc{Summary: "Lists the members of a sorted set, with their scores, a part at a time.", Complexity: "O(1) for a call, O(n) for all calls over n members"},
+			Doc: command.Doc{Summary: "Lists the members of a sorted set, with their scores, a part at a time.", Complexity: "O(1) for a call, O(n) for all calls over n members",
+				History: []string{"NOSCORES, which Valkey has from 8.1 on"}},
 		},
 		{
 			Name: "ZUNION", Since: "6.2.0", Arity: -3, Flags: command.ReadOnly, Args: "numkeys:int key..." + aggregate + " [WITHSCORES]", Reply: pairs, Run: f.zunion, Keys: counted,
