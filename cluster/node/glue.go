@@ -285,8 +285,9 @@ func saveError(err error) resp.Error {
 
 func (s saver) BGSave(schedule bool) (bool, resp.Error) {
 	n := s.n
-	if purpose, busy := n.source.Busy(); busy {
-		if purpose == snapshot.ForRewrite {
+	purpose, busy := n.source.Busy()
+	if rewriting := n.aof.Rewriting(); busy || rewriting { // it may not have made its cut yet
+		if rewriting || purpose == snapshot.ForRewrite {
 			if schedule {
 				n.saver.Schedule()
 				return true, ""

@@ -78,6 +78,13 @@ func (a *AOF) Rewrite(later bool) (scheduled bool, err error) {
 	return false, nil
 }
 
+// Rewriting reports whether a rewrite runs, from when it was asked for.
+func (a *AOF) Rewriting() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.job != nil
+}
+
 // tryScheduled begins what is scheduled, if nothing is in the way.
 func (a *AOF) tryScheduled() {
 	_, busy := a.o.Source.Busy()
