@@ -88,9 +88,9 @@
 //	300    299    36,635         76          911      1.4 s    1,995 ms      2,015 ms  2,095 ms
 //
 // Up to MeshLimit (64) everyone pings everyone; above, the founder keeps the connections that
-// the MEETs made. Bytes grow with the nodes above it, since every header's table hash, and the
-// exchange when two differ, concern all of them: not yet as flat as messages are. 1,000 nodes have
-// not been run; 300 take three minutes of a loaded machine. All figures are virtual: links of 0.2-0.5 ms, fsync up to 1 ms.
+// the MEETs made. Why 300 nodes cost more bytes each than 100 has not been looked into (messages
+// hardly grow). 1,000 nodes have not been run; 300 take three minutes of a loaded machine.
+// All figures are virtual: links of 0.2-0.5 ms, fsync up to 1 ms.
 //
 // # What the faults spare
 //
