@@ -311,7 +311,7 @@ func (n *Node) infoStats(s *stat.Section) {
 	s.Int("expire_cycle_cpu_milliseconds", "time spent in expiry rounds", stat.Count, func() int64 { return d.ExpireNs.Load() / 1e6 })
 	s.Counted("evicted_keys", "keys evicted at maxmemory", &d.Evicted)
 	s.Counted("evicted_clients", "clients closed at maxmemory-clients", &net.Evicted)
-	for _, name := range []string{"evicted_scripts", "total_eviction_exceeded_time", "current_eviction_exceeded_time"} {
+	for _, name := range []string{"total_eviction_exceeded_time", "current_eviction_exceeded_time"} {
 		s.Int(name, "", stat.Count, zero)
 	}
 	s.Int("keyspace_hits", "lookups that found a key", stat.Count, func() int64 { return n.store.Stats().Hits })
