@@ -54,7 +54,7 @@ func notInTheirs(name string) bool {
 	}
 	return strings.HasPrefix(name, "cluster-strict-") || contains([]string{
 		"cluster-consistency", "cluster-voters", "cluster-witness", "cluster-max-clock-drift-ppm",
-		"cluster-bus-auth", "cluster-bus-secret",
+		"cluster-bus-auth", "cluster-bus-secret", "script-memory-limit",
 	}, name)
 }
 
