@@ -38,7 +38,7 @@ func Commands(o Options) []command.Command {
 		},
 		{
 			Name: "BITCOUNT", Since: "2.6.0", Arity: -2, Flags: command.ReadOnly, Reply: "int", Run: bitcount,
-			Args: "key [start:int [end:int [unit=BYTE|BIT]]]",
+			Args: "key [start:int end:int [unit=BYTE|BIT]]",
 			Keys: []command.KeySpec{command.At(1, look)},
 			Doc: command.Doc{Summary: "Counts the set bits of a string or of a part of it.", Complexity: "O(n) for n bytes looked at",
 				History: []string{"7.0.0: BYTE and BIT", "start without end, which Valkey has from 8.0 on"}},

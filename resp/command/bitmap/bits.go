@@ -148,13 +148,23 @@ func (p part) bits(n int) (from, to int) {
 	return int(start) * 8, int(end)*8 + 8
 }
 
+// bitcount looks at the key before it looks at the other words, as Redis does: of a key that
+// is not there any words are taken.
 func bitcount(c *command.Ctx) {
-	p, ok := parsePart(c, 2)
+	var digits [20]byte
+	b, found, ok := text(c, c.Argv[1], digits[:])
 	if !ok {
 		return
 	}
-	var digits [20]byte
-	b, _, ok := text(c, c.Argv[1], digits[:])
+	if !found {
+		c.Out.Int(0)
+		return
+	}
+	if len(c.Argv) == 3 {
+		c.Fail(resp.ErrSyntax)
+		return
+	}
+	p, ok := parsePart(c, 2)
 	switch {
 	case !ok:
 	case p.start < 0 && p.end < 0 && p.start > p.end: // both may lie before the string
@@ -174,21 +184,22 @@ func bitpos(c *command.Ctx) {
 		c.Fail(resp.ErrBitArgument)
 		return
 	}
-	p, ok := parsePart(c, 3)
-	if !ok {
-		return
-	}
 	var digits [20]byte
 	b, found, ok := text(c, c.Argv[1], digits[:])
 	if !ok {
 		return
 	}
+	if !found {
+		c.Out.Int(-bit)
+		return
+	}
+	p, ok := parsePart(c, 3)
+	if !ok {
+		return
+	}
 	from, to := p.bits(len(b))
 	at := value.FindBit(b, bit == 1, from, to)
-	switch {
-	case !found && bit == 0:
-		at = 0
-	case at < 0 && bit == 0 && from < to && !p.ended: // zeros follow the string
+	if at < 0 && bit == 0 && from < to && !p.ended { // zeros follow the string
 		at = to
 	}
 	c.Out.Int(int64(at))

@@ -19,6 +19,7 @@ import (
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/lua"
+	"github.com/sextantdb/sextant/store/value"
 )
 
 // Deps are what the family fronts and reads.
@@ -268,10 +269,9 @@ func (f *family) evalSHA(c *command.Ctx, readOnly bool) {
 
 // split reads numkeys, keys and arguments, or answers the error.
 func split(c *command.Ctx) (keys, args [][]byte, ok bool) {
-	n, err := strconv.ParseInt(string(c.Argv[2]), 10, 64)
+	n, ok := c.Int(2)
 	switch {
-	case err != nil:
-		c.Fail(resp.ErrNotInteger)
+	case !ok:
 	case n > int64(len(c.Argv)-3):
 		c.Fail(resp.ErrNumKeysTooMany)
 	case n < 0:
@@ -308,7 +308,7 @@ func (f *family) fcall(c *command.Ctx, readOnly bool) {
 		c.Fail(errNoFunction)
 		return
 	}
-	if _, err := strconv.ParseInt(string(c.Argv[2]), 10, 64); err != nil {
+	if _, ok := value.ParseInt(c.Argv[2]); !ok {
 		c.Fail(errNumKeys)
 		return
 	}
