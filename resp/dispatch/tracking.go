@@ -148,11 +148,12 @@ func (d *Dispatcher) AllStale(from *server.Loop) {
 	if !d.tracking.Active() {
 		return
 	}
-	var clients []*tracking.Client
-	d.each(func(c *client) {
-		if c.sess.Any(session.Tracking) {
-			clients = append(clients, c.cache.Load())
-		}
+	d.tracking.Flushed(from, func() (clients []*tracking.Client) {
+		d.each(func(c *client) {
+			if c.sess.Any(session.Tracking) {
+				clients = append(clients, c.cache.Load())
+			}
+		})
+		return clients
 	})
-	d.tracking.Flushed(from, clients)
 }

@@ -148,7 +148,7 @@ func (t *Table) Exit(c *Client) {
 	t.prefixes.count.Store(int64(len(t.prefixes.list)))
 	t.prefixes.Unlock()
 	if t.clients.Add(-1) == 0 {
-		t.forget()
+		t.forget(func() bool { return t.clients.Load() > 0 }) // what others have read since must stay
 	}
 }
 
@@ -328,10 +328,11 @@ func (p *prefix) keys(c *Client) (keys [][]byte) {
 	return keys
 }
 
-// Flushed tells every tracking client of clients that all keys have changed, and forgets them.
-func (t *Table) Flushed(from any, clients []*Client) {
-	t.forget()
-	for _, c := range clients {
+// Flushed forgets all keys and tells every tracking client that they have changed. clients lists
+// them; it is called when all is forgotten, so that nobody's notes are lost without a word.
+func (t *Table) Flushed(from any, clients func() []*Client) {
+	t.forget(func() bool { return false })
+	for _, c := range clients() {
 		if to := c.receiver(); to != nil {
 			if s := to.Tracks(); s.On {
 				t.send(from, to, s, newMessage(nil))
@@ -340,10 +341,15 @@ func (t *Table) Flushed(from any, clients []*Client) {
 	}
 }
 
-func (t *Table) forget() {
+// forget forgets all keys, until stop says so, which is asked under each stripe's mu.
+func (t *Table) forget(stop func() bool) {
 	for i := range t.stripes {
 		st := &t.stripes[i]
 		st.mu.Lock()
+		if stop() {
+			st.mu.Unlock()
+			return
+		}
 		for key, r := range st.keys {
 			t.take(i, key, r)
 		}

@@ -2,6 +2,7 @@ package tracking_test
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -75,11 +76,11 @@ func TestRedirection(t *testing.T) {
 	require.Empty(t, read(), "a RESP2 client without subscriptions cannot be told")
 	others[7].public = true
 	require.Equal(t, "*3 $7 message $20 __redis__:invalidate *1 $1 k ", read())
-	table.Flushed(nil, []*tracking.Client{client})
+	table.Flushed(nil, func() []*tracking.Client { return []*tracking.Client{client} })
 	require.Equal(t, "*3 $7 message $20 __redis__:invalidate $-1 ", others[7].take())
 	others[7].proto = 3
 	require.Equal(t, ">2 $10 invalidate *1 $1 k ", read())
-	table.Flushed(nil, []*tracking.Client{client})
+	table.Flushed(nil, func() []*tracking.Client { return []*tracking.Client{client} })
 	require.Equal(t, ">2 $10 invalidate _ ", others[7].take())
 }
 
@@ -208,4 +209,33 @@ func TestNobodyIsForgotten(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// The last client that tracks goes, and its keys with it, while another comes: what that one has read stays.
+func TestWhoComesAsTheLastGoesIsNotForgotten(t *testing.T) {
+	table := tracking.New(nil)
+	for range 200 {
+		old, fresh := tracking.NewClient(on()), tracking.NewClient(on())
+		table.Enter()
+		for i := range 500 {
+			table.Remember(nil, old, fmt.Append(nil, i))
+		}
+		gone := make(chan struct{})
+		go func() {
+			table.Exit(old)
+			close(gone)
+		}()
+		for table.Clients() > 0 {
+			runtime.Gosched()
+		}
+		table.Enter()
+		for i := range 500 {
+			table.Remember(nil, fresh, fmt.Append(nil, "new", i))
+		}
+		<-gone
+		for i := range 500 {
+			require.NotNil(t, table.Changed(fmt.Append(nil, "new", i), nil))
+		}
+		table.Exit(fresh)
+	}
 }
