@@ -270,6 +270,38 @@ func TestActiveExpiryIsPublished(t *testing.T) {
 	assert.EqualValues(t, 1, r.s.DBSize(0), "a replica hides the key and waits for its primary")
 }
 
+// A key whose time has come may be met by whoever runs no call: its deletion is told all the same.
+func TestExpiryOutsideCallsIsPublished(t *testing.T) {
+	sb := &switchboard{}
+	r := newRig(t, sb, nil)
+	r.d.SetActiveExpire(false)
+	c := r.dial()
+	expired := func() {
+		c.send("SET k v PX 1").want("+OK")
+		time.Sleep(5 * time.Millisecond) // the expiry is wall time
+		r.tape.take()
+	}
+
+	expired()
+	var slots slot.Set
+	slots.Add(slot.OfString("k"))
+	r.d.NewUnits().Run(time.Now().UnixMilli(), 0, &slots, func(c *command.Ctx) { assert.False(t, c.Txn.Delete([]byte("k"))) })
+	assert.Equal(t, "DEL k\n--", r.tape.take(), "handing over keys")
+
+	expired()
+	sb.set(command.Verdict{Kind: command.Migrating, Err: resp.ErrAsk(7, "h", 1)})
+	c.send("GET k").want("-ASK 7 h:1")
+	sb.set(command.Verdict{})
+	c.send("GET k").want("$-1")
+	assert.Equal(t, "DEL k\n--", r.tape.take(), "a look at what is here of a slot that moves")
+
+	expired()
+	r.d.SetMemory(dispatch.Memory{MaxBytes: 1, Policy: store.AllKeysLRU, Samples: 5})
+	c.send("GET none").want("$-1")
+	assert.Equal(t, "DEL k\n--", r.tape.take(), "eviction")
+	assert.Zero(t, r.d.Stats.Evicted.Load())
+}
+
 func TestGates(t *testing.T) {
 	r := newRig(t, nil, nil)
 	c := r.dial()

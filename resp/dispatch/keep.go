@@ -175,6 +175,9 @@ func (w *worker) evict(db int, key []byte) bool {
 		e.Append(db, w.d.evictWord(), key)
 		w.note(command.EventEvicted, "evicted", db, key)
 	}
+	if w.txn.HasExpired() { // its time had come
+		w.settleExpired(0, 0)
+	}
 	if !e.Empty() {
 		w.d.sink.Append(e)
 	}

@@ -124,6 +124,9 @@ func (u *Units) Run(nowMs int64, db int, slots *slot.Set, f func(*command.Ctx)) 
 	e.Clear()
 	e.Off = !d.sink.Active()
 	f(&w.ctx)
+	if w.txn.HasExpired() {
+		w.settleExpired(0, 0)
+	}
 	if !e.Empty() {
 		d.sink.Append(e)
 	}

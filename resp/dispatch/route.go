@@ -4,6 +4,7 @@ import (
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/session"
+	"github.com/sextantdb/sextant/store"
 )
 
 func (w *worker) query(c *client, cmdFlags, flags command.Flags) command.RouteQuery {
@@ -86,6 +87,9 @@ func (w *worker) openSlot(c *client, cmd *command.Command, v command.Verdict) re
 	if cmd.Flags&command.HandsOver != 0 {
 		return ""
 	}
+	view := w.txn.View()
+	w.txn.SetView(store.ViewReplica) // only looking: nobody would be told of what expires when the call is sent elsewhere
+	defer w.txn.SetView(view)
 	here, missing := 0, 0
 	count := func(cmd *command.Command, argv [][]byte) {
 		refs, _ := cmd.KeysOf(argv, nil, false)
