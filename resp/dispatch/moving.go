@@ -33,6 +33,16 @@ func (m *moving) forget(c *client) {
 	}
 }
 
+func (m *moving) touches(db int, cmd *command.Command, argv [][]byte) bool {
+	refs, _ := cmd.KeysOf(argv, nil, false)
+	for _, r := range refs {
+		if m.keys[movingKey{db, string(argv[r.Index])}] > 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // HoldKeys has writes to keys of a database wait until LetKeysGo. REQUIRES: their stripes are held.
 func (d *Dispatcher) HoldKeys(db int, keys [][]byte) {
 	d.mu.Lock()
@@ -77,15 +87,7 @@ func (w *worker) awaitMove(c *client, cmd *command.Command, argv [][]byte, flags
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	m := &d.mu.moving
-	touches := func(cmd *command.Command, argv [][]byte) bool {
-		refs, _ := cmd.KeysOf(argv, nil, false)
-		for _, r := range refs {
-			if m.keys[movingKey{c.sess.DB(), string(argv[r.Index])}] > 0 {
-				return true
-			}
-		}
-		return false
-	}
+	touches := func(cmd *command.Command, argv [][]byte) bool { return m.touches(c.sess.DB(), cmd, argv) }
 	wait := flags&command.WholeDB != 0 && len(m.keys) > 0
 	if cmd.Flags&command.Queued != 0 {
 		for _, q := range c.sess.Queue() {
@@ -99,6 +101,17 @@ func (w *worker) awaitMove(c *client, cmd *command.Command, argv [][]byte, flags
 		m.held = append(m.held, c)
 	}
 	return wait
+}
+
+// mustAwaitMove is awaitMove for a parked client's call, which is not set aside here but walks anew on its own loop.
+// REQUIRES: the stripes of its slots held.
+func (d *Dispatcher) mustAwaitMove(t *ticket) bool {
+	if t.cmd.Flags&(command.Write|command.MayReplicate) == 0 {
+		return false
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.mu.moving.touches(t.db, t.cmd, t.argv)
 }
 
 // Units runs work of the node itself that is no client's call: handing over keys ends with

@@ -177,6 +177,19 @@ func (t *ticket) wakeNow(reply func(w *resp.Writer)) {
 	t.c.conn.Resume()
 }
 
+// walkAnew runs the call of a ticket that has ended as if it had just come. Its time begins anew.
+func (t *ticket) walkAnew() {
+	t.leave()
+	c := t.c
+	c.postponed, c.asking = t.argv, t.asking
+	if t.silent {
+		c.sess.Set(session.ReplySkip)
+	}
+	c.sess.Set(session.Blocked)
+	t.w.d.Stats.Blocked.Add(1)
+	t.w.retry(c)
+}
+
 // abandon ends the ticket of a connection that was closed.
 func (t *ticket) abandon() {
 	t.claim()

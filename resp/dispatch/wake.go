@@ -90,6 +90,7 @@ type answer struct {
 	t      *ticket
 	reply  []byte
 	offset int64 // the stream's, behind what the call did; 0: it did nothing
+	anew   bool  // no reply: the call walks anew
 }
 
 // enter puts t in the queues of its keys. REQUIRES: the stripes of all keys of its call held.
@@ -300,10 +301,16 @@ func (w *worker) rerun(t *ticket) {
 	if err == "" {
 		err = w.whereNow(t)
 	}
-	if err != "" {
+	switch {
+	case err != "":
 		d.observer.Rejected(w.index, t.cmd, err)
 		w.reply.Error(err)
-	} else {
+	case gates&GateMoving != 0 && d.mustAwaitMove(t): // BLMOVE to a key that is being handed over
+		w.again = nil
+		t.remove()
+		w.answers = append(w.answers, answer{t: t, anew: true})
+		return
+	default:
 		w.call(t.cmd, t.argv)
 	}
 	w.again = nil
@@ -344,6 +351,10 @@ func (w *worker) sendAnswers() {
 }
 
 func (a answer) send() {
+	if a.anew {
+		a.t.c.conn.Do(a.t.walkAnew)
+		return
+	}
 	a.t.wake(func(w *resp.Writer) {
 		if a.offset != 0 {
 			a.t.c.sess.WriteOffset = a.offset

@@ -18,6 +18,7 @@ import (
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/dispatch"
 	"github.com/sextantdb/sextant/resp/session"
+	"github.com/sextantdb/sextant/store"
 )
 
 // waits sends a call that parks and returns once it stands in its queues.
@@ -194,6 +195,36 @@ func TestWokenCallIsAdmittedAndRoutedAgain(t *testing.T) {
 	push()
 	w.want("*2", "$1", "k", "$1", "x")
 	r.nobodyWaits()
+}
+
+// A woken call writes to no key that is being handed to another node: what it wrote would be lost.
+func TestWokenCallWaitsForAKeyUnderWay(t *testing.T) {
+	r := newRig(t, nil, nil)
+	w, c := r.dial().waits(r, "BLMOVE src dst LEFT RIGHT 0"), r.dial()
+	keys := [][]byte{[]byte("dst")}
+	var x store.Txn
+	x.BeginAll(r.s, time.Now().UnixMilli())
+	r.d.HoldKeys(0, keys)
+	x.End()
+	r.tape.take()
+	c.send("RPUSH src x", "LRANGE src 0 -1").want(":1", "*1", "$1", "x")
+	require.Equal(t, "RPUSH src x\n--", r.tape.take())
+	require.Eventually(t, func() bool { return r.d.Stats.Blocked.Load() == 1 }, 5*time.Second, time.Millisecond)
+	r.d.LetKeysGo(0, keys)
+	w.want("$1", "x")
+	w.send("LRANGE dst 0 -1").want("*1", "$1", "x")
+	r.nobodyWaits()
+
+	// Its connection goes meanwhile.
+	w.waits(r, "BLMOVE src dst LEFT RIGHT 0")
+	x.BeginAll(r.s, time.Now().UnixMilli())
+	r.d.HoldKeys(0, keys)
+	x.End()
+	c.send("RPUSH src y").want(":1")
+	require.NoError(t, w.Close())
+	require.Eventually(t, func() bool { return r.d.Stats.Blocked.Load() == 0 }, 5*time.Second, time.Millisecond)
+	r.d.LetKeysGo(0, keys)
+	c.send("LLEN src").want(":1")
 }
 
 // WAITGONE waits for key to hold a list or to go, and says which.
