@@ -249,6 +249,9 @@ func (s *Side) call(cmd *command.Command, argv [][]byte) {
 	dirty, mark, events := s.txn.Dirty(), len(c.Effects.Marks), len(s.events)
 	c.Reset(cmd, argv)
 	cmd.Run(c)
+	if len(c.Argv) != len(argv) || &c.Argv[0] != &argv[0] {
+		panic("commandtest: " + cmd.FullName() + " left other words than it was called with: MONITOR and SLOWLOG would show them")
+	}
 	if s.txn.HasExpired() {
 		s.settleExpired(mark, events)
 	}

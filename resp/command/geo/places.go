@@ -79,9 +79,11 @@ options:
 		}
 		argv = append(argv, strconv.AppendUint(nil, uint64(value.GeoScore(p)), 10), c.Argv[i+2])
 	}
-	dirty := c.Txn.Dirty()
+	dirty, said := c.Txn.Dirty(), c.Argv
 	c.Argv = argv
-	if f.ZAdd(c); c.Txn.Dirty() != dirty {
+	f.ZAdd(c)
+	c.Argv = said // for MONITOR and SLOWLOG
+	if c.Txn.Dirty() != dirty {
 		c.PropagateAs(argv...)
 	}
 }
