@@ -138,7 +138,7 @@ const scratchKept = 64 << 10
 func (c *Ctx) Quiet() bool { return c.quiet }
 
 // Notify publishes a keyspace event about key if notify-keyspace-events asks for its class.
-// It leaves after the stripes are unlocked.
+// It leaves when the command has run, with the stripes still locked.
 func (c *Ctx) Notify(class EventClass, event string, key []byte) { c.Host.Notify(c, class, event, key) }
 
 // Park suspends the client after the handler returns: no reply is sent and its pipelined

@@ -11,7 +11,8 @@ import (
 // Handing keys to another node takes a while, and no stripe is held meanwhile. What keeps it
 // atomic: from the moment the keys' values are read until they are deleted here (or the attempt
 // has failed), calls that could write to them are set aside. They walk anew afterwards, and are
-// then redirected to where the key is. Reads go on: the key is here.
+// then redirected to where the key is. So do the calls of parked clients when they are woken, whose
+// time limit begins anew. Reads go on: the key is here.
 //
 // Expiry and eviction are not held up. A key that goes that way while its copy is on its way is
 // as good as expired there, or was to be evicted.

@@ -209,7 +209,8 @@ func TestWokenCallWaitsForAKeyUnderWay(t *testing.T) {
 	r.tape.take()
 	c.send("RPUSH src x", "LRANGE src 0 -1").want(":1", "*1", "$1", "x")
 	require.Equal(t, "RPUSH src x\n--", r.tape.take())
-	require.Eventually(t, func() bool { return r.d.Stats.Blocked.Load() == 1 }, 5*time.Second, time.Millisecond)
+	setAside := func() bool { return r.d.Stats.Blocked.Load() == 1 } // the ticket ended before the push was answered
+	require.Eventually(t, setAside, 5*time.Second, time.Millisecond)
 	r.d.LetKeysGo(0, keys)
 	w.want("$1", "x")
 	w.send("LRANGE dst 0 -1").want("*1", "$1", "x")
@@ -221,6 +222,7 @@ func TestWokenCallWaitsForAKeyUnderWay(t *testing.T) {
 	r.d.HoldKeys(0, keys)
 	x.End()
 	c.send("RPUSH src y").want(":1")
+	require.Eventually(t, setAside, 5*time.Second, time.Millisecond)
 	require.NoError(t, w.Close())
 	require.Eventually(t, func() bool { return r.d.Stats.Blocked.Load() == 0 }, 5*time.Second, time.Millisecond)
 	r.d.LetKeysGo(0, keys)
