@@ -30,8 +30,8 @@ func tabConcat(c *Call) {
 	if c.Arg(4).IsNil() {
 		last = t.Len()
 	}
-	var b strings.Builder
-	vm := c.th.vm
+	// First the length alone: what a builder grows to is not weighed while it grows.
+	vm, size, first := c.th.vm, 0, i
 	for ; i <= last; i++ {
 		if vm.ticks--; vm.ticks < 0 {
 			vm.tick()
@@ -41,7 +41,18 @@ func tabConcat(c *Call) {
 		if !ok {
 			c.Errorf("invalid value (%s) at index %d in table for 'concat'", v.TypeName(), i)
 		}
-		vm.Reserve(len(s) + len(sep))
+		if size += len(s) + len(sep); size < 0 {
+			vm.throwFatal(ErrMemory)
+		}
+	}
+	vm.Reserve(size)
+	var b strings.Builder
+	b.Grow(size)
+	for i = first; i <= last; i++ {
+		if vm.ticks--; vm.ticks < 0 {
+			vm.tick()
+		}
+		s, _ := t.GetInt(i).ToString()
 		b.WriteString(s)
 		if i != last {
 			b.WriteString(sep)

@@ -1,0 +1,178 @@
+package node
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+const (
+	busyScript   = "-BUSY Redis is busy running a script. You can only call SCRIPT KILL or SHUTDOWN NOSAVE."
+	busyFunction = "-BUSY Redis is busy running a script. You can only call FUNCTION KILL or SHUTDOWN NOSAVE."
+	endless      = "while true do end"
+)
+
+// slow starts what does not end on c and returns when others are told so. Of eight connections dealt over the loops some
+// share the script's and some do not.
+func slow(t *testing.T, s *testNode, busy string, c *client, words ...string) []*client {
+	t.Helper()
+	others := make([]*client, 8)
+	for i := range others {
+		others[i] = s.dial()
+		require.Equal(t, "PONG", others[i].do("PING"))
+	}
+	c.send(words...)
+	for _, o := range others {
+		eventually(t, func() bool { return o.do("GET", "other") == busy }, "%v: nobody is told BUSY", words)
+	}
+	return others
+}
+
+func scriptNode(t *testing.T) *testNode {
+	return serve(t, "io-threads", "2", "busy-reply-threshold", "5")
+}
+
+func TestSlowScriptIsKilledFromEveryLoop(t *testing.T) {
+	s := scriptNode(t)
+	assert.Equal(t, "-NOTBUSY No scripts in execution right now.", s.dial().do("SCRIPT", "KILL"))
+	runner := s.dial()
+	for i := range 8 {
+		others := slow(t, s, busyScript, runner, "EVAL", endless, "1", "key")
+		for _, o := range others {
+			assert.Equal(t, busyScript, o.do("PING"))
+			assert.Equal(t, busyScript, o.do("SET", "key", "v"))
+		}
+		newcomer := s.dial()
+		assert.Equal(t, busyScript, newcomer.do("GET", "key"))
+		assert.True(t, strings.HasPrefix(newcomer.do("FUNCTION", "KILL"), "-BUSY"), "it is not a function")
+		assert.Equal(t, "OK", others[i].do("SCRIPT", "KILL"))
+		assert.Contains(t, runner.read(), "Script killed by user with SCRIPT KILL")
+		for _, o := range others {
+			assert.Equal(t, "PONG", o.do("PING"))
+			_ = o.Close()
+		}
+		assert.Equal(t, "OK", newcomer.do("SET", "key", "v"))
+	}
+}
+
+func TestSlowFunctionIsKilled(t *testing.T) {
+	s := scriptNode(t)
+	runner := s.dial()
+	require.Equal(t, "lib", runner.do("FUNCTION", "LOAD", "#!lua name=lib\nredis.register_function('f', function() "+endless+" end)"))
+	others := slow(t, s, busyFunction, runner, "FCALL", "f", "0")
+	assert.True(t, strings.HasPrefix(others[0].do("SCRIPT", "KILL"), "-BUSY"), "it is not a script")
+	assert.Contains(t, others[0].do("FUNCTION", "STATS"), "[name f command [FCALL f 0] duration_ms ")
+	assert.Equal(t, "OK", others[1].do("FUNCTION", "KILL"))
+	assert.Contains(t, runner.read(), "Script killed by user with FUNCTION KILL")
+	assert.Equal(t, "PONG", others[2].do("PING"))
+}
+
+func TestSlowScriptThatWroteCannotBeKilled(t *testing.T) {
+	s := scriptNode(t)
+	runner := s.dial()
+	// It ends by itself when its time is up: nothing else could end it and leave the node alive.
+	others := slow(t, s, busyScript, runner, "EVAL", `redis.call('SET', KEYS[1], 'v')
+		local n = 0
+		for i = 1, 40000000 do n = n + i end
+		return 'whole'`, "1", "key")
+	assert.True(t, strings.HasPrefix(others[0].do("SCRIPT", "KILL"), "-UNKILLABLE "))
+	assert.True(t, strings.HasPrefix(others[1].do("SCRIPT", "KILL"), "-UNKILLABLE "))
+	assert.Equal(t, "whole", runner.read())
+	assert.Equal(t, "v", others[0].do("GET", "key"))
+}
+
+func TestShutdownEndsASlowScriptThatWrote(t *testing.T) {
+	p := launch(t, t.TempDir(), "--save", "", "--io-threads", "2", "--busy-reply-threshold", "5")
+	runner, other := p.dial(), p.dial()
+	runner.send("EVAL", "redis.call('SET', KEYS[1], 'v') "+endless, "1", "key")
+	eventually(t, func() bool { return other.do("PING") == busyScript }, "nobody is told BUSY")
+	other.send("SHUTDOWN", "NOSAVE")
+	assert.Equal(t, 0, p.code())
+}
+
+func TestTransactionsAndSlowScripts(t *testing.T) {
+	const aborted = "-EXECABORT Transaction discarded because of previous errors."
+	for _, c := range []struct {
+		name                 string
+		before, during, then []string // requests, and after "=" their reply
+	}{
+		{"begun meanwhile", nil,
+			[]string{"MULTI=OK", "INCR key=" + busyScript}, []string{"INCR key=QUEUED", "EXEC=" + aborted}},
+		{"its body meanwhile", []string{"MULTI=OK", "INCR key=QUEUED"},
+			[]string{"INCR key=" + busyScript}, []string{"EXEC=" + aborted}},
+		{"executed meanwhile", []string{"MULTI=OK", "INCR key=QUEUED"},
+			[]string{"EXEC=-EXECABORT Transaction discarded because of: " + busyScript[1:]}, []string{"EXEC=-ERR EXEC without MULTI"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := scriptNode(t)
+			clients := []*client{s.dial(), s.dial(), s.dial(), s.dial()} // on both loops
+			play := func(lines []string) {
+				for _, line := range lines {
+					words, want, _ := strings.Cut(line, "=")
+					for _, o := range clients {
+						assert.Equal(t, want, o.do(strings.Fields(words)...), words)
+					}
+				}
+			}
+			play(c.before)
+			runner := s.dial()
+			others := slow(t, s, busyScript, runner, "EVAL", endless, "1", "key")
+			play(c.during)
+			assert.Equal(t, "OK", others[0].do("SCRIPT", "KILL"))
+			assert.Contains(t, runner.read(), "SCRIPT KILL")
+			play(c.then)
+			play([]string{"GET key=(nil)", "PING=PONG"})
+		})
+	}
+}
+
+func TestSlowScriptInsideATransaction(t *testing.T) {
+	s := scriptNode(t)
+	runner := s.dial()
+	assert.Equal(t, "OK", runner.do("MULTI"))
+	assert.Equal(t, "QUEUED", runner.do("SET", "before", "1"))
+	assert.Equal(t, "QUEUED", runner.do("EVAL", endless, "1", "key"))
+	assert.Equal(t, "QUEUED", runner.do("SET", "after", "2"))
+	others := slow(t, s, busyScript, runner, "EXEC")
+	assert.Equal(t, "OK", others[0].do("SCRIPT", "KILL"))
+	reply := runner.read()
+	assert.Contains(t, reply, "SCRIPT KILL")
+	assert.True(t, strings.HasPrefix(reply, "[OK -") && strings.HasSuffix(reply, " OK]"), reply)
+	assert.Equal(t, "[1 2]", others[1].do("MGET", "before", "after"))
+}
+
+func TestConnectionsCloseWhileAScriptIsSlow(t *testing.T) {
+	s := scriptNode(t)
+	runner := s.dial()
+	others := slow(t, s, busyScript, runner, "EVAL", endless, "1", "key")
+	require.NoError(t, runner.Close()) // the script's own client does not wait for it
+	for _, o := range others[2:] {
+		o.send("GET", "key")
+		require.NoError(t, o.Close())
+	}
+	assert.Equal(t, busyScript, others[0].do("PING"))
+	assert.Equal(t, "OK", others[1].do("SCRIPT", "KILL"))
+	for _, o := range others[:2] {
+		eventually(t, func() bool { return o.do("PING") == "PONG" }, "still busy")
+	}
+	eventually(t, func() bool { return others[0].info("connected_clients") == "2" }, "closed connections are still counted")
+}
+
+func TestScriptMemoryLimit(t *testing.T) {
+	s := serve(t, "script-memory-limit", "16mb")
+	c := s.dial()
+	for name, script := range map[string]string{
+		"a string that doubles": "local s = 'x' while true do s = s .. s end",
+		"string.rep":            "return #string.rep('x', 1024 * 1024 * 1024)",
+		"an array that grows":   "local t = {} local i = 0 while true do i = i + 1 t[i] = i end",
+		"a hash that grows":     "local t = {} local i = 0 while true do i = i + 1 t['k' .. i] = i end",
+		"table.concat":          "local t = {} local s = string.rep('x', 65536) for i = 1, 100000 do t[i] = s end return #table.concat(t)",
+	} {
+		reply := c.do("EVAL", script, "0")
+		assert.True(t, strings.HasPrefix(reply, "-ERR ") && strings.Contains(reply, "not enough memory"), "%s: %s", name, reply)
+		assert.Equal(t, "7", c.do("EVAL", "return 3 + 4", "0"), "after %s", name)
+		assert.Equal(t, "PONG", s.dial().do("PING"), "after %s", name)
+	}
+}
