@@ -169,10 +169,24 @@ func TestScriptMemoryLimit(t *testing.T) {
 		"an array that grows":   "local t = {} local i = 0 while true do i = i + 1 t[i] = i end",
 		"a hash that grows":     "local t = {} local i = 0 while true do i = i + 1 t['k' .. i] = i end",
 		"table.concat":          "local t = {} local s = string.rep('x', 65536) for i = 1, 100000 do t[i] = s end return #table.concat(t)",
+		"cjson.encode":          "local t = {} local s = string.rep('x', 65536) for i = 1, 10000 do t[i] = s end return #cjson.encode(t)",
+		"cmsgpack.pack":         "local t = {} local s = string.rep('x', 65536) for i = 1, 10000 do t[i] = s end return #cmsgpack.pack(t)",
+		"gsub":                  "return #string.rep('x', 100000):gsub('x', string.rep('y', 65536))",
 	} {
 		reply := c.do("EVAL", script, "0")
 		assert.True(t, strings.HasPrefix(reply, "-ERR ") && strings.Contains(reply, "not enough memory"), "%s: %s", name, reply)
 		assert.Equal(t, "7", c.do("EVAL", "return 3 + 4", "0"), "after %s", name)
 		assert.Equal(t, "PONG", s.dial().do("PING"), "after %s", name)
 	}
+}
+
+func TestScriptsSeeOneTimeAndOneOrder(t *testing.T) {
+	c := serve(t).dial()
+	assert.Equal(t, "[0 0]", c.do("EVAL", `local a = redis.call('TIME')
+		for i = 1, 300000 do end
+		local b = redis.call('TIME')
+		return {a[1] - b[1], a[2] - b[2]}`, "0"))
+	c.do("SADD", "s", "b", "aa", "c", "a", "z", "k")
+	assert.Equal(t, "[a aa b c k z]", c.do("EVAL", "return redis.call('SORT', KEYS[1], 'BY', 'nosort')", "1", "s"))
+	assert.Equal(t, "[aa b]", c.do("EVAL", "return redis.call('SORT', KEYS[1], 'BY', 'nosort', 'LIMIT', 1, 2)", "1", "s"))
 }

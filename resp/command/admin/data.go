@@ -98,6 +98,9 @@ func (f *family) swapDB(c *command.Ctx) {
 
 func (f *family) time(c *command.Ctx) {
 	now := f.NowMicros()
+	if c.InScript {
+		now = c.Txn.Now() * 1e3 // time stands still in a script
+	}
 	c.Out.Array(2)
 	c.Out.BulkInt(now / 1e6)
 	c.Out.BulkInt(now % 1e6)

@@ -45,8 +45,8 @@ func (f family) run(c *command.Ctx, readOnly bool) {
 	}
 	var all []element
 	if found {
-		if s.keepOrder && e.Type() == value.Set && s.to != nil {
-			// The order of a set is nobody's choice, and what is stored must be the same everywhere.
+		if s.keepOrder && e.Type() == value.Set && (s.to != nil || c.InScript) {
+			// The order of a set is nobody's choice, and what is stored or a script sees must be the same everywhere.
 			s.keepOrder, s.alpha, s.by = false, true, nil
 		}
 		all = s.read(e)

@@ -116,7 +116,7 @@ type jsonEncoder struct {
 	c    *vm.Call
 	cfg  *jsonConfig
 	b    []byte
-	paid int // bytes charged
+	paid int // len(b) when it was charged last
 }
 
 // keptJSON is how much of the buffer stays with the machine.
@@ -136,11 +136,11 @@ func (e *jsonEncoder) fail(v vm.Value, why string) {
 	e.c.Errorf("Cannot serialise %s: %s", v.TypeName(), why)
 }
 
-// pay charges what the buffer has grown by.
+// pay charges the whole buffer each time it has doubled: nobody weighs what it was charged before.
 func (e *jsonEncoder) pay() {
-	if n := len(e.b) - e.paid; n > 4096 {
+	if n := len(e.b); n > 4096 && n >= 2*e.paid {
 		e.c.VM().Reserve(n)
-		e.paid = len(e.b)
+		e.paid = n
 	}
 }
 

@@ -66,9 +66,9 @@ func (p *packer) size(n, most int, fixed, w8, w16, w32 byte) {
 }
 
 func (p *packer) value(v vm.Value, depth int) {
-	if n := len(p.b) - p.paid; n > 4096 {
+	if n := len(p.b); n > 4096 && n >= 2*p.paid { // as jsonEncoder.pay
 		p.c.VM().Reserve(n)
-		p.paid = len(p.b)
+		p.paid = n
 	}
 	if s, ok := v.AsString(); ok {
 		p.size(len(s), 31, 0xa0, 0xd9, 0xda, 0xdb)

@@ -221,9 +221,9 @@ func strGsub(c *Call) {
 		default:
 			e = -2
 		}
-		if b.Len() > charged {
-			c.th.vm.Reserve(b.Len() - charged)
-			charged = b.Len()
+		if n := b.Len(); n >= 2*charged { // the whole, each time it has doubled: nobody weighs what was charged before
+			c.th.vm.Reserve(n)
+			charged = n
 		}
 		if e == -2 || anchor {
 			break
