@@ -192,6 +192,9 @@ func (m *Machine) autoVoters() (next []bus.NodeID, why string) {
 		}
 		able++
 		up := p == m.me || !p.suspect && !p.failed && p.heardAt > 0 && m.silent(p) < m.t()/2
+		// One that was silent just now is no successor: what was heard since may have been under way
+		// when it died, and a dead member more beside a lost one takes the set's majority away.
+		up = up && (p.suspectAt == 0 || m.now-p.suspectAt > 2*m.t())
 		if up && spare[class].IsZero() && !has(m.voters, p.row.ID) {
 			spare[class] = p.row.ID
 		}
