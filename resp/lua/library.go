@@ -112,7 +112,7 @@ const (
 	errNoName         resp.Error = "ERR Library name was not given"
 	errBadName        resp.Error = "ERR Library names can only contain letters, numbers, or underscores(_) and must be at least one character long"
 	errNoFunctions    resp.Error = "ERR No functions registered"
-	textBadFunction              = "Function names can only contain letters, numbers, or underscores(_) and must be at least one character long"
+	textBadFunction              = "Library names can only contain letters, numbers, or underscores(_) and must be at least one character long"
 	textFunctionTwice            = "Function already exists in the library"
 )
 
