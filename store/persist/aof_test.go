@@ -398,9 +398,12 @@ func TestAOFSurvivesADiskThatFails(t *testing.T) {
 		w.disk.Fail(op, nil)
 		require.False(t, <-w.trouble) // tried again by itself
 		require.NoError(t, w.aof.Failed())
-		w.aof.Cron() // after a failed sync a new base is made
 		w.committed(last)
-		w.rewritten()
+		w.await(func() bool { // after a failed sync a new base is made, by the Cron that comes next
+			w.aof.Cron()
+			i := w.aof.Info()
+			return !i.RewriteInProgress && !i.RewriteScheduled
+		})
 		n := w.again(w.disk.PowerCut(func(int) int { return 0 }))
 		require.NoError(t, n.load())
 		require.Equal(t, map[string]string{"k": "2"}, n.state())
