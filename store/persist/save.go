@@ -289,7 +289,7 @@ func (p *Saver) start(ctx context.Context, background bool) error {
 	p.mu.Unlock()
 
 	run := func() error {
-		err := p.save(ctx, st, snap, StreamOptions{
+		err := p.save(ctx, st, snap, background, StreamOptions{
 			Info: info, Libraries: libraries, Compress: st.Compress, Checksum: st.Checksum, Policy: st.Policy,
 			Pace: st.Pace,
 		})
@@ -298,7 +298,10 @@ func (p *Saver) start(ctx context.Context, background bool) error {
 	}
 	if background {
 		p.o.Listener(BackgroundStarted{PID: p.o.PID})
-		go run() //nolint:errcheck // finish has told
+		go func() {
+			snapshot.Yield()
+			_ = run() // finish has told
+		}()
 		return nil
 	}
 	return run()
@@ -340,14 +343,19 @@ func (p *Saver) finish(ctx context.Context, j *job, changes int64, err error) {
 
 // save writes the temporary file and gives it its name. Each failure is told where it happens.
 // Invariant: until the rename has succeeded the old file is untouched.
-func (p *Saver) save(ctx context.Context, st Settings, snap *snapshot.Snapshot, o StreamOptions) error {
+func (p *Saver) save(ctx context.Context, st Settings, snap *snapshot.Snapshot, low bool, o StreamOptions) error {
 	fs, listener := p.o.FS, p.o.Listener
 	stream, err := snap.Stream()
 	if err != nil {
 		return err
 	}
 	walked := make(chan error, 1)
-	go func() { walked <- snap.Run(ctx) }()
+	go func() {
+		if low {
+			snapshot.Yield()
+		}
+		walked <- snap.Run(ctx)
+	}()
 	defer func() {
 		if err != nil {
 			snap.Abort(err)
