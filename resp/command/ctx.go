@@ -107,6 +107,18 @@ func (c *Ctx) DontPropagate() { c.quiet = true }
 // Propagate sends the call as written even if the store noted no change (PUBLISH and its like).
 func (c *Ctx) Propagate() { c.PropagateAs(c.Argv...) }
 
+// redacted stands in MONITOR and in the slow log for words that are nobody's business.
+var redacted = []byte("(redacted)")
+
+// Redact takes Argv[from:to], secrets, out of sight and returns the words.
+func (c *Ctx) Redact(from, to int) [][]byte {
+	words := append([][]byte(nil), c.Argv[from:to]...)
+	for i := from; i < to; i++ {
+		c.Argv[i] = redacted
+	}
+	return words
+}
+
 // AfterUnlock has f run when the stripes of the unit (the command, or all of EXEC) are unlocked,
 // before the client's next command: for what takes locks of its own.
 func (c *Ctx) AfterUnlock(f func()) { c.later = append(c.later, f) }

@@ -5,9 +5,6 @@ import (
 	"github.com/sextantdb/sextant/resp/command"
 )
 
-// redacted stands for secret values in the slow log and in MONITOR.
-var redacted = []byte("(redacted)")
-
 func (f *family) configEntry() command.Command {
 	return container("CONFIG", "2.0.0", "the configuration",
 		command.Command{
@@ -59,7 +56,7 @@ func (f *family) configSet(c *command.Ctx) {
 	for i := 2; i < len(c.Argv); i += 2 {
 		p := Param{string(c.Argv[i]), string(c.Argv[i+1])}
 		if f.Config.Secret(p.Name) {
-			c.Argv[i+1] = redacted
+			c.Redact(i+1, i+2)
 		}
 		params = append(params, p)
 	}

@@ -12,9 +12,6 @@ import (
 // family are the handlers that need something of the node. Immutable.
 type family struct{ Deps }
 
-// redacted stands for passwords in the slow log and in MONITOR.
-var redacted = []byte("(redacted)")
-
 const (
 	errAuthNoPassword resp.Error = "ERR AUTH <password> called without any password configured for the default user. Are you sure your configuration is correct?"
 	errBadName        resp.Error = "ERR Client names cannot contain spaces, newlines or special characters."
@@ -33,9 +30,7 @@ func (f *family) auth(c *command.Ctx) {
 		c.Fail(errAuthNoPassword)
 		return
 	}
-	for i := range c.Argv[1:] {
-		c.Argv[1+i] = redacted
-	}
+	c.Redact(1, len(c.Argv))
 	if f.authenticate(c, name, password) {
 		c.Out.OK()
 	}
@@ -155,9 +150,9 @@ func (f *family) hello(c *command.Ctx) {
 	for len(rest) > 0 {
 		switch {
 		case command.Is(rest[0], "AUTH") && len(rest) > 2:
-			user, password = rest[1], rest[2]
-			rest[1], rest[2] = redacted, redacted
-			rest = rest[3:]
+			at := len(c.Argv) - len(rest) + 1
+			secret := c.Redact(at, at+2)
+			user, password, rest = secret[0], secret[1], rest[3:]
 		case command.Is(rest[0], "SETNAME") && len(rest) > 1:
 			if !validName(rest[1]) {
 				c.Fail(errBadName)

@@ -107,18 +107,6 @@ func Commands(d Deps) []command.Command {
 	return []command.Command{c}
 }
 
-// redacted stands for what the slow log and MONITOR must not show.
-var redacted = []byte("(redacted)")
-
-// hide takes the words of the call from argument i on out of sight and returns them.
-func hide(c *command.Ctx, i int) [][]byte {
-	words := append([][]byte(nil), c.Argv[i:]...)
-	for j := range words {
-		c.Argv[i+j] = redacted
-	}
-	return words
-}
-
 func (f *family) cat(c *command.Ctx) {
 	if len(c.Argv) > 3 {
 		c.Fail(resp.ErrUnknownSubcommandOrArgs("acl", c.Argv[1]))
@@ -148,7 +136,7 @@ func (f *family) cat(c *command.Ctx) {
 }
 
 func (f *family) setUser(c *command.Ctx) {
-	words := hide(c, 2)
+	words := c.Redact(2, len(c.Argv))
 	name := string(words[0])
 	if !acl.ValidName(name) {
 		c.Fail(resp.ErrUserName)
@@ -171,7 +159,7 @@ func (f *family) setUser(c *command.Ctx) {
 }
 
 func (f *family) delUser(c *command.Ctx) {
-	names := hide(c, 2)
+	names := c.Redact(2, len(c.Argv))
 	for _, name := range names {
 		if string(name) == acl.DefaultName {
 			c.Fail(resp.ErrDefaultUser)
@@ -189,7 +177,7 @@ func (f *family) delUser(c *command.Ctx) {
 }
 
 func (f *family) getUser(c *command.Ctx) {
-	a := f.Users.Get(string(hide(c, 2)[0]))
+	a := f.Users.Get(string(c.Redact(2, len(c.Argv))[0]))
 	var u *acl.User
 	if a != nil {
 		u = a.User()
