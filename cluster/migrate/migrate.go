@@ -176,7 +176,7 @@ func keysOf(argv [][]byte, refs []command.KeyRef) ([]command.KeyRef, bool) {
 	return refs, true
 }
 
-// request is the call, parsed. Its strings are copies.
+// request is the call, parsed; what it says to authenticate is taken out of the call's sight. Its strings are copies.
 type request struct {
 	addr          string
 	user, pass    string
@@ -198,10 +198,12 @@ func parse(c *command.Ctx) (r request, ok bool) {
 		case command.Is(word, "REPLACE"):
 			r.replace = true
 		case command.Is(word, "AUTH") && left >= 1:
-			r.auth, r.user, r.pass = true, "", string(argv[i+1])
+			secret := c.Redact(i+1, i+2)
+			r.auth, r.user, r.pass = true, "", string(secret[0])
 			i++
 		case command.Is(word, "AUTH2") && left >= 2:
-			r.auth, r.user, r.pass = true, string(argv[i+1]), string(argv[i+2])
+			secret := c.Redact(i+1, i+3)
+			r.auth, r.user, r.pass = true, string(secret[0]), string(secret[1])
 			i += 2
 		case command.Is(word, "KEYS"):
 			if len(argv[3]) != 0 {

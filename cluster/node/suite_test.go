@@ -152,6 +152,32 @@ func TestMonitorShowsWhatRuns(t *testing.T) {
 	require.NoError(t, c.Close())
 }
 
+// The passwords that a MIGRATE is given for the target are shown to nobody here, in MULTI neither.
+func TestMigrateHidesThePassword(t *testing.T) {
+	t.Parallel()
+	s := serve(t, "slowlog-log-slower-than", "0")
+	m, c := s.dial(), s.dial()
+	require.Equal(t, "OK", m.do("MONITOR"))
+	head := []string{"MIGRATE", "127.0.0.1", "1", "nosuch", "0", "10"}
+	require.Equal(t, "NOKEY", c.do(append(head, "AUTH", "secret")...))
+	require.Equal(t, "NOKEY", c.do(append(head, "COPY", "AUTH2", "somebody", "secret")...))
+	require.Contains(t, c.do(append(head, "AUTH", "secret", "NONSENSE")...), "syntax error")
+	require.Equal(t, "OK", c.do("MULTI"))
+	require.Equal(t, "QUEUED", c.do(append(head, "AUTH", "secret")...))
+	require.Equal(t, "[NOKEY]", c.do("EXEC"))
+	call := `"MIGRATE" "127.0.0.1" "1" "nosuch" "0" "10" `
+	for _, want := range []string{
+		call + `"AUTH" "(redacted)"`, call + `"COPY" "AUTH2" "(redacted)" "(redacted)"`, call + `"AUTH" "(redacted)" "NONSENSE"`,
+		`"MULTI"`, call + `"AUTH" "(redacted)"`, `"EXEC"`,
+	} {
+		require.True(t, strings.HasSuffix(m.read(), "] "+want), want)
+	}
+	slow := c.do("SLOWLOG", "GET", "-1")
+	require.Contains(t, slow, "(redacted)")
+	require.NotContains(t, slow, "secret")
+	require.NotContains(t, slow, "somebody")
+}
+
 // peek is what read will return.
 func (c *client) peek() string {
 	b, err := c.r.Peek(24)
