@@ -16,49 +16,23 @@ func (f family) pexpire(c *command.Ctx)   { f.expireGeneric(c, c.Txn.Now(), 1) }
 func (f family) expireat(c *command.Ctx)  { f.expireGeneric(c, 0, 1000) }
 func (f family) pexpireat(c *command.Ctx) { f.expireGeneric(c, 0, 1) }
 
-// condition is what must be true of the expiry a key has for it to get another.
-type condition struct{ nx, xx, gt, lt bool }
-
-func parseCondition(c *command.Ctx) (d condition, ok bool) {
+// parseCondition reads the words behind the time. Not all conditions go together.
+func parseCondition(c *command.Ctx) (d command.ExpiryCondition, ok bool) {
 	for _, word := range c.Argv[3:] {
-		switch {
-		case command.Is(word, "NX"):
-			d.nx = true
-		case command.Is(word, "XX"):
-			d.xx = true
-		case command.Is(word, "GT"):
-			d.gt = true
-		case command.Is(word, "LT"):
-			d.lt = true
-		default:
+		if !d.Take(word) {
 			c.Fail(resp.Errorf("ERR Unsupported option %s", word))
 			return d, false
 		}
 	}
 	switch {
-	case d.nx && (d.xx || d.gt || d.lt):
+	case d.NX && (d.XX || d.GT || d.LT):
 		c.Fail(resp.ErrNXAndXXGTLT)
-	case d.gt && d.lt:
+	case d.GT && d.LT:
 		c.Fail(resp.ErrGTAndLT)
 	default:
 		return d, true
 	}
 	return d, false
-}
-
-// allows compares the expiry a key has with the one it shall get. A key without one lives for
-// ever: nothing is later than that.
-func (d condition) allows(has, gets int64) bool {
-	none := has == store.NoExpire
-	switch {
-	case d.nx && !none, d.xx && none:
-		return false
-	case d.gt && (none || gets <= has):
-		return false
-	case d.lt && !none && gets >= has:
-		return false
-	}
-	return true
 }
 
 // expireGeneric is the four commands: argv[2] counts in units of unit ms from base.
@@ -78,7 +52,7 @@ func (f family) expireGeneric(c *command.Ctx, base, unit int64) {
 	at = at*unit + base
 	key := c.Argv[1]
 	e, found := c.Write(key)
-	if !found || !d.allows(e.ExpireAt(), at) {
+	if !found || !d.Allows(e.ExpireAt() == store.NoExpire, e.ExpireAt(), at) {
 		c.Out.Int(0)
 		return
 	}

@@ -88,46 +88,6 @@ func (f family) hpexpire(c *command.Ctx)   { f.expire(c, c.Txn.Now(), 1) }
 func (f family) hexpireat(c *command.Ctx)  { f.expire(c, 0, 1000) }
 func (f family) hpexpireat(c *command.Ctx) { f.expire(c, 0, 1) }
 
-// condition is what must be true of the time a field has for it to get another.
-type condition uint8
-
-const (
-	always condition = iota
-	onlyNew
-	onlyOld
-	onlyLater
-	onlyEarlier
-)
-
-func parseCondition(word []byte) condition {
-	switch {
-	case command.Is(word, "NX"):
-		return onlyNew
-	case command.Is(word, "XX"):
-		return onlyOld
-	case command.Is(word, "GT"):
-		return onlyLater
-	case command.Is(word, "LT"):
-		return onlyEarlier
-	}
-	return always
-}
-
-// allows compares the time a field has, 0 being never, with the one it shall get.
-func (d condition) allows(has, gets int64) bool {
-	switch d {
-	case onlyNew:
-		return has == 0
-	case onlyOld:
-		return has != 0
-	case onlyLater:
-		return has != 0 && gets > has
-	case onlyEarlier:
-		return has == 0 || gets < has
-	}
-	return true
-}
-
 // expire is the four commands: argv[2] counts in units of unit ms from base.
 func (f family) expire(c *command.Ctx, base, unit int64) {
 	key := c.Argv[1]
@@ -141,8 +101,8 @@ func (f family) expire(c *command.Ctx, base, unit int64) {
 	}
 	at = max(at, 1) // 0 would be never
 	i := 3
-	d := parseCondition(c.Argv[3])
-	if d != always {
+	var d command.ExpiryCondition
+	if d.Take(c.Argv[3]) {
 		i++
 	}
 	fields, ok := fieldsAt(c, i, resp.ErrNumFields)
@@ -160,7 +120,7 @@ func (f family) expire(c *command.Ctx, base, unit int64) {
 		switch {
 		case !there:
 			c.Out.Int(noField)
-		case !d.allows(has, at):
+		case !d.Allows(has == 0, has, at):
 			c.Out.Int(refused)
 		case t.set(field):
 			c.Out.Int(deleted)
