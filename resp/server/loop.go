@@ -126,23 +126,17 @@ func (l *Loop) Each(f func(*Conn)) {
 func (l *Loop) Post(f func()) { l.post(f) }
 
 // postOpen is post for the adoption of a new connection.
-func (l *Loop) postOpen(f func()) bool {
-	l.mailbox.Lock()
-	open := !l.mailbox.closed
-	if open {
-		l.mailbox.opens = append(l.mailbox.opens, f)
-	}
-	l.mailbox.Unlock()
-	l.poll.wake()
-	return open
-}
+func (l *Loop) postOpen(f func()) bool { return l.leave(&l.mailbox.opens, f) }
 
 // post is Post that tells whether f will run.
-func (l *Loop) post(f func()) bool {
+func (l *Loop) post(f func()) bool { return l.leave(&l.mailbox.posts, f) }
+
+// leave puts f into one of the mailbox's lists, unless the loop has ended.
+func (l *Loop) leave(list *[]func(), f func()) bool {
 	l.mailbox.Lock()
 	open := !l.mailbox.closed
 	if open {
-		l.mailbox.posts = append(l.mailbox.posts, f)
+		*list = append(*list, f)
 	}
 	l.mailbox.Unlock()
 	l.poll.wake()

@@ -14,8 +14,6 @@
 package script
 
 import (
-	"strconv"
-
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/lua"
@@ -198,11 +196,11 @@ func (f *family) refine(argv [][]byte, cmd command.Flags, s lua.Flags) command.F
 	return cmd
 }
 
-func numKeys(argv [][]byte) int {
+func numKeys(argv [][]byte) int64 {
 	if len(argv) < 3 {
 		return 0
 	}
-	n, _ := strconv.Atoi(string(argv[2]))
+	n, _ := value.ParseInt(argv[2])
 	return n
 }
 
