@@ -84,8 +84,14 @@ func (r *remote) close() {
 	}
 }
 
+// errUnreached is what a node answers that could not be connected to.
+var errUnreached = errors.New("there is no connection to it")
+
 // do runs one command; an error reply is an error.
 func (r *remote) do(ctx context.Context, argv ...string) (string, error) {
+	if r.conn == nil {
+		return "", errUnreached
+	}
 	v, err := r.conn.DoContext(ctx, argv...)
 	if err == nil {
 		err = v.Err()

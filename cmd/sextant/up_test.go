@@ -243,6 +243,12 @@ func TestUpStopsWhileItForms(t *testing.T) {
 	}
 }
 
+// A cluster's first node may be the one that is down: check asks the others how things stand.
+func TestOutcomePassesOverNodesThatAreDown(t *testing.T) {
+	_, err := outcome(t.Context(), []*remote{at(1), at(2)})
+	assert.ErrorContains(t, err, "the cluster cannot be asked: "+errUnreached.Error())
+}
+
 func TestCreateOverOurOwnNodes(t *testing.T) {
 	exe, err := os.Executable()
 	require.NoError(t, err)
