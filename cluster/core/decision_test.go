@@ -260,6 +260,26 @@ func TestColdStartOfAMember(t *testing.T) {
 	require.Equal(t, "a-member-may-return", refusal)
 }
 
+// The process that others take for a node's newest may be a copy that has ended. The node itself is
+// listened to again when nothing was heard of that one for a node timeout, and not before.
+func TestALifeThatEndedMakesRoom(t *testing.T) {
+	n := newNet(t, 6, 2*Second)
+	n.create(3, 1)
+	n.run(Second)
+	voter, first := n.nodes[1], n.nodes[0]
+	h := first.m.header(1)
+	h.Boot += 1 << 32
+	voter.m.Step(n.now, Input{Kind: InMsg, From: first.id, Msg: &bus.Msg{Header: h, Body: &bus.Ping{}}})
+	p, last := voter.m.find(first.id), n.now
+	for p.boot != first.m.life && n.now < last+5*Second {
+		n.run(20 * Millisecond)
+	}
+	require.Equal(t, first.m.life, p.boot)
+	require.InDelta(t, int64(2*Second), int64(n.now-last), float64(300*Millisecond), "T")
+	n.run(Second)
+	require.False(t, voter.m.find(first.id).suspect)
+}
+
 // Two processes under one node id, from a copied directory with all its data: the second one gets
 // no lease while the first may have one, and the first one's is not renewed.
 func TestTwinsDoNotBothLead(t *testing.T) {

@@ -433,7 +433,9 @@ func (m *Machine) onMsg(from bus.NodeID, addr string, msg *bus.Msg) {
 	if msg.Cluster != m.cluster && !m.off(AblateNoClusterID) && !m.joinCluster(p, msg) {
 		return
 	}
-	if msg.Boot < p.boot {
+	// Lives of copied directories are numbered alike, and drawn numbers order them: the newest may be
+	// the one that ended. Once it has been silent for as long as any lease lasts, who speaks is the node.
+	if msg.Boot < p.boot && m.silent(p) <= m.t() {
 		if !p.twin {
 			p.twin = true
 			m.event(EvTwin, from, 0, "a process of node %s that was started before its newest one is still heard; it is not listened to. Was its directory copied?", from.Short())
