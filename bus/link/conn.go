@@ -196,7 +196,28 @@ func deadline(err, instead error) error {
 	return err
 }
 
+// refuse tells a dialer that proved itself why it is not welcome. It may help; it does not matter if it fails.
+func (c *conn) refuse(why error) {
+	status := Rubbish
+	switch {
+	case errors.Is(why, ErrDuplicate):
+		status = duplicate
+	case errors.Is(why, ErrTooMany):
+		status = Busy
+	case errors.Is(why, ErrIdentity):
+		status = Myself
+	}
+	c.nc.SetWriteDeadline(time.Now().Add(c.net.opts.HandshakeTimeout))
+	c.nc.Write([]byte{byte(status)})
+}
+
 func (c *conn) writeLoop() error {
+	if !c.peer.Dialed {
+		c.wbuf = append(c.wbuf[:0], byte(accepted))
+		if err := c.writeOut(); err != nil {
+			return err
+		}
+	}
 	beat := time.NewTimer(c.net.heartbeat())
 	defer beat.Stop()
 	for {

@@ -33,7 +33,9 @@ type target struct {
 	kick    chan struct{} // look again: the connection ended, there is something to carry, or the addresses changed
 	moved   atomic.Bool   // the addresses changed since the last dial
 
-	found bus.NodeID // who answered where no id was asked for; guarded by Net.mu
+	// Guarded by Net.mu.
+	found     bus.NodeID // who answered where no id was asked for
+	committed bool       // a dial has proved itself and waits to be welcome
 
 	mu    sync.Mutex
 	addrs []string // guarded by mu
@@ -91,12 +93,15 @@ func (t *target) run() {
 			}
 			continue
 		}
-		useful, stood := false, false
+		useful, stood, gaveWay := false, false, false
 		for _, addr := range t.addresses() {
 			c, err := n.dial(t, addr)
 			if err != nil {
 				if t.ctx.Err() == nil {
 					n.dialFailed(addr, err)
+				}
+				if gaveWay = errors.Is(err, ErrDuplicate); gaveWay {
+					break
 				}
 				continue
 			}
@@ -105,7 +110,7 @@ func (t *target) run() {
 			useful = c.run() // as long as it stands
 			break
 		}
-		if !stood && t.purpose == ForPubSub {
+		if !stood && !gaveWay && t.purpose == ForPubSub {
 			t.giveUp() // a message that waits for the next dial would come too late to be worth anything
 		}
 		if useful {
@@ -188,7 +193,8 @@ func (n *Net) dial(t *target, addr string) (*conn, error) {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { nc.Close() })
-	c, err := n.clientHandshake(ctx, nc, t.want.ID, t.purpose)
+	defer n.uncommit(t)
+	c, err := n.clientHandshake(ctx, nc, t.want.ID, t.purpose, func(peer bus.NodeID) bool { return n.commit(t, peer) })
 	if !stop() && err == nil {
 		err = context.Cause(ctx)
 	}
@@ -270,6 +276,9 @@ func (n *Net) welcome(nc net.Conn) {
 	}
 	n.handshakes.Add(-1)
 	if err != nil {
+		if c != nil {
+			c.refuse(err)
+		}
 		nc.Close()
 		n.welcomeFailed(nc, err)
 		return

@@ -25,6 +25,7 @@ const (
 	BadFrame             // authenticated, but a frame is too long or its MAC is wrong
 	AcceptFailed         // the operating system gave no connection
 	TLSFailed            // the TLS handshake failed
+	duplicate            // another connection stands or is about to; said in a welcome only, and counted nowhere
 
 	numReasons
 )
@@ -32,7 +33,7 @@ const (
 func (r Reason) String() string {
 	return [numReasons]string{"accepted", "wrong protocol version", "wrong authentication mode", "another node id expected",
 		"a node dialed itself", "busy", "rubbish", "wrong secret", "silent", "public address without authentication",
-		"bad frame", "accept failed", "TLS handshake failed"}[min(r, numReasons-1)]
+		"bad frame", "accept failed", "TLS handshake failed", "duplicate"}[min(r, numReasons-1)]
 }
 
 // EventKind names an Event.

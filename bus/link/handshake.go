@@ -17,19 +17,23 @@ import (
 	"github.com/sextantdb/sextant/bus"
 )
 
-// The handshake is three messages of fixed size, so that a stranger can make us read 120 bytes and no more. D dials, A
+// The handshake is four messages of fixed size, so that a stranger can make us read 120 bytes and no more. D dials, A
 // accepts; K is derived from the secret; integers are big-endian.
 //
 //	D → A  hello   "SXTB" version purpose auth 0 | cluster 8 | id D 20 | id expected 20 | nonce D 32
 //	A → D  answer  "SXTB" version status auth 0 | cluster 8 | id A 20 | nonce A 32 | HMAC(K, "acceptor" hello answer…)
 //	D → A  proof   HMAC(K, "dialer" hello answer)
+//	A → D  welcome status
 //
 // A status other than 0 is a Reason; such an answer carries no proof and ends the connection. Both proofs cover
 // both nonces and both identities, so neither an old handshake nor one with somebody else can be replayed, and the two differ, so a
 // proof cannot be sent back. With AuthNone and AuthTLS the proofs are zeros. Frame keys, one per direction, come
 // from the secret and both nonces: a frame of another connection, direction or place in the stream fails its MAC.
+//
+// The welcome says whether A has taken the connection up. D sends no frame before it, so that nothing is lost on a
+// connection that gives way to another; see "Connections". Once D has sent its proof it has committed itself to this connection.
 const (
-	handshakeVersion = 1
+	handshakeVersion = 2
 
 	helloLen  = 8 + 8 + 20 + 20 + nonceLen
 	answerLen = 8 + 8 + 20 + nonceLen + proofLen
@@ -102,7 +106,8 @@ func (n *Net) secure(ctx context.Context, nc net.Conn, dialed bool) (net.Conn, e
 	return tc, nil
 }
 
-func (n *Net) clientHandshake(ctx context.Context, raw net.Conn, expect bus.NodeID, purpose Purpose) (*conn, error) {
+// clientHandshake dials. It asks commit, with the id of who answered, before it proves itself.
+func (n *Net) clientHandshake(ctx context.Context, raw net.Conn, expect bus.NodeID, purpose Purpose, commit func(bus.NodeID) bool) (*conn, error) {
 	nc, err := n.secure(ctx, raw, true)
 	if err != nil {
 		return nil, err
@@ -137,8 +142,22 @@ func (n *Net) clientHandshake(ctx context.Context, raw net.Conn, expect bus.Node
 	case !expect.IsZero() && peer.ID != expect:
 		return nil, &refusal{reason: NotExpected, who: peer.ID}
 	}
+	if !commit(peer.ID) {
+		return nil, ErrDuplicate
+	}
 	if _, err := nc.Write(keys.proof("dialer")); err != nil {
 		return nil, fmt.Errorf("link: proof: %w", err)
+	}
+	var welcome [1]byte
+	if _, err := io.ReadFull(nc, welcome[:]); err != nil {
+		return nil, fmt.Errorf("link: welcome: %w", err)
+	}
+	switch s := Reason(welcome[0]); s {
+	case accepted:
+	case duplicate:
+		return nil, ErrDuplicate
+	default:
+		return nil, &refusal{reason: min(s, numReasons-1), who: peer.ID, theirs: true}
 	}
 	return n.newConn(nc, self.ID, Peer{Identity: peer, Purpose: purpose, Dialed: true}, keys), nil
 }

@@ -11,7 +11,9 @@
 // Two nodes keep one control connection, whoever dialed it, and one connection for pub/sub once either has something
 // to publish, so that a flood of messages delays no heartbeat (H15). On the control connection, frames of Control
 // overtake waiting frames of Bulk. A connection carries frames both ways. If both nodes dial at once, the connection dialed by
-// the lesser id stays; of two dialed by the same node, the newer.
+// the lesser id stays; of two dialed by the same node, the newer. The lesser id takes no connection up while its own dial is
+// past the point of no return (target.committed), and goes past it only while none stands; its peer sends nothing
+// before it is welcome. So of two dials at once only one ever carries a frame, and nothing waits on the one that gives way.
 //
 // A peer is a node id, pinned: a dialer that finds another id at an address hangs up (H17). Where a peer calls from does
 // not matter (H18). A peer without an id is an address to MEET: whoever answers is named in LinkUp.
@@ -585,6 +587,9 @@ func (n *Net) register(c *conn) (*node, error) {
 	p := c.peer.Purpose
 	old := nd.conns[p]
 	switch {
+	case !c.peer.Dialed && n.mu.self.ID.Less(c.peer.ID) && n.committedLocked(c.peer.ID, p):
+		n.releaseLocked(nd)
+		return nil, ErrDuplicate
 	case old == nil:
 		if n.mu.links >= n.opts.MaxLinks {
 			n.releaseLocked(nd)
@@ -604,6 +609,30 @@ func (n *Net) register(c *conn) (*node, error) {
 		c.box, nd.pubbox = nd.pubbox, nil
 	}
 	return nd, nil
+}
+
+// commit asks whether a dial that found its peer may prove itself: not if a connection of the other's stands by now.
+func (n *Net) commit(t *target, peer bus.NodeID) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if nd := n.mu.nodes[peer]; nd != nil && nd.conns[t.purpose] != nil {
+		t.found = peer // an address to MEET led to somebody who is met already
+		return false
+	}
+	t.committed = true
+	return true
+}
+
+func (n *Net) uncommit(t *target) {
+	n.mu.Lock()
+	t.committed = false
+	n.mu.Unlock()
+}
+
+// committedLocked reports whether our own dial to a node is about to be taken up.
+func (n *Net) committedLocked(peer bus.NodeID, p Purpose) bool {
+	t := n.mu.targets[Target{ID: peer}.key(p)]
+	return t != nil && t.committed
 }
 
 // unregister takes a connection out. It reports whether the node has no other for the purpose.

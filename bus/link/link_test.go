@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/sextantdb/sextant/bus"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
@@ -340,6 +341,10 @@ func shake(t testing.TB, n *testNode, id byte) (net.Conn, keys) {
 	k := n.keysFor(&h, &a)
 	require.Equal(t, k.proof("acceptor"), a.proof())
 	nc.Write(k.proof("dialer"))
+	var welcome [1]byte
+	_, err = io.ReadFull(nc, welcome[:])
+	require.NoError(t, err)
+	require.EqualValues(t, accepted, welcome[0])
 	return nc, k
 }
 
@@ -558,6 +563,32 @@ func TestPubSubHasItsOwnConnection(t *testing.T) {
 	soon(t, "back", func() bool { return len(a.got(b.id)) == 1 })
 	soon(t, "two connections", func() bool { return len(a.Links()) == 2 && len(b.Links()) == 2 })
 	require.Len(t, a.history(), 1, "the Owner hears of control links only")
+}
+
+// Both begin to publish at the same moment, so both dial: the connection that gives way carries nothing that is lost.
+func TestSimultaneousPublishers(t *testing.T) {
+	a, b := start(t, 1, nil), start(t, 2, nil)
+	a.SetPeers([]Target{b.target()})
+	b.SetPeers([]Target{a.target()})
+	linked(t, a, b)
+	for round := range 200 {
+		var both sync.WaitGroup
+		for _, pair := range [][2]*testNode{{a, b}, {b, a}} {
+			both.Go(func() { assert.True(t, pair[0].Send(pair[1].id, PubSub, fmt.Append(nil, round))) })
+		}
+		both.Wait()
+		soon(t, fmt.Sprint("messages of round ", round), func() bool { return len(b.got(a.id)) > round && len(a.got(b.id)) > round })
+		soon(t, "no connection", func() bool {
+			none := true
+			for _, pair := range [][2]*testNode{{a, b}, {b, a}} {
+				if c := pair[0].standing(pair[1].id, ForPubSub); c != nil {
+					c.close(io.ErrClosedPipe)
+					none = false
+				}
+			}
+			return none
+		})
+	}
 }
 
 func TestReconnectsAreBounded(t *testing.T) {
