@@ -60,6 +60,8 @@ func Commands(a *Agent) []command.Command {
 		"O(N), N nodes", unstable, clusterSlots)
 	slots.Doc.Deprecated, slots.Doc.ReplacedBy = "7.0.0", "`CLUSTER SHARDS`"
 	slots.Doc.History = []string{"4.0.0: node ids", "7.0.0: additional networking metadata"}
+	meet := sub("MEET", "3.0.0", -4, setup, "ip port:int [cluster-bus-port:int]", "OK", "Makes this node and another be of one cluster.", "O(1)", nil, clusterMeet)
+	meet.Doc.History = []string{"4.0.0: the port of the bus"}
 	session := func(name, since string, flags command.Flags, summary string, run func(*Agent, *command.Ctx)) command.Command {
 		return command.Command{Name: name, Since: since, Group: command.Cluster, Arity: 1, Flags: flags, Reply: "OK",
 			ACL: command.CatConnection, Doc: command.Doc{Summary: summary, Complexity: "O(1)"}, Run: on(run)}
@@ -86,7 +88,7 @@ func Commands(a *Agent) []command.Command {
 				sub("INFO", "3.0.0", 2, command.Stale, "", "bulk", "Tells the state of the cluster as this node sees it.", "O(1)", unstable, clusterInfo),
 				sub("KEYSLOT", "3.0.0", 3, command.Stale, "key:string", "int", "Computes the slot of a key.", "O(N), N bytes of the key", nil, clusterKeySlot),
 				sub("LINKS", "7.0.0", 2, command.Stale, "", "[any...]", "Lists the connections to other nodes.", "O(N), N nodes", unstable, clusterLinks),
-				sub("MEET", "3.0.0", -4, setup, "ip port:int [cluster-bus-port:int]", "OK", "Makes this node and another be of one cluster.", "O(1)", nil, clusterMeet),
+				meet,
 				sub("MOVESLOTSRANGE", "7.2.0", -5, setup|command.WholeDB, "node-id (range=start-slot:int end-slot:int)...", "OK", "Gives ranges of slots to a primary in one change. Only in Sextant.", "O(N), N slots", nil, clusterMoveSlots),
 				sub("MYID", "3.0.0", 2, command.Stale, "", "bulk", "Tells this node's id.", "O(1)", nil, clusterMyID),
 				sub("MYSHARDID", "7.2.0", 2, command.Stale, "", "bulk", "Tells the id of this node's shard.", "O(1)", unstable, clusterMyShardID),
@@ -97,7 +99,7 @@ func Commands(a *Agent) []command.Command {
 				sub("RESET", "3.0.0", -2, admin|command.NoScript, "[reset-type=HARD|SOFT]", "OK", "Makes this node forget its cluster.", "O(N), N nodes", nil, clusterReset),
 				sub("SAVECONFIG", "3.0.0", 2, setup, "", "OK", "Writes the cluster state to disk.", "O(1)", nil, clusterSimple(core.AdminSaveConfig)),
 				sub("SET-CONFIG-EPOCH", "3.0.0", 3, setup, "config-epoch:int", "OK", "Sets the epoch of a node that is still alone.", "O(1)", nil, clusterSetConfigEpoch),
-				sub("SETSLOT", "3.0.0", -4, setup|command.WholeDB, "slot:int (subcommand=IMPORTING import:string|MIGRATING migrate:string|NODE node-id|STABLE)", "OK", "Opens, closes or moves a slot.", "O(1)", nil, clusterSetSlot),
+				sub("SETSLOT", "3.0.0", -4, setup|command.WholeDB, "slot:int (subcommand=IMPORTING importing|MIGRATING migrating|NODE node|STABLE)", "OK", "Opens, closes or moves a slot.", "O(1)", nil, clusterSetSlot),
 				sub("SHARDS", "7.0.0", 2, command.Loading|command.Stale, "", "[any...]", "Lists the shards with their slots and nodes.", "O(N), N nodes", unstable, clusterShards),
 				slaves,
 				slots,

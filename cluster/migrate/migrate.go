@@ -140,9 +140,9 @@ func Commands(m *Mover) []command.Command {
 	one, several := command.At(3, access), command.After("KEYS", -2, -1, 1, 0, access|command.Incomplete)
 	one.Rule, several.Rule = keysOf, func(_ [][]byte, refs []command.KeyRef) ([]command.KeyRef, bool) { return refs, true }
 	return []command.Command{{
-		Name: "MIGRATE", Since: "2.6.0", Group: command.Generic, Arity: -6, Flags: command.Write | command.HandsOver, ACL: command.CatDangerous,
+		Name: "MIGRATE", Since: "2.6.0", Group: command.Generic, Arity: -6, Flags: command.Write | command.HandsOver, ACL: command.CatKeyspace | command.CatDangerous,
 		Keys: []command.KeySpec{one, several}, Tips: []string{"nondeterministic_output"},
-		Args: "host port:int (key-selector=key|empty-string=\"\") destination-db:int timeout:int [COPY] [REPLACE] " +
+		Args: "host port:int (key-selector=key|(empty-string='\"\"')) destination-db:int timeout:int [COPY] [REPLACE] " +
 			"[authentication=AUTH auth:string|AUTH2 (auth2=username password)] [KEYS keys:key...]",
 		Reply: "OK | simple",
 		Doc: command.Doc{Summary: "Hands keys to another server.", Complexity: "O(N), N bytes of the values",

@@ -1,4 +1,5 @@
-// Package readme keeps the README's command table equal to the command table of the code.
+// Package readme holds the command table of the code against what is written about it: the
+// README's table, which is made from it, and what Redis 7.2 says of its own commands.
 package readme
 
 import (
@@ -12,7 +13,6 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/sextantdb/sextant/cluster/node"
 	"github.com/sextantdb/sextant/resp/command"
 )
 
@@ -24,30 +24,16 @@ const (
 	end   = "<!-- end of commands -->\n"
 )
 
-// of72 is how many commands, subcommands included, each group of Redis 7.2 has, and all their
-// names.
-func of72(t *testing.T) (groups map[string]int, names map[string]bool) {
-	b, err := os.ReadFile("../../resp/command/testdata/commands-7.2.tsv")
-	require.NoError(t, err)
-	groups, names = map[string]int{}, map[string]bool{}
-	for i, line := range strings.Split(strings.TrimSpace(string(b)), "\n") {
-		if f := strings.Split(line, "\t"); i > 0 {
-			groups[f[1]]++
-			names[f[0]] = true
-		}
-	}
-	return groups, names
-}
-
 func table(t *testing.T) string {
-	tab, err := node.DocTable()
-	require.NoError(t, err)
-	groups, known := of72(t)
+	known, groups := facts(t), map[string]int{}
+	for _, row := range known {
+		groups[row["group"]]++
+	}
 	have, own := map[string]int{}, map[string]int{}
 	names := map[string][]string{}
-	for _, c := range tab.All() {
+	for _, c := range entries(t).All() {
 		group := string(c.Group)
-		if known[c.FullName()] {
+		if known[c.FullName()] != nil {
 			have[group]++
 		} else {
 			own[group]++

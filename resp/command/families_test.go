@@ -1,6 +1,10 @@
 package command_test
 
 import (
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/command/admin"
 	"github.com/sextantdb/sextant/resp/command/bitmap"
@@ -43,28 +47,8 @@ func families() [][]command.Command {
 	}
 }
 
-// complete are the groups of which every command of 7.2 must be entered, but for those in
-// elsewhere.
-var complete = []command.Group{command.String, command.Bitmap, command.HyperLogLog, command.Geo, command.Hash, command.Set, command.List, command.SortedSet, command.Stream, command.Generic, command.Transactions, command.Scripting, command.Connection, command.Pubsub}
-
-// elsewhere are commands of complete groups that no family above has, and where they are.
-var elsewhere = map[string]string{
-	"MIGRATE": "cluster/migrate",
-	"WAIT":    "cluster/repl", "WAITAOF": "cluster/repl",
-}
-
-// differences are the columns of an entry that are meant to differ from 7.2, and why.
-var differences = map[string]string{}
-
-const timed = "fields that expire: Redis 7.4 and 8.0, Valkey 9.0 and 9.1"
-
-// ours are commands that 7.2 does not have, and why we have them.
-var ours = map[string]string{
-	"MSETEX":  "Redis 8.4 and Valkey 9.1 have it",
-	"DELIFEQ": "Valkey 9.0 has it",
-	"XDELEX":  "Redis 8.2 and Valkey 9.2 have it",
-	"XACKDEL": "Redis 8.2 and Valkey 9.2 have it",
-
-	"HEXPIRE": timed, "HPEXPIRE": timed, "HEXPIREAT": timed, "HPEXPIREAT": timed, "HTTL": timed, "HPTTL": timed,
-	"HEXPIRETIME": timed, "HPEXPIRETIME": timed, "HPERSIST": timed, "HGETEX": timed, "HGETDEL": timed, "HSETEX": timed,
+func table(t *testing.T) *command.Table {
+	tab, err := command.New(nil, families()...)
+	require.NoError(t, err)
+	return tab
 }

@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -188,7 +189,7 @@ func bundle(seq []Arg) Arg {
 	}
 	token := ""
 	rest := seq
-	if seq[0].Type == PureToken {
+	if seq[0].Type == PureToken && slices.ContainsFunc(seq[1:], func(a Arg) bool { return a.Type != PureToken && !a.Optional }) {
 		token, rest = seq[0].Token, seq[1:]
 	}
 	if len(rest) == 1 && token != "" && rest[0].Token == "" && !rest[0].Optional {

@@ -31,7 +31,7 @@ func (f *family) configEntry() command.Command {
 			Doc: doc("Writes the configuration in force to its file.", "O(1)"),
 		},
 		command.Command{
-			Name: "SET", Since: "2.0.0", Arity: -4, Flags: operator | always, Args: "(parameter value)...", Reply: "OK", Tips: everyNode, Run: f.configSet,
+			Name: "SET", Since: "2.0.0", Arity: -4, Flags: operator | always, Args: "(data=parameter value)...", Reply: "OK", Tips: everyNode, Run: f.configSet,
 			Doc: command.Doc{Summary: "Changes directives, all or none.", Complexity: "O(n) for n directives",
 				History: []string{"7.0.0: Added the ability to set multiple parameters in one call."}},
 		},
@@ -98,7 +98,7 @@ func (f *family) moduleEntry() command.Command {
 			Doc: doc("Returns the loaded modules: none.", "O(1)"),
 		},
 		load("LOAD", "4.0.0", "path [arg...]", -3, "Refused: modules are not supported.", unsupported),
-		load("LOADEX", "7.0.0", "path [CONFIG (name value)]... [ARGS args...]", -3, "Refused: modules are not supported.", unsupported),
+		load("LOADEX", "7.0.0", "path [CONFIG (configs=name value)]... [ARGS args...]", -3, "Refused: modules are not supported.", unsupported),
 		load("UNLOAD", "4.0.0", "name", 3, "Refused: modules are not supported.", "ERR Error unloading module: no such module with that name"),
 	)
 }

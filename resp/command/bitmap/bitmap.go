@@ -23,7 +23,7 @@ func Commands(o Options) []command.Command {
 		readFast = command.ReadOnly | command.Fast
 		look     = command.RO | command.ReadsValue
 		modify   = command.RW | command.ReadsValue | command.Update
-		get      = "GET encoding offset"
+		get      = "GET (get-block=encoding offset:int)"
 	)
 	entries := []command.Command{
 		{
@@ -38,14 +38,14 @@ func Commands(o Options) []command.Command {
 		},
 		{
 			Name: "BITCOUNT", Since: "2.6.0", Arity: -2, Flags: command.ReadOnly, Reply: "int", Run: bitcount,
-			Args: "key [start:int end:int [unit=BYTE|BIT]]",
+			Args: "key [range=start:int end:int [unit=BYTE|BIT]]",
 			Keys: []command.KeySpec{command.At(1, look)},
 			Doc: command.Doc{Summary: "Counts the set bits of a string or of a part of it.", Complexity: "O(n) for n bytes looked at",
-				History: []string{"7.0.0: BYTE and BIT", "start without end, which Valkey has from 8.0 on"}},
+				History: []string{"7.0.0: BYTE and BIT", "8.0.0: start without end, in Valkey"}},
 		},
 		{
 			Name: "BITPOS", Since: "2.8.7", Arity: -3, Flags: command.ReadOnly, Reply: "int", Run: bitpos,
-			Args: "key bit:int [start:int [end:int [unit=BYTE|BIT]]]",
+			Args: "key bit:int [range=start:int [end-unit-block=end:int [unit=BYTE|BIT]]]",
 			Keys: []command.KeySpec{command.At(1, look)},
 			Doc: command.Doc{Summary: "Answers the place of the first set or clear bit of a string or of a part of it.", Complexity: "O(n) for n bytes looked at",
 				History: []string{"7.0.0: BYTE and BIT"}},
@@ -58,7 +58,7 @@ func Commands(o Options) []command.Command {
 		},
 		{
 			Name: "BITFIELD", Since: "3.2.0", Arity: -2, Flags: write, Reply: "[int | nil...]", Run: f.bitfield,
-			Args: "key [operation=(" + get + ")|([OVERFLOW (WRAP|SAT|FAIL)] (SET encoding offset value:int|INCRBY encoding offset increment:int))]...",
+			Args: "key [operation=(" + get + ")|(write=[OVERFLOW (overflow-block=WRAP|SAT|FAIL)] (write-operation=SET (set-block=encoding offset:int value:int)|INCRBY (incrby-block=encoding offset:int increment:int)))]...",
 			Keys: []command.KeySpec{fieldKey(modify|command.VariableFlags, look)},
 			Doc: command.Doc{Summary: "Reads, writes and adds to integers of any width at any bit of a string, one after the other.",
 				Complexity: "O(1) for each operation"},

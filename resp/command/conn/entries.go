@@ -25,7 +25,7 @@ func Commands(d Deps) []command.Command {
 		},
 		{
 			Name: "HELLO", Since: "6.0.0", Arity: -1, Flags: auth | command.InSentinel, Reply: "{bulk: any}", Run: f.hello,
-			Args: "[protover:int [AUTH (username password)] [SETNAME clientname]]",
+			Args: "[arguments=protover:int [AUTH (auth=username password)] [SETNAME clientname]]",
 			Doc: command.Doc{Summary: "Chooses the protocol, and may authenticate and name the connection.", Complexity: "O(1)",
 				History: []string{"6.2.0: protover made optional; when called without arguments the command reports the current connection's context."}},
 		},
@@ -117,7 +117,7 @@ func Commands(d Deps) []command.Command {
 				},
 				{
 					Name: "TRACKING", Since: "6.0.0", Arity: -3, Flags: own, Reply: "OK", Run: f.tracking,
-					Args: "(status=ON|OFF) [REDIRECT client-id:int] [PREFIX prefix]... [BCAST] [OPTIN] [OPTOUT] [NOLOOP]",
+					Args: "(status=ON|OFF) [REDIRECT client-id:int] [PREFIX prefix]... [BCAST=BCAST] [OPTIN=OPTIN] [OPTOUT=OPTOUT] [NOLOOP=NOLOOP]",
 					Doc:  command.Doc{Summary: "Tells the connection when keys that it has read change.", Complexity: "O(n) for n prefixes of the connection"},
 				},
 				{

@@ -153,7 +153,7 @@ func Commands(o Options) []command.Command {
 			Name: "RESTORE", Since: "2.6.0", Arity: -4, Flags: command.Write | command.DenyOOM, ACL: command.CatDangerous, Args: payloadArgs, Reply: "OK", Run: f.restore,
 			Keys: []command.KeySpec{command.At(1, replace)},
 			Doc: command.Doc{Summary: "Makes a key of what DUMP answered.", Complexity: "O(n) for n elements or bytes, O(n*log n) for sorted sets",
-				History: []string{"3.0.0: REPLACE", "5.0.0: ABSTTL, IDLETIME and FREQ"}},
+				History: []string{"3.0.0: REPLACE", "5.0.0: ABSTTL", "5.0.0: IDLETIME and FREQ"}},
 		},
 		{
 			Name: "RESTORE-ASKING", Since: "3.0.0", Group: command.Server, Arity: -4, ACL: command.CatDangerous,
@@ -161,7 +161,7 @@ func Commands(o Options) []command.Command {
 			Keys: []command.KeySpec{command.At(1, replace)},
 			Doc: command.Doc{Summary: "RESTORE into a slot that is being imported; nodes say it to each other.",
 				Complexity: "O(n) for n elements or bytes, O(n*log n) for sorted sets", SysCmd: true,
-				History: []string{"3.0.0: REPLACE", "5.0.0: ABSTTL, IDLETIME and FREQ"}},
+				History: []string{"3.0.0: REPLACE", "5.0.0: ABSTTL", "5.0.0: IDLETIME and FREQ"}},
 		},
 		{
 			Name: "KEYS", Since: "1.0.0", Arity: 2, Flags: command.ReadOnly | command.WholeDB, ACL: command.CatDangerous, Args: "pattern:pattern",

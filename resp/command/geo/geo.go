@@ -29,11 +29,11 @@ func Commands(o Options) []command.Command {
 
 		unit    = "(unit=M|KM|FT|MI)"
 		with    = " [WITHCOORD] [WITHDIST] [WITHHASH]"
-		limit   = " [COUNT count:int [ANY]]"
+		limit   = " [count-block=(COUNT count:int) [ANY]]"
 		order   = " [order=ASC|DESC]"
-		store   = " [store=STORE key|STOREDIST key]"
+		store   = " [store=STORE storekey:key|STOREDIST storedistkey:key]"
 		from    = "(from=FROMMEMBER member|FROMLONLAT longitude:double latitude:double)"
-		by      = "(by=BYRADIUS radius:double " + unit + "|BYBOX width:double height:double " + unit + ")"
+		by      = "(by=(circle=(BYRADIUS radius:double) " + unit + ")|(box=(BYBOX width:double) height:double " + unit + "))"
 		found   = "[bulk | [bulk | int | [double, double]...]...]"
 		nearby  = "O(n+log(m)) for n members in the cells around and m members in all"
 		byPlace = "longitude:double latitude:double radius:double " + unit
@@ -43,7 +43,7 @@ func Commands(o Options) []command.Command {
 	entries := []command.Command{
 		{
 			Name: "GEOADD", Since: "3.2.0", Arity: -5, Flags: write, Reply: "int", Run: f.geoadd,
-			Args: "key [condition=NX|XX] [CH] (longitude:double latitude:double member)...",
+			Args: "key [condition=NX|XX] [change=CH] (data=longitude:double latitude:double member)...",
 			Keys: []command.KeySpec{command.At(1, command.RW|command.Update)},
 			Doc: command.Doc{Summary: "Adds places to a sorted set, or moves them.", Complexity: "O(log(n)) for each place, for n members",
 				History: []string{"6.2.0: CH, NX and XX"}},
@@ -92,13 +92,13 @@ func Commands(o Options) []command.Command {
 			Args: "key " + byName + with + limit + order + store,
 			Keys: storeKeys(look, replace, 5),
 			Doc: command.Doc{Summary: "Answers the places around another one, or stores them under another key.", Complexity: nearby,
-				Deprecated: "6.2.0", ReplacedBy: "GEOSEARCH and GEOSEARCHSTORE with BYRADIUS and FROMMEMBER", History: []string{"6.2.0: ANY", "7.0.0: uppercase units"}},
+				Deprecated: "6.2.0", ReplacedBy: "GEOSEARCH and GEOSEARCHSTORE with BYRADIUS and FROMMEMBER", History: []string{"7.0.0: uppercase units"}},
 		},
 		{
 			Name: "GEORADIUSBYMEMBER_RO", Since: "3.2.10", Arity: -5, Flags: command.ReadOnly, Reply: found, Run: f.georadiusbymemberRO, Keys: oneLook,
 			Args: "key " + byName + with + limit + order,
 			Doc: command.Doc{Summary: "Answers the places around another one.", Complexity: nearby,
-				Deprecated: "6.2.0", ReplacedBy: "GEOSEARCH with BYRADIUS and FROMMEMBER", History: []string{"6.2.0: ANY"}},
+				Deprecated: "6.2.0", ReplacedBy: "GEOSEARCH with BYRADIUS and FROMMEMBER"},
 		},
 	}
 	for i := range entries {

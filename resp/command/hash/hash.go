@@ -35,13 +35,13 @@ func Commands(o Options) []command.Command {
 	random := []string{"nondeterministic_output"}
 	entries := []command.Command{
 		{
-			Name: "HSET", Since: "2.0.0", Arity: -4, Flags: writeFast, Args: "key (field value)...", Reply: "int", Run: f.hset,
+			Name: "HSET", Since: "2.0.0", Arity: -4, Flags: writeFast, Args: "key (data=field value)...", Reply: "int", Run: f.hset,
 			Keys: []command.KeySpec{command.At(1, command.RW|command.Update)},
 			Doc: command.Doc{Summary: "Sets fields of a hash and answers how many are new.", Complexity: "O(n) for n fields set",
 				History: []string{"4.0.0: several fields"}},
 		},
 		{
-			Name: "HMSET", Since: "2.0.0", Arity: -4, Flags: writeFast, Args: "key (field value)...", Reply: "OK", Run: f.hmset,
+			Name: "HMSET", Since: "2.0.0", Arity: -4, Flags: writeFast, Args: "key (data=field value)...", Reply: "OK", Run: f.hmset,
 			Keys: []command.KeySpec{command.At(1, command.RW|command.Update)},
 			Doc: command.Doc{Summary: "Sets fields of a hash.", Complexity: "O(n) for n fields set",
 				Deprecated: "4.0.0", ReplacedBy: "HSET with several fields"},
@@ -108,7 +108,7 @@ func Commands(o Options) []command.Command {
 			Doc:  command.Doc{Summary: "Adds to the floating point number in a field of a hash; a missing field counts as 0.", Complexity: "O(1)"},
 		},
 		{
-			Name: "HRANDFIELD", Since: "6.2.0", Arity: -2, Flags: command.ReadOnly, Args: "key [count:int [WITHVALUES]]", Run: f.hrandfield,
+			Name: "HRANDFIELD", Since: "6.2.0", Arity: -2, Flags: command.ReadOnly, Args: "key [options=count:int [WITHVALUES]]", Run: f.hrandfield,
 			Reply: "bulk | nil | [bulk...] | [[bulk, bulk]...]",
 			Keys:  []command.KeySpec{command.At(1, look)}, Tips: random,
 			Doc: command.Doc{Summary: "Answers one or several fields of a hash, chosen at random.", Complexity: "O(n) for n fields answered"},
@@ -118,7 +118,7 @@ func Commands(o Options) []command.Command {
 			Reply: "[bulk, [bulk...]]", Run: hscan,
 			Keys: []command.KeySpec{command.At(1, look)}, Tips: random,
 			Doc: command.Doc{Summary: "Goes through the fields of a hash in steps.", Complexity: "O(1) for a step, O(n) for all n fields",
-				History: []string{"NOVALUES, which Redis has from 7.4 on"}},
+				History: []string{"7.4.0: NOVALUES"}},
 		},
 	}
 	entries = append(entries, f.timeCommands()...)

@@ -61,11 +61,11 @@ func Commands(d Deps) []command.Command {
 			Doc: command.Doc{Summary: "Stops listening to channels, or to all.", Complexity: "O(n) for n channels"},
 		},
 		{
-			Name: "PSUBSCRIBE", Since: "2.0.0", Arity: -2, Flags: subscribe | command.InSentinel, Channels: command.ListensToPatterns, Args: "pattern...", Reply: confirmation, Run: f.subscribe(channel.Pattern),
+			Name: "PSUBSCRIBE", Since: "2.0.0", Arity: -2, Flags: subscribe | command.InSentinel, Channels: command.ListensToPatterns, Args: "pattern:pattern...", Reply: confirmation, Run: f.subscribe(channel.Pattern),
 			Doc: command.Doc{Summary: "Listens to all channels that match a pattern.", Complexity: "O(n) for n patterns"},
 		},
 		{
-			Name: "PUNSUBSCRIBE", Since: "2.0.0", Arity: -1, Flags: subscribe | command.InSentinel, Args: "[pattern...]", Reply: confirmation, Run: f.unsubscribe(channel.Pattern),
+			Name: "PUNSUBSCRIBE", Since: "2.0.0", Arity: -1, Flags: subscribe | command.InSentinel, Args: "[pattern:pattern...]", Reply: confirmation, Run: f.unsubscribe(channel.Pattern),
 			Doc: command.Doc{Summary: "Stops listening to patterns, or to all.", Complexity: "O(n) for n patterns"},
 		},
 		{
@@ -89,7 +89,7 @@ func Commands(d Deps) []command.Command {
 			Doc: command.Doc{Summary: "A container for commands that look at subscriptions.", Complexity: "Depends on subcommand."},
 			Sub: []command.Command{
 				{
-					Name: "CHANNELS", Since: "2.8.0", Arity: -2, Flags: always, Args: "[pattern]", Reply: "[bulk...]", Run: f.names(channel.Channel),
+					Name: "CHANNELS", Since: "2.8.0", Arity: -2, Flags: always, Args: "[pattern:pattern]", Reply: "[bulk...]", Run: f.names(channel.Channel),
 					Doc: command.Doc{Summary: "Lists the channels that have listeners.", Complexity: "O(n) for n such channels"},
 				},
 				{
@@ -105,7 +105,7 @@ func Commands(d Deps) []command.Command {
 					Doc: command.Doc{Summary: "Counts the listeners of channels, those of patterns left out.", Complexity: "O(n) for n channels"},
 				},
 				{
-					Name: "SHARDCHANNELS", Since: "7.0.0", Arity: -2, Flags: always, Args: "[pattern]", Reply: "[bulk...]", Run: f.names(channel.Shard),
+					Name: "SHARDCHANNELS", Since: "7.0.0", Arity: -2, Flags: always, Args: "[pattern:pattern]", Reply: "[bulk...]", Run: f.names(channel.Shard),
 					Doc: command.Doc{Summary: "Lists the shard channels that have listeners.", Complexity: "O(n) for n such channels"},
 				},
 				{

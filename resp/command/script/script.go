@@ -82,7 +82,7 @@ func Commands(d Deps) []command.Command {
 			Sub: []command.Command{
 				{
 					Name: "DEBUG", Since: "3.2.0", Arity: 3, Flags: command.NoScript, ACL: command.CatScripting, Reply: "OK",
-					Args: "(YES|SYNC|NO)", Run: scriptDebug,
+					Args: "(mode=YES|SYNC|NO)", Run: scriptDebug,
 					Doc: command.Doc{Summary: "Chooses the debugging mode of scripts; there is none here.", Complexity: "O(1)"},
 				},
 				{
@@ -91,7 +91,7 @@ func Commands(d Deps) []command.Command {
 					Doc: command.Doc{Summary: "Tells which scripts are cached.", Complexity: "O(n) for n scripts asked for"},
 				},
 				{
-					Name: "FLUSH", Since: "2.6.0", Arity: -2, Flags: command.NoScript, ACL: command.CatScripting, Args: "[ASYNC|SYNC]", Reply: "OK",
+					Name: "FLUSH", Since: "2.6.0", Arity: -2, Flags: command.NoScript, ACL: command.CatScripting, Args: "[flush-type=ASYNC|SYNC]", Reply: "OK",
 					Tips: allNodes, Run: f.scriptFlush,
 					Doc: command.Doc{Summary: "Forgets all cached scripts.", Complexity: "O(n) for n scripts",
 						History: []string{"6.2.0: Added the ASYNC and SYNC flushing mode modifiers."}},
@@ -126,7 +126,7 @@ func Commands(d Deps) []command.Command {
 					Doc: command.Doc{Summary: "Returns all libraries as one payload.", Complexity: "O(n) for n libraries"},
 				},
 				{
-					Name: "FLUSH", Since: "7.0.0", Arity: -2, Flags: library, ACL: command.CatScripting, Args: "[ASYNC|SYNC]", Reply: "OK", Tips: allShards,
+					Name: "FLUSH", Since: "7.0.0", Arity: -2, Flags: library, ACL: command.CatScripting, Args: "[flush-type=ASYNC|SYNC]", Reply: "OK", Tips: allShards,
 					Run: f.functionFlush,
 					Doc: command.Doc{Summary: "Deletes all libraries.", Complexity: "O(n) for n functions"},
 				},

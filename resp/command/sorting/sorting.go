@@ -34,7 +34,7 @@ func Commands(o Options) []command.Command {
 	f := family{o}
 	const (
 		look = command.RO | command.ReadsValue
-		args = "key [BY pattern:pattern] [LIMIT offset:int count:int] [GET pattern:pattern]... [order=ASC|DESC] [ALPHA]"
+		args = "key [BY by-pattern:pattern] [LIMIT offset:int count:int] [GET get-pattern:pattern]... [order=ASC|DESC] [sorting=ALPHA]"
 	)
 	patterns := command.Unknown(look, func(_ [][]byte, refs []command.KeyRef) ([]command.KeyRef, bool) { return refs, true })
 	if !o.Cluster {

@@ -43,7 +43,7 @@ func Commands(o Options) []command.Command {
 				Summary:    "Makes a key hold a string, whatever it held before; on request only if it exists or does not, with an expiry, or answering the old string.",
 				Complexity: "O(1)",
 				History: []string{"2.6.12: EX, PX, NX and XX", "6.0.0: KEEPTTL", "6.2.0: GET, EXAT and PXAT",
-					"7.0.0: NX and GET together", "IFEQ, which Valkey has from 8.1 and Redis from 8.4 on"},
+					"7.0.0: NX and GET together", "8.1.0: IFEQ, in Valkey; in Redis from 8.4 on"},
 			},
 		},
 		{
@@ -101,13 +101,13 @@ func Commands(o Options) []command.Command {
 			Doc:  command.Doc{Summary: "Answers the strings at several keys, nil for those that hold none.", Complexity: "O(n) for n keys"},
 		},
 		{
-			Name: "MSET", Since: "1.0.1", Arity: -3, Flags: write, Args: "(key value)...", Reply: "OK", Run: mset,
+			Name: "MSET", Since: "1.0.1", Arity: -3, Flags: write, Args: "(data=key value)...", Reply: "OK", Run: mset,
 			Keys: []command.KeySpec{command.Span(1, -1, 2, replace)},
 			Tips: []string{"request_policy:multi_shard", "response_policy:all_succeeded"},
 			Doc:  command.Doc{Summary: "Makes several keys hold strings, all at once.", Complexity: "O(n) for n keys"},
 		},
 		{
-			Name: "MSETNX", Since: "1.0.1", Arity: -3, Flags: write, Args: "(key value)...", Reply: "int", Run: msetnx,
+			Name: "MSETNX", Since: "1.0.1", Arity: -3, Flags: write, Args: "(data=key value)...", Reply: "int", Run: msetnx,
 			Keys: []command.KeySpec{command.Span(1, -1, 2, command.OW|command.Insert)},
 			Doc:  command.Doc{Summary: "Makes several keys hold strings if none of them exists.", Complexity: "O(n) for n keys"},
 		},

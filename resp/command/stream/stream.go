@@ -38,14 +38,14 @@ func Commands(o Options) []command.Command {
 	all := []command.Command{
 		{
 			Name: "XADD", Since: "5.0.0", Arity: -5, Flags: command.Write | command.DenyOOM | command.Fast, Reply: "bulk | nil", Run: f.xadd,
-			Args: "key [NOMKSTREAM] [trim=(strategy=MAXLEN|MINID) [operator='='|'~'] threshold [LIMIT count:int]] (id-selector='*'|id) (field value)...",
+			Args: "key [NOMKSTREAM] [trim=(strategy=MAXLEN|MINID) [operator=(equal='=')|(approximately='~')] threshold [LIMIT count:int]] (id-selector=(auto-id='*')|id) (data=field value)...",
 			Keys: at(1, update), Tips: unsure,
 			Doc: command.Doc{Summary: "Adds an entry behind the last of a stream; the stream is made if it does not exist.", Complexity: "O(1), and O(n) for n entries trimmed",
 				History: []string{"6.2.0: NOMKSTREAM, MINID, LIMIT", "7.0.0: ids with * for the second number"}},
 		},
 		{
 			Name: "XTRIM", Since: "5.0.0", Arity: -4, Flags: command.Write, Reply: "int", Run: f.xtrim,
-			Args: "key (trim=(strategy=MAXLEN|MINID) [operator='='|'~'] threshold [LIMIT count:int])",
+			Args: "key (trim=(strategy=MAXLEN|MINID) [operator=(equal='=')|(approximately='~')] threshold [LIMIT count:int])",
 			Keys: at(1, remove), Tips: unsure,
 			Doc: command.Doc{Summary: "Removes entries from the front of a stream.", Complexity: "O(n) for n entries removed", History: []string{"6.2.0: MINID, LIMIT"}},
 		},
@@ -122,12 +122,12 @@ func Commands(o Options) []command.Command {
 			Sub: []command.Command{
 				{
 					Name: "CREATE", Since: "5.0.0", Arity: -5, Flags: command.Write | command.DenyOOM, Run: xgroupCreate, Keys: at(2, insert),
-					Args: "key group (id-selector=id|'$') [MKSTREAM] [ENTRIESREAD entries-read:int]", Reply: "OK",
+					Args: "key group (id-selector=id|(new-id='$')) [MKSTREAM] [ENTRIESREAD entries-read:int]", Reply: "OK",
 					Doc: command.Doc{Summary: "Makes a consumer group.", Complexity: "O(1)", History: []string{"7.0.0: ENTRIESREAD"}},
 				},
 				{
 					Name: "SETID", Since: "5.0.0", Arity: -5, Flags: command.Write, Run: xgroupSetID, Keys: at(2, update),
-					Args: "key group (id-selector=id|'$') [ENTRIESREAD entries-read:int]", Reply: "OK",
+					Args: "key group (id-selector=id|(new-id='$')) [ENTRIESREAD entriesread:int]", Reply: "OK",
 					Doc: command.Doc{Summary: "Sets the last id that a consumer group has been given.", Complexity: "O(1)", History: []string{"7.0.0: ENTRIESREAD"}},
 				},
 				{

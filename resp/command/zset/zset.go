@@ -51,7 +51,7 @@ func Commands(o Options) []command.Command {
 	return finish([]command.Command{
 		{
 			Name: "ZADD", Since: "1.2.0", Arity: -4, Flags: write | command.Fast, Run: f.zadd, Reply: "int | double | nil",
-			Args: "key [condition=NX|XX] [comparison=GT|LT] [change=CH] [increment=INCR] (score:double member)...",
+			Args: "key [condition=NX|XX] [comparison=GT|LT] [change=CH] [increment=INCR] (data=score:double member)...",
 			Keys: []command.KeySpec{command.At(1, command.RW|command.Update)},
 			Doc: command.Doc{Summary: "Adds members to a sorted set, or changes their scores.", Complexity: "O(log(n)) for each member, n members in the set",
 				History: []string{"2.4.0: several members", "3.0.2: XX, NX, CH and INCR", "6.2.0: GT and LT"}},
@@ -163,7 +163,7 @@ func Commands(o Options) []command.Command {
 			Doc: command.Doc{Summary: "Removes and answers members of the first sorted set that has any.", Complexity: "O(k)+O(m*log(n)) for k keys, n members and m removed"},
 		},
 		{
-			Name: "ZRANDMEMBER", Since: "6.2.0", Arity: -2, Flags: command.ReadOnly, Args: "key [count:int [WITHSCORES]]", Reply: "bulk | nil | " + pairs, Run: f.zrandmember,
+			Name: "ZRANDMEMBER", Since: "6.2.0", Arity: -2, Flags: command.ReadOnly, Args: "key [options=count:int [WITHSCORES]]", Reply: "bulk | nil | " + pairs, Run: f.zrandmember,
 			Keys: oneLook, Tips: []string{"nondeterministic_output"},
 			Doc: command.Doc{Summary: "Answers random members of a sorted set.", Complexity: "O(m*log(n)) for n members and m answered"},
 		},
@@ -171,7 +171,7 @@ func Commands(o Options) []command.Command {
 			Name: "ZSCAN", Since: "2.8.0", Arity: -3, Flags: command.ReadOnly, Args: "key cursor:int [MATCH pattern:pattern] [COUNT count:int] [NOSCORES]", Reply: "[bulk, [bulk...]]", Run: zscan,
 			Keys: oneLook, Tips: []string{"nondeterministic_output"},
 			Doc: command.Doc{Summary: "Lists the members of a sorted set, with their scores, a part at a time.", Complexity: "O(1) for a call, O(n) for all calls over n members",
-				History: []string{"NOSCORES, which Valkey has from 8.1 on"}},
+				History: []string{"8.1.0: NOSCORES, in Valkey"}},
 		},
 		{
 			Name: "ZUNION", Since: "6.2.0", Arity: -3, Flags: command.ReadOnly, Args: "numkeys:int key..." + aggregate + " [WITHSCORES]", Reply: pairs, Run: f.zunion, Keys: counted,
