@@ -391,7 +391,7 @@ func (e *Engine) Follow(host string, port int, later func(func())) bool {
 	if same {
 		return false
 	}
-	perform(later, func() { e.follow(host, port) })
+	e.perform(later, host, port, func() { e.follow(host, port) })
 	return true
 }
 
@@ -402,12 +402,15 @@ func (e *Engine) Promote(later func(func())) bool {
 	if !e.replica.Load() {
 		return false
 	}
-	perform(later, e.promote)
+	e.perform(later, "", 0, e.promote)
 	return true
 }
 
-func perform(later func(func()), f func()) {
+// perform makes f happen now or later. What is to come later is told at once: Sentinel sends REPLICAOF
+// and CONFIG REWRITE in one transaction, and the file must name the new primary.
+func (e *Engine) perform(later func(func()), host string, port int, f func()) {
 	if later != nil {
+		e.deps.follows(host, port)
 		later(f)
 		return
 	}

@@ -9,7 +9,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -57,55 +56,25 @@ type side struct {
 
 // both starts the two servers. The test is skipped with -short and without a redis-server.
 func both(t *testing.T) (ours, theirs *side) {
+	redis := realRedis(t)
+	return launch(t, "sextant", binary, "server"), launch(t, "redis", redis)
+}
+
+// realRedis is the redis-server of this machine. A test that needs it is skipped with -short.
+func realRedis(t testing.TB) string {
 	program, err := exec.LookPath("redis-server")
 	if err != nil || testing.Short() {
-		t.Skip("no redis-server, or -short")
+		t.Skip("no redis-server (scripts/test.sh installs it), or -short")
 	}
-	return launch(t, "sextant", binary, "server"), launch(t, "redis", program)
+	return program
 }
 
 func launch(t *testing.T, name string, words ...string) *side {
-	for range 5 { // a port may be taken
-		s := &side{name: name, addr: "127.0.0.1:" + strconv.Itoa(20000+rand.IntN(9000))}
-		_, port, _ := net.SplitHostPort(s.addr)
-		cmd := exec.Command(words[0], append(words[1:], "--port", port, "--bind", "127.0.0.1", "--dir", t.TempDir(),
-			"--save", "", "--appendonly", "no", "--enable-debug-command", "yes")...)
-		require.NoError(t, cmd.Start())
-		ended := make(chan struct{})
-		go func() {
-			_ = cmd.Wait()
-			close(ended)
-		}()
-		t.Cleanup(func() {
-			_ = cmd.Process.Kill()
-			<-ended
-		})
-		if s.answers(ended) {
-			return s
-		}
-	}
-	t.Fatalf("%s does not start", name)
-	return nil
-}
-
-func (s *side) answers(ended chan struct{}) bool {
-	for {
-		select {
-		case <-ended:
-			return false
-		case <-time.After(5 * time.Millisecond):
-		}
-		c, err := net.Dial("tcp", s.addr)
-		if err != nil {
-			continue
-		}
-		_, _ = c.Write([]byte("PING\r\n"))
-		line, _ := bufio.NewReader(c).ReadString('\n')
-		_ = c.Close()
-		if line == "+PONG\r\n" {
-			return true
-		}
-	}
+	port := freePorts(t, 1)[0]
+	s := prepare(t, name, port, append(words, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", t.TempDir(),
+		"--save", "", "--appendonly", "no", "--enable-debug-command", "yes")...)
+	s.start()
+	return &s.side
 }
 
 // client is one connection.
@@ -114,7 +83,7 @@ type client struct {
 	in *bufio.Reader
 }
 
-func (s *side) dial(t *testing.T) *client {
+func (s *side) dial(t testing.TB) *client {
 	c, err := net.Dial("tcp", s.addr)
 	require.NoError(t, err, s.name)
 	t.Cleanup(func() { _ = c.Close() })
@@ -123,7 +92,7 @@ func (s *side) dial(t *testing.T) *client {
 
 // do sends all calls at once and returns the bytes of each reply. Replies end when the
 // connection does.
-func (c *client) do(t *testing.T, calls [][]string) (replies [][]byte) {
+func (c *client) do(t testing.TB, calls [][]string) (replies [][]byte) {
 	var out []byte
 	for _, call := range calls {
 		out = resp.AppendCommandStrings(out, call...)

@@ -1,0 +1,279 @@
+package compat
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/resp"
+)
+
+// patience is how long a test waits for what another process must do.
+const patience = 30 * time.Second
+
+// server is a process that can be stopped and started again: a Sextant, a Redis or a Sentinel.
+type server struct {
+	side
+	t     testing.TB
+	port  int
+	pass  string // what AUTH wants, if anything
+	argv  []string
+	cmd   *exec.Cmd     // nil before the first start
+	ended chan struct{} // closed when the process has ended
+	out   *lockedBuffer // what it printed since its last start
+}
+
+// prepare describes a server that argv starts on a port. The test kills it at its end.
+func prepare(t testing.TB, name string, port int, argv ...string) *server {
+	s := &server{side: side{name: name, addr: "127.0.0.1:" + strconv.Itoa(port)}, t: t, port: port, argv: argv}
+	t.Cleanup(func() {
+		s.kill()
+		if t.Failed() && s.out != nil {
+			t.Logf("the end of what %s on port %d printed:\n%s", s.name, s.port, tail(s.out.String(), 40))
+		}
+	})
+	return s
+}
+
+// start runs the process and waits until it answers, be it with an error.
+func (s *server) start() {
+	s.t.Helper()
+	s.cmd, s.ended, s.out = exec.Command(s.argv[0], s.argv[1:]...), make(chan struct{}), new(lockedBuffer)
+	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
+	require.NoError(s.t, s.cmd.Start())
+	cmd, ended := s.cmd, s.ended
+	go func() {
+		_ = cmd.Wait() // how it ended is told by ProcessState
+		close(ended)
+	}()
+	s.eventually("answers", func() bool {
+		select {
+		case <-ended:
+			s.t.Fatalf("%s ended at its start:\n%s", s.name, tail(s.out.String(), 40))
+		default:
+		}
+		reply := s.say("PING")
+		return reply == "PONG" || strings.HasPrefix(reply, "NOAUTH")
+	})
+}
+
+// stop asks for an orderly end, as `systemctl stop` does, and waits for it.
+func (s *server) stop() {
+	s.t.Helper()
+	require.NoError(s.t, s.cmd.Process.Signal(syscall.SIGTERM))
+	s.gone()
+}
+
+// gone waits until the process has ended by itself.
+func (s *server) gone() {
+	s.t.Helper()
+	select {
+	case <-s.ended:
+	case <-time.After(patience):
+		s.t.Fatalf("%s does not end:\n%s", s.name, tail(s.out.String(), 40))
+	}
+	require.Zero(s.t, s.cmd.ProcessState.ExitCode(), "%s", s.out)
+}
+
+func (s *server) restart() {
+	s.t.Helper()
+	s.stop()
+	s.start()
+}
+
+// kill is kill -9.
+func (s *server) kill() {
+	if s.cmd != nil {
+		_ = s.cmd.Process.Kill() // it may have ended
+		<-s.ended
+	}
+}
+
+// say sends one command on a connection of its own and returns the reply as redis-cli prints it
+// into a pipe; "" when the server cannot be reached.
+func (s *server) say(words ...string) string {
+	c, err := net.DialTimeout("tcp", s.addr, time.Second)
+	if err != nil {
+		return ""
+	}
+	defer c.Close()
+	_ = c.SetDeadline(time.Now().Add(patience))
+	var out []byte
+	calls := [][]string{words}
+	if s.pass != "" {
+		calls = [][]string{{"AUTH", s.pass}, words}
+	}
+	for _, call := range calls {
+		out = resp.AppendCommandStrings(out, call...)
+	}
+	if _, err := c.Write(out); err != nil {
+		return ""
+	}
+	in := bufio.NewReader(c)
+	var reply []byte
+	for range calls {
+		if reply, err = readReply(in, nil); err != nil {
+			return ""
+		}
+	}
+	return plain(reply)
+}
+
+// plain is a reply without its frame; of an array the elements, one a line.
+func plain(reply []byte) string {
+	head, rest, _ := strings.Cut(string(reply), "\r\n")
+	switch head[0] {
+	case '*':
+		var lines []string
+		for in := bufio.NewReader(strings.NewReader(rest)); ; {
+			element, err := readReply(in, nil)
+			if err != nil {
+				return strings.Join(lines, "\n")
+			}
+			lines = append(lines, plain(element))
+		}
+	case '$':
+		return strings.TrimSuffix(rest, "\r\n")
+	}
+	return head[1:]
+}
+
+// info returns the fields of one section of INFO.
+func (s *server) info(section string) map[string]string {
+	fields := map[string]string{}
+	for line := range strings.Lines(s.say("INFO", section)) {
+		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+			fields[name] = value
+		}
+	}
+	return fields
+}
+
+// cli runs the real redis-cli against the server and returns what it printed.
+func (s *server) cli(words ...string) string { return s.session("", words...) }
+
+// session is cli with lines typed into it.
+func (s *server) session(typed string, words ...string) string {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), 2*patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "redis-cli", append([]string{"-p", strconv.Itoa(s.port)}, words...)...)
+	cmd.Stdin = strings.NewReader(typed)
+	out, err := cmd.CombinedOutput()
+	require.NoError(s.t, err, "redis-cli %s:\n%s", words, out)
+	return strings.TrimRight(string(out), "\n")
+}
+
+// inSync waits until a replica has everything its primary has.
+func (s *server) inSync(primary *server) {
+	s.t.Helper()
+	s.eventually("in sync with "+primary.name, func() bool {
+		at := primary.info("replication")["master_repl_offset"]
+		mine := s.info("replication")
+		return at != "" && mine["master_link_status"] == "up" && mine["master_port"] == strconv.Itoa(primary.port) && mine["master_repl_offset"] == at
+	})
+}
+
+func (s *server) eventually(what string, ok func() bool) {
+	s.t.Helper()
+	for end := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) { // other processes give no event to wait for
+		if time.Now().After(end) {
+			s.t.Fatalf("%s on port %d, never: %s", s.name, s.port, what)
+		}
+	}
+}
+
+// given are the ports that tests of this process have, so that those that run side by side do not
+// take each other's.
+var given = struct {
+	sync.Mutex
+	ports map[int]bool
+}{ports: map[int]bool{}}
+
+// freePorts returns ports that are free, and so are the ones 10000 above.
+func freePorts(t testing.TB, n int) (ports []int) {
+	given.Lock()
+	defer given.Unlock()
+	for range 10000 {
+		if len(ports) == n {
+			return ports
+		}
+		p := 13000 + rand.IntN(9000) // the upper ones stay below the range of outgoing connections
+		if !given.ports[p] && free(p) && free(p+10000) {
+			given.ports[p] = true
+			ports = append(ports, p)
+		}
+	}
+	t.Fatal("no port is free")
+	return nil
+}
+
+func free(port int) bool {
+	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
+	if err != nil {
+		return false
+	}
+	_ = l.Close()
+	return true
+}
+
+// configFile writes a configuration file into a directory of its own and returns its path.
+func configFile(t testing.TB, name string, lines ...string) string {
+	path := filepath.Join(t.TempDir(), name)
+	require.NoError(t, os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600))
+	return path
+}
+
+// edit replaces a text in a file, which must be there.
+func edit(t testing.TB, path, old, new string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Contains(t, string(text), old)
+	require.NoError(t, os.WriteFile(path, []byte(strings.Replace(string(text), old, new, 1)), 0o600))
+}
+
+// fileSays waits until a line of a file begins with a text, or none does.
+func fileSays(t testing.TB, path, begins string, want bool) {
+	t.Helper()
+	require.Eventually(t, func() bool {
+		text, err := os.ReadFile(path)
+		return err == nil && strings.Contains("\n"+string(text), "\n"+begins) == want
+	}, patience, 10*time.Millisecond, "%s in %s: %v", begins, path, want)
+}
+
+func tail(s string, lines int) string {
+	all := strings.Split(strings.TrimRight(s, "\n"), "\n")
+	return strings.Join(all[max(0, len(all)-lines):], "\n")
+}
+
+// lockedBuffer is what a process prints; it may be read meanwhile.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer // guarded by mu
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
