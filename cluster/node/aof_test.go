@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
@@ -342,4 +343,57 @@ func TestAppendOnlyTakesOverTheRDBFile(t *testing.T) {
 	require.Equal(t, "OK", on.dial().do("SET", "k", "w"))
 	again := on.again("appendonly", "yes")
 	require.Equal(t, "w", again.dial().do("GET", "k"))
+}
+
+// One stream has two kinds of receivers: messages and what keeps a link alive are for replicas, and scripts may say who
+// receives what they write. What clients write to a writable replica is in its own file.
+func TestAOFHoldsWhatIsForIt(t *testing.T) {
+	t.Parallel()
+	p := primary(t, 1, "appendonly", "yes", "appendfsync", "always", "repl-ping-replica-period", "1")
+	r := serve(t, "appendonly", "yes", "appendfsync", "always", "replica-read-only", "no")
+	c, rc := p.dial(), r.dial()
+	follow(t, rc, p.port)
+	linked(t, rc)
+	eventually(t, func() bool { return rc.info("aof_rewrite_in_progress")+rc.info("aof_rewrite_scheduled") == "00" }, "its file is whole")
+	offset := p.repl.Stream.Offset()
+	eventually(t, func() bool { return p.repl.Stream.Offset() > offset }, "a PING")
+
+	require.Equal(t, "0", c.do("PUBLISH", "news", "message"))
+	for _, to := range []string{"NONE", "AOF", "REPLICA", "ALL"} {
+		script := "redis.set_repl(redis.REPL_" + to + ") redis.call('SET', KEYS[1], '1') redis.call('PUBLISH', 'news', 'scripted')"
+		require.Equal(t, "(nil)", c.do("EVAL", script, "1", to))
+	}
+	require.Equal(t, "OK", c.do("MULTI"))
+	require.Equal(t, "QUEUED", c.do("SET", "together", "1"))
+	require.Equal(t, "QUEUED", c.do("PUBLISH", "news", "queued"))
+	require.Equal(t, "[OK 0]", c.do("EXEC"))
+	require.Equal(t, "OK", rc.do("SELECT", "7"))
+	require.Equal(t, "OK", rc.do("SET", "mine", "1"))
+	require.Equal(t, "OK", rc.do("SELECT", "0"))
+	require.Equal(t, "1", c.do("WAIT", "1", "0")) // GETACK
+	require.Equal(t, "OK", c.do("SET", "last", "1"))
+	require.Equal(t, "[1 1]", c.do("WAITAOF", "1", "1", "0"))
+	require.Equal(t, "[(nil) (nil) 1 1]", rc.do("MGET", "NONE", "AOF", "REPLICA", "ALL"))
+
+	text := func(s *testNode) string {
+		files, err := filepath.Glob(filepath.Join(s.dir, "appendonlydir", "*.incr.aof"))
+		require.NoError(t, err)
+		require.Len(t, files, 1)
+		b, err := os.ReadFile(files[0])
+		require.NoError(t, err)
+		return strings.ReplaceAll(string(b), "\r\n", " ")
+	}
+	for _, s := range []*testNode{p, r} {
+		for _, word := range []string{"PUBLISH", "PING", "GETACK", "NONE"} {
+			require.NotContains(t, text(s), word)
+		}
+		require.Contains(t, text(s), "together")
+	}
+	require.Contains(t, text(r), "$6 SELECT $1 7 *3 $3 SET $4 mine $1 1 *2 $6 SELECT $1 0 ", "the primary's commands are for its database")
+	p, r = p.again("appendonly", "yes"), r.again("appendonly", "yes")
+	require.Equal(t, "[(nil) 1 (nil) 1 1 1]", p.dial().do("MGET", "NONE", "AOF", "REPLICA", "ALL", "together", "last"))
+	rc = r.dial()
+	require.Equal(t, "[(nil) (nil) 1 1 1 1]", rc.do("MGET", "NONE", "AOF", "REPLICA", "ALL", "together", "last"))
+	require.Equal(t, "OK", rc.do("SELECT", "7"))
+	require.Equal(t, "1", rc.do("GET", "mine"))
 }

@@ -508,6 +508,7 @@ func (l *lateApplier) get() *dispatch.Applier {
 }
 
 func (l *lateApplier) Apply(argv [][]byte) error { return l.get().Apply(argv) }
+func (l *lateApplier) Lasting() bool             { return l.get().Lasting() }
 func (l *lateApplier) Reset()                    { l.get().Reset() }
 func (l *lateApplier) Select(db int)             { l.get().Select(db) }
 

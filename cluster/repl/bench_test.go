@@ -21,8 +21,9 @@ type storeApplier struct {
 	now int64
 }
 
-func (a *storeApplier) Reset()     {}
-func (a *storeApplier) Select(int) {}
+func (a *storeApplier) Reset()        {}
+func (a *storeApplier) Select(int)    {}
+func (a *storeApplier) Lasting() bool { return true }
 func (a *storeApplier) Apply(argv [][]byte) error {
 	if is(argv[0], "SET") {
 		a.txn.Begin(a.s, a.now, slot.Of(argv[1]))
@@ -70,6 +71,7 @@ type nothing struct{}
 func (nothing) Reset()               {}
 func (nothing) Select(int)           {}
 func (nothing) Apply([][]byte) error { return nil }
+func (nothing) Lasting() bool        { return true }
 
 type zero struct{}
 

@@ -78,6 +78,8 @@ type Applier interface {
 	// Apply executes one command. MULTI, EXEC and SELECT come too; a transaction takes effect at
 	// its EXEC. argv is valid during the call. An error says that the command failed here.
 	Apply(argv [][]byte) error
+	// Lasting reports whether the command applied last is for the append-only file too.
+	Lasting() bool
 	// Reset forgets an unfinished transaction; Select makes db the current database.
 	Reset()
 	Select(db int)
@@ -332,7 +334,7 @@ func (e *Engine) Position() *rdb.Replication {
 func (e *Engine) Tap() (c *Cursor, db int) { return e.Stream.Tap(), e.selected() }
 
 // Mark is the stream's end, with db as of Tap. REQUIRES: as Tap.
-func (e *Engine) Mark() (pos int64, db int) { return e.Stream.Mark(), e.selected() }
+func (e *Engine) Mark() (total int64, db int) { return e.Stream.Mark(), e.selected() }
 
 func (e *Engine) selected() int {
 	if !e.replica.Load() {
@@ -356,6 +358,7 @@ func (e *Engine) Resume(r rdb.Replication, asReplica bool) error {
 	if asReplica {
 		e.valid, e.streamDB = true, r.StreamDB
 		e.Stream.restart(History{ID: r.ID, ID2: NoID, Second: -1}, r.Offset, true)
+		e.Stream.relaysFrom(r.StreamDB)
 		return nil
 	}
 	h, _ := e.Stream.History()
@@ -436,6 +439,7 @@ func (e *Engine) follow(host string, port int) {
 				streamDB = resumed.StreamDB
 			}
 			e.Stream.relay()
+			e.Stream.relaysFrom(streamDB)
 			e.replica.Store(true)
 		})
 		e.finishWaiters()

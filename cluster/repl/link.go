@@ -76,6 +76,7 @@ type link struct {
 	conn   net.Conn // guarded by connMu; also orders writes of requests after the handshake
 
 	argv    [][]byte
+	passing []span // of the unit being received, what is not for the append-only file
 	inMulti bool
 	multiDB int // database at the end of the open transaction
 }
@@ -531,7 +532,11 @@ func (l *link) apply(p *resp.Parser, buf []byte, kept, next int) (newKept, newNe
 		}
 		more = true
 		if len(args) > 0 {
-			askAck = l.command(args) || askAck
+			ack, lasting := l.command(args)
+			askAck = ack || askAck
+			if !lasting {
+				l.passing = append(l.passing, span{next - kept, next + n - kept})
+			}
 		}
 		next += n
 		if !l.inMulti {
@@ -542,7 +547,16 @@ func (l *link) apply(p *resp.Parser, buf []byte, kept, next int) (newKept, newNe
 		}
 	}
 	if unit > kept {
-		e.Stream.AppendRaw(buf[kept:unit])
+		here := len(l.passing) // those of a transaction that has not ended are not yet to be appended
+		for here > 0 && l.passing[here-1].from >= unit-kept {
+			here--
+		}
+		e.Stream.AppendRaw(buf[kept:unit], l.passing[:here], e.selected())
+		rest := l.passing[:0]
+		for _, v := range l.passing[here:] {
+			rest = append(rest, span{v.from - (unit - kept), v.to - (unit - kept)})
+		}
+		l.passing = rest
 	}
 	e.applyMu.Unlock()
 	if askAck {
@@ -551,9 +565,9 @@ func (l *link) apply(p *resp.Parser, buf []byte, kept, next int) (newKept, newNe
 	return unit, next, more, nil
 }
 
-// command applies one command of the stream and reports whether it asks for an acknowledgement.
-// REQUIRES: applyMu.
-func (l *link) command(args [][]byte) (getack bool) {
+// command applies one command of the stream. It reports whether that asks for an acknowledgement, and whether it is
+// for the append-only file. REQUIRES: applyMu.
+func (l *link) command(args [][]byte) (getack, lasting bool) {
 	e := l.e
 	switch name := args[0]; {
 	case is(name, "SELECT") && len(args) == 2:
@@ -572,22 +586,22 @@ func (l *link) command(args [][]byte) (getack bool) {
 		}
 		l.inMulti = false
 	case is(name, "PING"):
-		return false
+		return false, false
 	case is(name, "REPLCONF"):
-		return len(args) > 1 && is(args[1], "GETACK")
+		return len(args) > 1 && is(args[1], "GETACK"), false
 	}
 	if err := e.deps.Apply.Apply(args); err != nil {
 		e.Counters.ApplyErrors.Inc()
 		e.warn(EvApplyError, "== CRITICAL == This replica is sending an error to its master: '%v' after processing the command '%s'", err, strings.ToLower(string(args[0])))
 	}
-	return false
+	return false, e.deps.Apply.Lasting()
 }
 
 // resetApplier begins a stream in which db is selected.
 func (l *link) resetApplier(db int) {
 	l.e.deps.Apply.Reset()
 	l.e.deps.Apply.Select(db)
-	l.inMulti = false
+	l.inMulti, l.passing = false, nil
 }
 
 func (e *Engine) setStreamDB(db int) {

@@ -170,6 +170,7 @@ func (l *link) load(src io.Reader, finish func(rest []byte) error, inPlace bool,
 		e.Stream.restart(History{ID: id, ID2: NoID, Second: -1}, offset, true)
 		e.mu.Lock()
 		e.valid, e.streamDB = true, db
+		e.Stream.relaysFrom(db)
 		e.mu.Unlock()
 	})
 	release()

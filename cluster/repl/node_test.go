@@ -387,6 +387,8 @@ type testApplier struct {
 func (a *testApplier) Reset()        { a.db, a.multi, a.queue = 0, false, nil }
 func (a *testApplier) Select(db int) { a.db = db }
 
+func (a *testApplier) Lasting() bool { return true }
+
 func (a *testApplier) Apply(argv [][]byte) error {
 	switch {
 	case is(argv[0], "MULTI"):

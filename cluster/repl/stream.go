@@ -34,7 +34,7 @@ const NoID = "0000000000000000000000000000000000000000"
 type Stream struct {
 	active atomic.Bool  // somebody wants what is appended; written under mu
 	end    atomic.Int64 // offset, for readers without the lock; written under mu
-	total  atomic.Int64 // offset + shift, kept while a tap is open; written under mu
+	total  atomic.Int64 // offset + shift, for readers without the lock, kept while a tap is open; written under mu
 
 	wake chan struct{} // capacity 1: cursors in waiting or overrun want the pump
 
@@ -42,12 +42,14 @@ type Stream struct {
 	history  History
 	offset   int64
 	db       int   // the database selected in the stream; -1: the next command says SELECT
-	relaying bool  // a replica: only AppendRaw appends
+	tapDB    int   // the same of what taps receive
+	relayDB  int   // the database selected in our primary's stream here
+	relaying bool  // a replica: replicas receive only what AppendRaw appends
 	backlog  bool  // history is kept
 	size     int64 // at least this much of it
 	from     int64 // positions before it are not part of this history
 	taps     int   // open cursors that do not belong to replicas
-	shift    int64 // makes of offset a count that never goes back: restart moves the offset, not the sum
+	shift    int64 // makes of offset a count that never goes back: restart moves the offset, not the sum; see also put
 	hard     int64 // a replica's cursor that lags more is overrun; 0: no limit
 	head     *block
 	tail     *block
@@ -76,12 +78,12 @@ type block struct {
 func newStream(id string, size, hard int64) *Stream {
 	return &Stream{
 		wake: make(chan struct{}, 1), history: History{ID: id, ID2: NoID, Second: -1},
-		db: -1, size: size, hard: hard,
+		db: -1, tapDB: -1, size: size, hard: hard,
 	}
 }
 
-// Active reports whether appending has a purpose: a backlog or a tap exists, and the writes
-// of clients are what it is made of (a replica's stream is its primary's).
+// Active reports whether appending has a purpose: a tap exists, or a backlog and the writes
+// of clients are what it is made of (a replica's replicas receive its primary's).
 func (s *Stream) Active() bool { return s.active.Load() }
 
 // Offset is how many bytes the stream has had in its history.
@@ -114,20 +116,24 @@ func (s *Stream) Append(e *command.Effects) int64 {
 		defer s.mu.Unlock()
 		return s.offset
 	}
+	if e.Partly || s.relaying {
+		s.appendPartly(e)
+		return s.publish(false)
+	}
 	if len(e.Marks) > 1 && !e.Apart {
 		s.write(multiBytes)
 	}
 	from := 0
 	for i := range e.Marks {
 		m := &e.Marks[i]
-		if m.DB != s.db {
+		if m.DB != s.db || m.DB != s.tapDB {
 			end := 0
 			if i > 0 {
 				end = e.Marks[i-1].End
 			}
 			s.write(e.Buf[from:end])
 			from = end
-			s.selectDB(m.DB)
+			s.selectDB(m.DB, command.ToAll)
 		}
 	}
 	s.write(e.Buf[from:e.Marks[len(e.Marks)-1].End])
@@ -137,17 +143,110 @@ func (s *Stream) Append(e *command.Effects) int64 {
 	return s.publish(false)
 }
 
+// appendPartly appends a unit whose commands do not all go to the same receivers. On a replica, whose replicas
+// receive what its primary sends, nothing that clients do here goes to them. REQUIRES: mu.
+func (s *Stream) appendPartly(e *command.Effects) {
+	never := command.Targets(0)
+	if s.relaying {
+		never = command.ToReplicas
+	}
+	var some, several command.Targets
+	for i := range e.Marks {
+		to := command.ToAll &^ (e.Marks[i].Withheld | never)
+		several |= some & to
+		some |= to
+	}
+	if e.Apart {
+		several = 0
+	}
+	s.writeTo(several, multiBytes)
+	from := 0
+	for i := range e.Marks {
+		m := &e.Marks[i]
+		to := command.ToAll &^ (m.Withheld | never)
+		s.selectDB(m.DB, to)
+		s.writeTo(to, e.Buf[from:m.End])
+		from = m.End
+	}
+	s.writeTo(several, execBytes)
+	if s.relaying {
+		s.selectDB(s.relayDB, some)
+	}
+}
+
+// span is bytes [from, to) of a piece of a stream.
+type span struct{ from, to int }
+
 // AppendRaw appends bytes of our primary's stream as they came: whole units only, so that no
-// cut lies inside a transaction.
-func (s *Stream) AppendRaw(p []byte) int64 {
+// cut lies inside a transaction. passing are the parts, in order, that taps do not receive; db is the database selected
+// behind p.
+func (s *Stream) AppendRaw(p []byte, passing []span, db int) int64 {
 	s.mu.Lock()
+	s.relayDB, s.tapDB = db, db
 	if !s.backlog && s.taps == 0 {
 		s.offset += int64(len(p))
 		s.dropBlocks()
 	} else {
+		for _, v := range passing {
+			s.pass(s.offset+int64(v.from), int64(v.to-v.from))
+		}
 		s.write(p)
 	}
 	return s.publish(true)
+}
+
+// writeTo appends p for some receivers. The stream and its offsets are what replicas receive; for taps it says
+// beside it what they leave out, and what they receive in its place. REQUIRES: mu.
+func (s *Stream) writeTo(to command.Targets, p []byte) {
+	switch to {
+	case command.ToAll:
+		s.write(p)
+	case command.ToReplicas:
+		s.pass(s.offset, int64(len(p)))
+		s.write(p)
+	case command.ToAOF:
+		s.put(p)
+	}
+}
+
+// detour is where what a tap receives leaves the stream: at a position it receives put and then leaves out
+// skip bytes of the stream.
+type detour struct {
+	at   int64
+	put  []byte
+	skip int64
+}
+
+// pass makes taps leave out n bytes that are written at a position. REQUIRES: mu; at is not before an earlier detour.
+func (s *Stream) pass(at, n int64) {
+	for _, c := range s.cursors {
+		if c.replica {
+			continue
+		}
+		if d := c.last(); d != nil && d.at+d.skip == at {
+			d.skip += n
+		} else {
+			c.detours = append(c.detours, detour{at: at, skip: n})
+		}
+	}
+}
+
+// put appends p for taps only. It counts in Total, and not in Offset. REQUIRES: mu.
+func (s *Stream) put(p []byte) {
+	if s.taps == 0 {
+		return
+	}
+	s.shift += int64(len(p))
+	for _, c := range s.cursors {
+		if c.replica {
+			continue
+		}
+		if d := c.last(); d != nil && d.at == s.offset && d.skip == 0 {
+			d.put = append(d.put, p...)
+		} else {
+			c.detours = append(c.detours, detour{at: s.offset, put: append([]byte(nil), p...)})
+		}
+	}
 }
 
 // control appends a command that is for replicas themselves (PING, GETACK), if they read what
@@ -158,7 +257,7 @@ func (s *Stream) control(p []byte) bool {
 		s.mu.Unlock()
 		return false
 	}
-	s.write(p)
+	s.writeTo(command.ToReplicas, p)
 	s.publish(false)
 	return true
 }
@@ -204,7 +303,17 @@ func (s *Stream) signal() {
 	}
 }
 
-func (s *Stream) selectDB(db int) {
+// selectDB says SELECT to those who receive what follows and have another database selected. REQUIRES: mu.
+func (s *Stream) selectDB(db int, to command.Targets) {
+	if s.db == db {
+		to &^= command.ToReplicas
+	}
+	if s.tapDB == db {
+		to &^= command.ToAOF
+	}
+	if to == 0 {
+		return
+	}
 	b := append(s.scratch[:0], "*2\r\n$6\r\nSELECT\r\n$"...)
 	var tmp [20]byte
 	n := strconv.AppendInt(tmp[:0], int64(db), 10)
@@ -213,8 +322,13 @@ func (s *Stream) selectDB(db int) {
 	b = append(b, n...)
 	b = append(b, '\r', '\n')
 	s.scratch = b
-	s.write(b)
-	s.db = db
+	s.writeTo(to, b)
+	if to&command.ToReplicas != 0 {
+		s.db = db
+	}
+	if to&command.ToAOF != 0 {
+		s.tapDB = db
+	}
 }
 
 // write copies p to the end. REQUIRES: mu.
@@ -364,7 +478,7 @@ func (s *Stream) restart(h History, offset int64, relaying bool) {
 	s.mu.Lock()
 	s.history, s.shift, s.offset = h, s.shift+s.offset-offset, offset
 	s.end.Store(offset)
-	s.db = -1
+	s.reselect()
 	s.relaying = relaying
 	s.dropBlocks()
 	s.backlog = true
@@ -383,7 +497,8 @@ func (s *Stream) rebrand(h History, relaying bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.history, s.relaying, s.backlog = h, relaying, true
-	s.from, s.db = s.offset, -1
+	s.from = s.offset
+	s.reselect()
 	var kept []*Cursor
 	for _, c := range s.cursors {
 		if !c.replica {
@@ -404,7 +519,7 @@ func (s *Stream) rename(id string, relaying bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.history = History{ID: id, ID2: s.history.ID, Second: s.offset + 1}
-	s.db = -1
+	s.reselect()
 	s.relaying = relaying
 	s.settle()
 }
@@ -417,7 +532,17 @@ func (s *Stream) relay() {
 	s.settle()
 }
 
-func (s *Stream) settle() { s.active.Store((s.backlog || s.taps > 0) && !s.relaying) }
+// reselect makes the next command say SELECT. REQUIRES: mu.
+func (s *Stream) reselect() { s.db, s.tapDB = -1, -1 }
+
+// relaysFrom says which database is selected at the place in our primary's stream where we are.
+func (s *Stream) relaysFrom(db int) {
+	s.mu.Lock()
+	s.relayDB = db
+	s.mu.Unlock()
+}
+
+func (s *Stream) settle() { s.active.Store(s.taps > 0 || s.backlog && !s.relaying) }
 
 // refusal is why a position cannot be continued from; "" when it can.
 type refusal string
@@ -454,7 +579,7 @@ func (s *Stream) cut(cursors []**Cursor) (h History, offset int64, db int) {
 	}
 	db = max(s.db, 0)
 	if !s.relaying {
-		s.db = -1
+		s.reselect()
 	}
 	return s.history, s.offset, db
 }
@@ -467,21 +592,22 @@ func (s *Stream) Tap() *Cursor {
 	c := s.attach(s.offset, false)
 	c.shift = s.shift
 	s.taps++
-	s.db = -1
+	s.reselect()
 	s.total.Store(s.offset + s.shift)
 	s.settle()
 	return c
 }
 
-// Mark returns the stream's end and makes the next command say SELECT, for a tap that goes on in another file.
-// REQUIRES: as cut.
+// Mark returns the stream's end as Total counts and makes the next command say SELECT, for a tap that goes on in
+// another file. REQUIRES: as cut.
 func (s *Stream) Mark() int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.tapDB = -1
 	if !s.relaying {
 		s.db = -1
 	}
-	return s.offset
+	return s.offset + s.shift
 }
 
 // attach opens a cursor at pos. REQUIRES: mu; pos is kept or the end.
@@ -526,7 +652,10 @@ type Cursor struct {
 	s       *Stream
 	replica bool
 	ready   chan struct{} // capacity 1
-	shift   int64         // of the stream while the cursor lives; immutable
+
+	// Guarded by s.mu; of taps only.
+	shift   int64    // makes of pos what Total counts
+	detours []detour // not yet taken, in order; none is before pos
 
 	// Guarded by s.mu.
 	listed  bool // in s.idle
@@ -571,14 +700,27 @@ func (c *Cursor) Look() (p []byte, whole, ok bool) {
 		c.listed = true
 		s.idle = append(s.idle, c)
 	}
-	return p, c.pos+int64(len(p)) == s.offset, ok
+	return p, c.pos+c.shift+int64(len(p)) == s.offset+s.shift, ok
+}
+
+// Place is the cursor's place: its position, which moves over what a tap leaves out as soon as that is looked at, and
+// what Total counts up to there.
+func (c *Cursor) Place() (pos, total int64) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	return c.pos, c.pos + c.shift
+}
+
+// last is the detour that may grow, nil when there is none. REQUIRES: s.mu.
+func (c *Cursor) last() *detour {
+	if n := len(c.detours); n > 0 {
+		return &c.detours[n-1]
+	}
+	return nil
 }
 
 // Ready gets a token when there is something to Look at again, and when the cursor has ended.
 func (c *Cursor) Ready() <-chan struct{} { return c.ready }
-
-// Shift makes of the cursor's positions what Total counts.
-func (c *Cursor) Shift() int64 { return c.shift }
 
 // poll is one look. With wait the cursor is woken when more comes.
 func (c *Cursor) poll(wait bool) (p []byte, ok bool) {
@@ -592,14 +734,28 @@ func (c *Cursor) pollLocked(wait bool) (p []byte, ok bool) {
 	if c.ended {
 		return nil, false
 	}
-	for int(c.pos-c.b.start) == len(c.b.buf) && c.b.next != nil {
+	limit := s.offset
+	for len(c.detours) > 0 {
+		d := &c.detours[0]
+		if d.at > c.pos {
+			limit = d.at
+			break
+		}
+		if len(d.put) > 0 {
+			return d.put, true
+		}
+		c.pos += d.skip
+		c.detours = c.detours[1:]
+	}
+	for int(c.pos-c.b.start) >= len(c.b.buf) && c.b.next != nil {
 		c.b.refs--
 		c.b = c.b.next
 		c.b.refs++
 		s.trim()
 	}
-	if at := int(c.pos - c.b.start); at < len(c.b.buf) {
-		return c.b.buf[at:len(c.b.buf):len(c.b.buf)], true
+	at, end := int(c.pos-c.b.start), min(len(c.b.buf), int(limit-c.b.start))
+	if at < end {
+		return c.b.buf[at:end:end], true
 	}
 	if wait {
 		s.waiting = append(s.waiting, c)
@@ -610,8 +766,13 @@ func (c *Cursor) pollLocked(wait bool) (p []byte, ok bool) {
 // Advance moves the cursor over n bytes that Next returned.
 func (c *Cursor) Advance(n int) {
 	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	if len(c.detours) > 0 && c.detours[0].at == c.pos { // it had put something there
+		c.detours[0].put = c.detours[0].put[n:]
+		c.shift += int64(n)
+		return
+	}
 	c.pos += int64(n)
-	c.s.mu.Unlock()
 }
 
 // Pos is the cursor's place.

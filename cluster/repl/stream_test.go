@@ -91,7 +91,7 @@ func TestStreamAgainstModel(t *testing.T) {
 				for i := range p {
 					p[i] = byte(rnd.Uint32())
 				}
-				s.AppendRaw(p)
+				s.AppendRaw(p, nil, 0)
 				model = append(model, p...)
 			case 4:
 				pos := int64(rnd.IntN(len(model) + 2))
@@ -140,9 +140,9 @@ func TestStreamAgainstModel(t *testing.T) {
 func TestPartialSyncRules(t *testing.T) {
 	s := newStream("new", MinBacklogBytes, 0)
 	s.restart(History{ID: "old", ID2: NoID, Second: -1}, 100, false)
-	s.AppendRaw(make([]byte, 50))
+	s.AppendRaw(make([]byte, 50), nil, 0)
 	s.rename("new", false) // byte 151 is the first of the new id
-	s.AppendRaw(make([]byte, 50))
+	s.AppendRaw(make([]byte, 50), nil, 0)
 	for _, c := range []struct {
 		id    string
 		asked int64
@@ -176,12 +176,12 @@ func TestSlowCursorIsOverrunAndOnlyIt(t *testing.T) {
 	slow, _, _ := s.resume("a", 0, 1)
 	quick, _, _ := s.resume("a", 0, 1)
 	for range 20 {
-		s.AppendRaw(make([]byte, 8<<10))
+		s.AppendRaw(make([]byte, 8<<10), nil, 0)
 		all(t, quick)
 	}
 	require.Equal(t, []*Cursor{slow}, s.pump())
 	slow.Close()
-	s.AppendRaw(make([]byte, 64<<10))
+	s.AppendRaw(make([]byte, 64<<10), nil, 0)
 	all(t, quick)
 	require.Less(t, s.HeldBytes(), int64(5*minBlock), "what only the slow one needed is free")
 }

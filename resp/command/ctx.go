@@ -98,7 +98,11 @@ func (c *Ctx) Call(cmd *Command, argv [][]byte) { c.Host.Call(c, cmd, argv) }
 // floating point).
 func (c *Ctx) PropagateAs(argv ...[]byte) {
 	c.quiet = true
-	c.Effects.Append(c.Txn.DB(), argv...)
+	withhold := c.Effects.Withhold
+	if c.Cmd.Passing() {
+		withhold |= ToAOF
+	}
+	c.Effects.append(c.Txn.DB(), withhold, argv)
 }
 
 // DontPropagate says that the call, although it changed something, sends nothing.
@@ -224,23 +228,42 @@ type Effects struct {
 	Marks []EffectMark
 	// Off makes Append do nothing: nobody takes the stream.
 	Off bool
+	// Withhold says who is not to receive what is appended from now on; from everybody: Append does nothing.
+	Withhold Targets
+	// Partly reports that something was withheld from somebody.
+	Partly bool
 	// Apart says that the commands do not belong together: no MULTI around them.
 	Apart bool
 }
 
 // EffectMark says which database a command in Effects.Buf is for and where it ends.
 type EffectMark struct {
-	DB  int
-	End int
+	DB       int
+	End      int
+	Withheld Targets
 }
+
+// Targets are receivers of effects. The numbers are those of redis.set_repl.
+type Targets uint8
+
+const (
+	ToAOF Targets = 1 << iota
+	ToReplicas
+	ToAll = ToAOF | ToReplicas
+)
 
 // Append adds one command for database db.
 func (e *Effects) Append(db int, argv ...[]byte) {
-	if e.Off {
+	e.append(db, e.Withhold, argv)
+}
+
+func (e *Effects) append(db int, withheld Targets, argv [][]byte) {
+	if e.Off || withheld == ToAll {
 		return
 	}
 	e.Buf = resp.AppendCommand(e.Buf, argv...)
-	e.Marks = append(e.Marks, EffectMark{db, len(e.Buf)})
+	e.Marks = append(e.Marks, EffectMark{db, len(e.Buf), withheld})
+	e.Partly = e.Partly || withheld != 0
 }
 
 // Empty reports whether there is nothing to propagate.
@@ -250,4 +273,5 @@ func (e *Effects) Empty() bool { return len(e.Marks) == 0 }
 func (e *Effects) Clear() {
 	e.Buf = e.Buf[:0]
 	e.Marks = e.Marks[:0]
+	e.Withhold, e.Partly = 0, false
 }

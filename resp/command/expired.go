@@ -8,16 +8,16 @@ import "github.com/sextantdb/sextant/store"
 
 var wordHDel = []byte("HDEL")
 
-// AppendExpired adds what t has noted. deletion is the word for keys, DEL or UNLINK.
+// AppendExpired adds what t has noted, for everybody whatever a script withholds: the keys are gone here. deletion is the word for keys, DEL or UNLINK.
 func (e *Effects) AppendExpired(t *store.Txn, deletion []byte) {
 	if e.Off {
 		return
 	}
 	for _, k := range t.Expired() {
-		e.Append(k.DB, deletion, k.Key)
+		e.append(k.DB, 0, [][]byte{deletion, k.Key})
 	}
 	for _, n := range t.ExpiredFields() {
-		e.Append(n.DB, append([][]byte{wordHDel, n.Key}, n.Fields...)...)
+		e.append(n.DB, 0, append([][]byte{wordHDel, n.Key}, n.Fields...))
 	}
 }
 

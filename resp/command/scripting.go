@@ -41,8 +41,8 @@ type Scripts interface {
 	CallScript(c *Ctx, argv [][]byte, proto int) []byte
 	// ScriptAllowed says whether the caller may run argv; known is false when there is no such command.
 	ScriptAllowed(c *Ctx, argv [][]byte) (ok, known bool)
-	// ScriptRepl says whether what the script writes from now on is propagated.
-	ScriptRepl(c *Ctx, on bool)
+	// ScriptRepl says who receives what the script writes from now on.
+	ScriptRepl(c *Ctx, to Targets)
 	// ScriptInterrupt is asked now and then while the script runs; a text ends it.
 	ScriptInterrupt(c *Ctx) string
 	// KillScript ends the script (eval) or the function that runs over its time.

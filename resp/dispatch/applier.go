@@ -40,6 +40,9 @@ func (a *Applier) Apply(argv [][]byte) error {
 	return nil
 }
 
+// Lasting reports whether the command applied last is part of the data set, and not only a message that passes.
+func (a *Applier) Lasting() bool { return a.w.found == nil || !a.w.found.Passing() }
+
 // Reset forgets a half-received MULTI and the selected database, for a new stream.
 func (a *Applier) Reset() {
 	a.w.discard(a.c)

@@ -16,13 +16,12 @@ type scriptRun struct {
 	// Owned by the worker's goroutine.
 	on       bool
 	rules    command.ScriptRules
-	readOnly bool // no writes may come
-	dirty    bool // a write command was called: what is refused later would leave half
-	oom      bool // above maxmemory when it began
-	off      bool // redis.set_repl(REPL_NONE)
-	muted    bool // nobody takes the stream anyway
-	db       int  // the caller's
-	slot     int  // of the keys so far in cluster mode; -1: none yet
+	readOnly bool            // no writes may come
+	dirty    bool            // a write command was called: what is refused later would leave half
+	oom      bool            // above maxmemory when it began
+	withheld command.Targets // by redis.set_repl
+	db       int             // the caller's
+	slot     int             // of the keys so far in cluster mode; -1: none yet
 	start    int64
 	served   int64       // when the loop last served others
 	slow     *slowScript // set from busy-reply-threshold on
@@ -60,7 +59,7 @@ func (w *worker) BeginScript(c *command.Ctx, r command.ScriptRules) resp.Error {
 	out := s.out
 	*s = scriptRun{
 		on: true, rules: r, readOnly: r.ReadOnlyCall || !r.Compat && r.NoWrites, oom: oom && !(!r.Compat && r.AllowOOM),
-		db: c.Sess.DB(), slot: -1, start: w.ended, out: out, muted: c.Effects.Off,
+		db: c.Sess.DB(), slot: -1, start: w.ended, out: out,
 	}
 	if s.start == 0 {
 		s.start = d.clock()
@@ -125,7 +124,6 @@ func (w *worker) EndScript(c *command.Ctx) {
 	}
 	c.Sess.Select(s.db)
 	w.txn.SelectDB(s.db)
-	c.Effects.Off = s.muted
 	s.on, s.slow = false, nil
 	w.ended = 0
 	if cap(s.out.Bytes()) > keptReply {
@@ -150,9 +148,10 @@ func (w *worker) CallScript(c *command.Ctx, argv [][]byte, proto int) []byte {
 	}
 	out := c.Out
 	c.Out, c.InScript = &s.out, true
-	c.Effects.Off = s.muted || s.off
+	c.Effects.Withhold = s.withheld
 	w.ended = 0 // the time since the last call is the script's own
 	w.Call(c, cmd, argv)
+	c.Effects.Withhold = 0
 	c.Out, c.InScript = out, false
 	w.txn.SelectDB(c.Sess.DB())
 	return s.out.Bytes()
@@ -286,7 +285,9 @@ func (w *worker) ScriptAllowed(c *command.Ctx, argv [][]byte) (ok, known bool) {
 }
 
 // ScriptRepl implements command.Scripts.
-func (w *worker) ScriptRepl(_ *command.Ctx, on bool) { w.script.off = !on }
+func (w *worker) ScriptRepl(_ *command.Ctx, to command.Targets) {
+	w.script.withheld = command.ToAll &^ to
+}
 
 // innerWorker is the worker that runs commands while a script of w does.
 func (w *worker) innerWorker() *worker {

@@ -439,7 +439,7 @@ func (w *worker) settleExpired(base, events int) {
 		shift := len(e.Buf) - begin
 		e.Buf = append(e.Buf, own...)
 		for _, m := range marks {
-			e.Marks = append(e.Marks, command.EffectMark{DB: m.DB, End: m.End + shift})
+			e.Marks = append(e.Marks, command.EffectMark{DB: m.DB, End: m.End + shift, Withheld: m.Withheld})
 		}
 		w.spare.Buf, w.spare.Marks = own, marks
 	}

@@ -42,8 +42,7 @@ type AOFSettings struct {
 	MaxPreImageBytes       int64
 }
 
-// Tap is a place in the stream of writes. Its positions are the stream's; bytes up to a
-// position that ends a unit are whole commands and transactions.
+// Tap is a place in the stream of writes. Bytes up to a place that ends a unit are whole commands and transactions.
 type Tap interface {
 	// Look returns bytes that were not advanced over yet, nil when there are none: then Ready gets a
 	// token when there are. whole reports that p ends with a unit. ok is false when the stream left
@@ -51,11 +50,14 @@ type Tap interface {
 	Look() (p []byte, whole, ok bool)
 	Ready() <-chan struct{}
 	Advance(n int)
-	Pos() int64
-	// Shift makes of a position the stream's count of bytes, which never goes back. Constant.
-	Shift() int64
+	// Place is where the tap is: the stream's position, which replicas acknowledge, and the stream's count of bytes,
+	// which never goes back. What only replicas receive is moved over by Look; what only the tap receives is not in pos.
+	Place() (pos, total int64)
 	Close()
 }
+
+// place is what Tap.Place says.
+type place struct{ pos, total int64 }
 
 // AOFOptions are fixed for the life of an AOF.
 type AOFOptions struct {
@@ -67,17 +69,17 @@ type AOFOptions struct {
 	PID      int
 	Listener Listener // nil: nobody listens
 
-	// Tap opens a tap at the stream's end and Mark tells that place; what comes next begins with the
+	// Tap opens a tap at the stream's end and Mark tells that place's total; what comes next begins with the
 	// selected database, or db says which it is in. Both are called with every stripe held, and
 	// when Quiesce has been called.
 	Tap  func() (t Tap, db int)
-	Mark func() (pos int64, db int)
+	Mark func() (total int64, db int)
 	// Quiesce and Libraries: see Options. May be nil.
 	Quiesce   func() (release func())
 	Libraries func() [][]byte
 	// UsedMemory is what INFO calls used_memory. May be nil.
 	UsedMemory func() int64
-	// Total is the stream's count of bytes; see Tap.Shift.
+	// Total is the stream's count of bytes; see Tap.Place.
 	Total func() int64
 	// Synced is told after the durable position has moved. total is the count of bytes that nobody need
 	// wait for any more.
@@ -446,14 +448,16 @@ func (a *AOF) Waiting() bool {
 // begin makes a session. REQUIRES: mu, every stripe held.
 func (a *AOF) begin(tap Tap, db int, log *aof.Log) {
 	s := &session{
-		a: a, tap: tap, log: log, pos: tap.Pos(), whole: true, firstDB: db,
+		a: a, tap: tap, log: log, whole: true, firstDB: db,
 		calls: make(chan call), stop: make(chan struct{}), done: make(chan struct{}), syncDone: make(chan syncResult, 1),
 		lastSync: a.o.Now(),
 	}
-	s.synced.Store(s.pos)
-	a.written.Store(s.pos + tap.Shift())
+	s.at.pos, s.at.total = tap.Place()
+	at := s.at
+	s.synced.Store(&at)
+	a.written.Store(at.total)
 	if a.state == AOFOn {
-		a.durable.Store(s.pos)
+		a.durable.Store(at.pos)
 	}
 	a.sess = s
 	a.writer.Store(s)
@@ -489,12 +493,12 @@ type session struct {
 	stopOnce sync.Once
 	done     chan struct{}
 
-	turn   *turn        // guarded by a.mu, with what it points to: where the next file begins; nil: nowhere
-	synced atomic.Int64 // everything before it is on disk; written by run
+	turn   *turn                 // guarded by a.mu, with what it points to: where the next file begins; nil: nowhere
+	synced atomic.Pointer[place] // everything before it is on disk; written under io
 
 	log      *aof.Log
-	pos      int64  // everything before it is in a file
-	whole    bool   // pos is the end of a unit
+	at       place  // everything before it is in a file
+	whole    bool   // at is the end of a unit
 	firstDB  int    // the database that is to be selected before anything else; -1: the stream says so
 	head     []byte // written before the next bytes of the stream
 	second   int64  // of the last annotation
@@ -513,7 +517,7 @@ type session struct {
 
 // turn is a change to the next file at a position.
 type turn struct {
-	pos   int64
+	total int64
 	log   *aof.Log
 	db    int
 	based bool // a base holds what is before pos: it need not be written any more
@@ -521,7 +525,7 @@ type turn struct {
 
 type syncResult struct {
 	log *aof.Log
-	pos int64
+	at  place
 	err error
 }
 
@@ -627,7 +631,7 @@ func (a *AOF) WriteNow() {
 		return // whoever has the lock writes, or the next round
 	}
 	leave := s.inSync || s.writeErr != nil || s.closed
-	clean := s.synced.Load() >= s.pos
+	clean := s.clean()
 	if !leave {
 		alive, rest := s.write(true)
 		leave = !alive || rest
@@ -646,7 +650,7 @@ func (s *session) nap() time.Duration {
 		return max(retryAfter-now.Sub(s.lastFail), time.Millisecond)
 	case s.inSync:
 		return delayedAfter
-	case s.synced.Load() < s.pos:
+	case !s.clean():
 		// Also under no, and while no-appendfsync-on-rewrite holds: the settings may change.
 		if left := syncEvery - now.Sub(s.lastSync); left > 0 {
 			return left
@@ -664,13 +668,20 @@ func (s *session) look(loop bool) (p []byte, whole bool, t *turn, skip, ok bool)
 	if loop && s.turn != nil {
 		return nil, false, s.turn, false, true
 	}
-	if t := s.turn; t != nil && s.pos >= t.pos {
+	if t := s.turn; t != nil && s.at.total >= t.total {
 		s.turn = nil
 		return nil, true, t, false, true
 	}
 	p, whole, ok = s.tap.Look()
-	if t := s.turn; t != nil && s.pos+int64(len(p)) > t.pos {
-		p, whole = p[:t.pos-s.pos], true
+	s.moved()
+	if t := s.turn; t != nil {
+		if s.at.total >= t.total { // what only replicas receive reached up to there
+			s.turn = nil
+			return nil, true, t, false, ok
+		}
+		if s.at.total+int64(len(p)) > t.total {
+			p, whole = p[:t.total-s.at.total], true
+		}
 	}
 	return p, whole, nil, s.turn != nil && s.turn.based, ok
 }
@@ -685,7 +696,11 @@ func (s *session) write(loop bool) (alive, more bool) {
 	}
 	st := a.o.Settings()
 	for wrote := 0; wrote < batchBytes || st.Fsync != FsyncAlways; {
+		before, clean := s.at, s.clean()
 		p, whole, t, skip, ok := s.look(loop)
+		if s.at != before && clean && !loop {
+			s.reached(s.at) // nothing that it moved over is for the file
+		}
 		switch {
 		case !ok:
 			return false, false
@@ -747,10 +762,19 @@ func (s *session) writeEvent() string {
 
 func (s *session) advance(n int, whole bool) {
 	s.tap.Advance(n)
-	s.pos += int64(n)
+	s.at.pos, s.at.total = s.tap.Place()
 	s.whole = whole
-	s.a.written.Store(s.pos + s.tap.Shift())
+	s.a.written.Store(s.at.total)
 }
+
+// moved notes where a look has brought the tap.
+func (s *session) moved() {
+	s.at.pos, s.at.total = s.tap.Place()
+	s.a.written.Store(s.at.total)
+}
+
+// clean reports that nothing is to be synced.
+func (s *session) clean() bool { return s.synced.Load().total >= s.at.total }
 
 // prefix writes what stands before commands without being of the stream: the selected database of a file
 // that begins, and the time.
@@ -790,13 +814,13 @@ func (s *session) writeHead() error {
 // turnTo makes the present file durable and goes on in the next one.
 func (s *session) turnTo(t *turn) error {
 	s.awaitSync()
-	if s.synced.Load() < s.pos {
+	if !s.clean() {
 		if !t.based {
 			if err := s.log.Sync(); err != nil {
 				return err
 			}
 		}
-		s.reached(s.pos)
+		s.reached(s.at)
 	}
 	_ = s.log.Close() // it is on disk, or of no use
 	s.log, s.firstDB, s.second, s.whole, s.head = t.log, t.db, 0, true, nil
@@ -818,8 +842,8 @@ func (s *session) awaitSync() {
 // flush writes and, with sync, makes durable all there is.
 func (s *session) flush(sync bool) error {
 	s.lastFail = time.Time{} // try now
-	for before := int64(-1); s.pos != before; {
-		before = s.pos
+	for before := int64(-1); s.at.total != before; {
+		before = s.at.total
 		s.write(false)
 	}
 	if s.writeErr != nil {
@@ -829,13 +853,13 @@ func (s *session) flush(sync bool) error {
 		return nil
 	}
 	s.awaitSync()
-	if s.synced.Load() < s.pos {
+	if !s.clean() {
 		if err := s.log.Sync(); err != nil {
 			s.syncFailed(err)
 			return err
 		}
 		s.syncWorks()
-		s.reached(s.pos)
+		s.reached(s.at)
 	}
 	return nil
 }
@@ -859,13 +883,13 @@ func (s *session) sync() (more bool) {
 	a := s.a
 	st := a.o.Settings()
 	now := a.o.Now()
-	if s.synced.Load() >= s.pos {
+	if s.clean() {
 		return false
 	}
 	switch st.Fsync {
 	case FsyncAlways:
 		s.awaitSync()
-		before := s.pos
+		before := s.at
 		err := s.log.Sync()
 		a.o.slow("aof-fsync-always", now)
 		if err != nil {
@@ -897,8 +921,8 @@ func (s *session) sync() (more bool) {
 		}
 		s.inSync, s.told, s.lastSync = true, false, now
 		a.syncing.Store(true)
-		log, pos := s.log, s.pos
-		go func() { s.syncDone <- syncResult{log, pos, log.Sync()} }()
+		log, at := s.log, s.at
+		go func() { s.syncDone <- syncResult{log, at, log.Sync()} }()
 	}
 	return false
 }
@@ -919,19 +943,19 @@ func (s *session) endSync(r syncResult) {
 		return
 	}
 	s.syncWorks()
-	s.reached(r.pos)
+	s.reached(r.at)
 }
 
-// reached notes that everything before pos is on disk.
-func (s *session) reached(pos int64) {
+// reached notes that everything before at is on disk.
+func (s *session) reached(at place) {
 	a := s.a
-	s.synced.Store(pos)
+	s.synced.Store(&at)
 	a.mu.Lock()
 	if a.state == AOFOn && a.sess == s {
-		a.durable.Store(pos)
+		a.durable.Store(at.pos)
 	}
 	a.mu.Unlock()
-	a.o.Synced(pos + s.tap.Shift())
+	a.o.Synced(at.total)
 }
 
 func (s *session) writeFailed(err error) {

@@ -98,8 +98,7 @@ func (t *feedTap) Look() ([]byte, bool, bool) {
 }
 func (t *feedTap) Ready() <-chan struct{} { return t.ready }
 func (t *feedTap) Advance(n int)          { t.f.mu.Lock(); t.pos += n; t.f.mu.Unlock() }
-func (t *feedTap) Pos() int64             { return int64(t.pos) }
-func (t *feedTap) Shift() int64           { return 0 }
+func (t *feedTap) Place() (int64, int64)  { return int64(t.pos), int64(t.pos) }
 func (t *feedTap) Close()                 {}
 
 // world is a node reduced to its data: a store, its stream, a disk.

@@ -196,8 +196,9 @@ func (a *AOF) perform(j *rewrite) error {
 		}
 		if initial {
 			a.state = AOFOn
-			a.durable.Store(s.synced.Load())
-			total = s.synced.Load() + s.tap.Shift()
+			at := s.synced.Load()
+			a.durable.Store(at.pos)
+			total = at.total
 		}
 	}
 	a.size.Store(all)
@@ -261,8 +262,8 @@ func (a *AOF) cut(j *rewrite, st AOFSettings, next *aof.Log) (*snapshot.Snapshot
 			}
 			switch {
 			case a.state == AOFOn && a.sess != nil && next.File.Seq != 0:
-				pos, db := a.o.Mark()
-				a.sess.turn = &turn{pos: pos, log: next, db: db}
+				total, db := a.o.Mark()
+				a.sess.turn = &turn{total: total, log: next, db: db}
 			case a.state == AOFWaiting && a.sess == nil && next.File.Seq == 0:
 				tap, db := a.o.Tap()
 				a.begin(tap, db, next)

@@ -337,7 +337,7 @@ type host struct {
 
 func (h host) Call(argv [][]byte, proto int) []byte   { return h.s.CallScript(h.c, argv, proto) }
 func (h host) Allowed(argv [][]byte) (ok, known bool) { return h.s.ScriptAllowed(h.c, argv) }
-func (h host) SetRepl(flags int)                      { h.s.ScriptRepl(h.c, flags != 0) }
+func (h host) SetRepl(flags int)                      { h.s.ScriptRepl(h.c, command.Targets(flags)) }
 func (h host) Interrupt() string                      { return h.s.ScriptInterrupt(h.c) }
 
 // done tells the statistics of the error a run answered, and whether they know it from inside.
