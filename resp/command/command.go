@@ -190,7 +190,9 @@ var flagNames = []struct {
 
 // Passing reports that what the command sends to replicas is over when it has happened (messages): it is no part of
 // the data set and not for the append only file.
-func (c *Command) Passing() bool { return c != nil && c.Flags&(PubSub|MayReplicate) == PubSub|MayReplicate }
+func (c *Command) Passing() bool {
+	return c != nil && c.Flags&(PubSub|MayReplicate) == PubSub|MayReplicate
+}
 
 // FlagNames are the flags as COMMAND prints them, "movablekeys" included.
 func (c *Command) FlagNames() (names []string) {
