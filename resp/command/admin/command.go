@@ -365,7 +365,7 @@ func (f *family) commandGetKeys(withFlags bool) func(*command.Ctx) {
 		case cmd == nil:
 			c.Fail(resp.ErrInvalidCommandSpec)
 			return
-		case !cmd.HasKeys():
+		case !namesKeys(cmd):
 			c.Fail(resp.ErrNoKeyArguments)
 			return
 		case err != "":
@@ -373,9 +373,12 @@ func (f *family) commandGetKeys(withFlags bool) func(*command.Ctx) {
 			return
 		}
 		refs, ok := cmd.KeysOf(argv, nil, false)
-		if !ok || len(refs) == 0 && cmd.Flags&command.NoMandatoryKeys == 0 {
+		switch optional := cmd.Flags&command.NoMandatoryKeys != 0; {
+		case !optional && (!ok || len(refs) == 0):
 			c.Fail(resp.ErrInvalidArgsForCmd)
 			return
+		case !ok:
+			refs = refs[:0] // the command itself will refuse its count of keys
 		}
 		c.Out.Array(len(refs))
 		for _, r := range refs {
@@ -388,4 +391,10 @@ func (f *family) commandGetKeys(withFlags bool) func(*command.Ctx) {
 			}
 		}
 	}
+}
+
+// namesKeys reports whether calls of cmd can name keys: words that are only routed like keys do not
+// count.
+func namesKeys(cmd *command.Command) bool {
+	return slices.ContainsFunc(cmd.Keys, func(k command.KeySpec) bool { return k.Access&command.NotKey == 0 })
 }
