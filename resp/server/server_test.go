@@ -118,6 +118,9 @@ func serve(t testing.TB, h Handler, change func(*Options)) *Server {
 	return s
 }
 
+// patience is how long a test waits for what must come; it says nothing about how soon it should.
+const patience = time.Minute
+
 type client struct {
 	t testing.TB
 	net.Conn
@@ -133,7 +136,7 @@ func dial(t testing.TB, s *Server) *client {
 
 func wrap(t testing.TB, nc net.Conn) *client {
 	t.Cleanup(func() { nc.Close() })
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
+	nc.SetDeadline(time.Now().Add(patience))
 	return &client{t: t, Conn: nc, r: bufio.NewReader(nc)}
 }
 
@@ -165,14 +168,14 @@ func (c *client) expectQuiet() {
 	c.SetReadDeadline(time.Now().Add(30 * time.Millisecond))
 	_, err := c.r.ReadByte()
 	require.ErrorIs(c.t, err, os.ErrDeadlineExceeded)
-	c.SetDeadline(time.Now().Add(20 * time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 }
 
 func request(argv ...string) string { return string(resp.AppendCommandStrings(nil, argv...)) }
 
 func eventually(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	require.Eventually(t, ok, 10*time.Second, time.Millisecond, what)
+	require.Eventually(t, ok, patience, time.Millisecond, what)
 }
 
 func TestAnswersCommands(t *testing.T) {
