@@ -359,7 +359,7 @@ func (n *Node) reload(o admin.ReloadOptions) resp.Error {
 		return resp.Errorf("ERR Error trying to load the RDB dump, check server logs: %v", err)
 	}
 	n.saver.MarkClean()
-	if err := n.libraries.replace(libs.code); err != nil {
+	if err := n.libraries.reload(libs.code, o); err != nil {
 		return resp.Errorf("ERR Error trying to load the RDB dump, check server logs: %v", err)
 	}
 	if o.NoSave || o.NoFlush {

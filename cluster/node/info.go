@@ -359,6 +359,7 @@ func (n *Node) infoStats(s *stat.Section) {
 	s.OnReset(func() {
 		n.aclLog.ResetCounts()
 		n.store.ResetStats()
+		n.scripts.ResetStats()
 		n.peak.n.Store(0)
 		for _, c := range []*stat.Counter{&net.RoundNs, &net.TickNs} {
 			c.Reset()

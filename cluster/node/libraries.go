@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sextantdb/sextant/resp/command/admin"
 	"github.com/sextantdb/sextant/resp/command/script"
 	"github.com/sextantdb/sextant/resp/lua"
 )
@@ -46,6 +47,21 @@ func (l libraries) replace(code [][]byte) error {
 		return err
 	}
 	l.e.Put(p)
+	return nil
+}
+
+// reload puts code in force as the words of DEBUG RELOAD say about keys.
+func (l libraries) reload(code [][]byte, o admin.ReloadOptions) error {
+	if !o.NoFlush {
+		return l.replace(code)
+	}
+	policy := lua.RestoreAppend
+	if o.Merge {
+		policy = lua.RestoreReplace
+	}
+	if err := l.e.Restore(code, policy); err != "" {
+		return err
+	}
 	return nil
 }
 

@@ -190,3 +190,31 @@ func TestScriptsSeeOneTimeAndOneOrder(t *testing.T) {
 	assert.Equal(t, "[a aa b c k z]", c.do("EVAL", "return redis.call('SORT', KEYS[1], 'BY', 'nosort')", "1", "s"))
 	assert.Equal(t, "[aa b]", c.do("EVAL", "return redis.call('SORT', KEYS[1], 'BY', 'nosort', 'LIMIT', 1, 2)", "1", "s"))
 }
+
+func TestScriptShow(t *testing.T) {
+	c := serve(t).dial()
+	sha := c.do("SCRIPT", "LOAD", "return 'dump'")
+	assert.Equal(t, "return 'dump'", c.do("SCRIPT", "SHOW", strings.ToUpper(sha)))
+	assert.Equal(t, "-NOSCRIPT No matching script. Please use EVAL.", c.do("SCRIPT", "SHOW", "ffff"))
+	assert.Equal(t, "OK", c.do("SCRIPT", "FLUSH"))
+	assert.Equal(t, "-NOSCRIPT No matching script. Please use EVAL.", c.do("SCRIPT", "SHOW", sha))
+}
+
+// DEBUG RELOAD treats libraries as its words say about keys.
+func TestDebugReloadOfLibraries(t *testing.T) {
+	c := serve(t, "enable-debug-command", "yes").dial()
+	load := func(name string) {
+		require.Equal(t, name, c.do("FUNCTION", "LOAD", "#!lua name="+name+"\nredis.register_function('"+name+"', function() return '"+name+"' end)"))
+	}
+	load("one")
+	assert.Equal(t, "OK", c.do("DEBUG", "RELOAD"))
+	assert.Contains(t, c.do("DEBUG", "RELOAD", "NOFLUSH"), "-ERR Error trying to load the RDB dump")
+	assert.Equal(t, "one", c.do("FCALL", "one", "0"))
+	load("two")
+	assert.Equal(t, "OK", c.do("DEBUG", "RELOAD", "NOSAVE", "NOFLUSH", "MERGE"), "the file has one")
+	assert.Equal(t, "one", c.do("FCALL", "one", "0"))
+	assert.Equal(t, "two", c.do("FCALL", "two", "0"))
+	assert.Equal(t, "OK", c.do("DEBUG", "RELOAD", "NOSAVE"))
+	assert.Equal(t, "one", c.do("FCALL", "one", "0"))
+	assert.Equal(t, "-ERR Function not found", c.do("FCALL", "two", "0"))
+}

@@ -18,25 +18,59 @@ const (
 	ReplAll     = ReplAOF | ReplReplica
 )
 
-// openAPI makes redis.*, and server.*, which is the same table.
+// api is what a script reaches through one global: redis, as Redis 7.2 calls it, or server, as Valkey does. Both do the
+// same; errors name the one that was called and have the words of the one that has it.
+type api struct {
+	*interp
+	dialect
+}
+
+// dialect is the words in which redis.* and server.* differ.
+type dialect struct {
+	name         string
+	noArguments  string
+	notStrings   string
+	setReplWords string
+	refusals     map[resp.Error]resp.Error // of calls, when they are others than the one list's
+}
+
+var (
+	redisWords = dialect{
+		name: "redis", noArguments: "Please specify at least one argument for this redis lib call",
+		notStrings: "Lua redis lib command arguments must be strings or integers", setReplWords: "two arguments",
+	}
+	serverWords = dialect{
+		name: "server", noArguments: "Please specify at least one argument for this call",
+		notStrings: "Command arguments must be strings or integers", setReplWords: "one argument",
+		refusals: map[resp.Error]resp.Error{
+			resp.ErrScriptUnknown: "ERR Unknown command called from script",
+			resp.ErrScriptArity:   "ERR Wrong number of args calling command from script",
+		},
+	}
+)
+
+func (in *interp) apis() []api { return []api{{in, redisWords}, {in, serverWords}} }
+
+// openAPI makes redis.* and server.*.
 func (in *interp) openAPI() {
 	m := in.vm
-	t := m.Library("redis", in.common())
-	if !in.functions {
-		m.AddFunctions(t, map[string]vm.GoFunc{
-			"breakpoint": func(c *vm.Call) { c.Push1(vm.False) }, "debug": func(*vm.Call) {},
-			"replicate_commands": func(c *vm.Call) { c.Push1(vm.True) },
-		})
+	for _, a := range in.apis() {
+		t := m.Library(a.name, a.common())
+		if !in.functions {
+			m.AddFunctions(t, map[string]vm.GoFunc{
+				"breakpoint": func(c *vm.Call) { c.Push1(vm.False) }, "debug": func(*vm.Call) {},
+				"replicate_commands": func(c *vm.Call) { c.Push1(vm.True) },
+			})
+		}
+		in.levels(t)
+		for i, name := range []string{"REPL_NONE", "REPL_AOF", "REPL_SLAVE", "REPL_REPLICA", "REPL_ALL"} {
+			t.SetString(name, vm.Int([]int{0, ReplAOF, ReplReplica, ReplReplica, ReplAll}[i]))
+		}
 	}
-	in.levels(t)
-	for i, name := range []string{"REPL_NONE", "REPL_AOF", "REPL_SLAVE", "REPL_REPLICA", "REPL_ALL"} {
-		t.SetString(name, vm.Int([]int{0, ReplAOF, ReplReplica, ReplReplica, ReplAll}[i]))
-	}
-	m.Globals.SetString("server", t.Value())
 }
 
 // common are the functions that scripts and libraries have.
-func (in *interp) common() map[string]vm.GoFunc {
+func (in api) common() map[string]vm.GoFunc {
 	return map[string]vm.GoFunc{
 		"call":  func(c *vm.Call) { in.call(c, true) },
 		"pcall": func(c *vm.Call) { in.call(c, false) },
@@ -83,15 +117,10 @@ func (in *interp) errorTable(text string) *vm.Table {
 
 func (in *interp) raise(c *vm.Call, text string) { c.Throw(in.errorTable(text).Value()) }
 
-const (
-	errNoArguments = "Please specify at least one argument for this redis lib call"
-	errNotStrings  = "Lua redis lib command arguments must be strings or integers"
-)
-
 // words turns the arguments of a call into a command. They are valid until the next one.
-func (in *interp) words(c *vm.Call) (argv [][]byte, problem string) {
+func (in api) words(c *vm.Call) (argv [][]byte, problem string) {
 	if len(c.Args) == 0 {
-		return nil, errNoArguments
+		return nil, in.noArguments
 	}
 	b, argv := in.argBytes[:0], in.argv[:0]
 	need := 0
@@ -112,7 +141,7 @@ func (in *interp) words(c *vm.Call) (argv [][]byte, problem string) {
 		} else if f, ok := a.AsNumber(); ok {
 			b = appendNumber(b, f)
 		} else {
-			return nil, errNotStrings
+			return nil, in.notStrings
 		}
 		argv = append(argv, b[from:len(b):len(b)])
 	}
@@ -129,7 +158,7 @@ func appendNumber(b []byte, f float64) []byte {
 }
 
 // call is redis.call, and redis.pcall, which returns errors.
-func (in *interp) call(c *vm.Call, raise bool) {
+func (in api) call(c *vm.Call, raise bool) {
 	argv, problem := in.words(c)
 	var v vm.Value
 	failed := true
@@ -137,10 +166,15 @@ func (in *interp) call(c *vm.Call, raise bool) {
 	case problem != "":
 		v = in.errorTable(problem).Value()
 	case in.host == nil:
-		v = in.errorTable("redis.call/pcall can only be called inside a script invocation").Value()
+		v = in.errorTable(in.name + ".call/pcall can only be called inside a script invocation").Value()
 	default:
 		reply := in.host.Call(argv, in.proto)
-		failed = len(reply) > 0 && reply[0] == '-'
+		if failed = len(reply) > 0 && reply[0] == '-'; failed && in.refusals != nil {
+			text, _ := line(reply[1:])
+			if other := in.refusals[resp.Error(text)]; other != "" {
+				reply = []byte("-" + other + "\r\n")
+			}
+		}
 		v, _ = in.toLua(reply, 0)
 	}
 	if failed && raise {
@@ -149,9 +183,9 @@ func (in *interp) call(c *vm.Call, raise bool) {
 	c.Push1(v)
 }
 
-func (in *interp) log(c *vm.Call) {
+func (in api) log(c *vm.Call) {
 	if len(c.Args) < 2 {
-		in.raise(c, "redis.log() requires two arguments or more.")
+		in.raise(c, in.name+".log() requires two arguments or more.")
 	}
 	n, ok := c.Arg(1).ToNumber()
 	if !ok {
@@ -170,9 +204,9 @@ func (in *interp) log(c *vm.Call) {
 	in.e.o.Log(level, strings.Join(parts, " "))
 }
 
-func (in *interp) setResp(c *vm.Call) {
+func (in api) setResp(c *vm.Call) {
 	if len(c.Args) != 1 {
-		in.raise(c, "redis.setresp() requires one argument.")
+		in.raise(c, in.name+".setresp() requires one argument.")
 	}
 	n, _ := c.Arg(1).ToNumber()
 	if n = math.Trunc(n); n != resp.RESP2 && n != resp.RESP3 {
@@ -217,9 +251,9 @@ func (in *interp) statusReply(c *vm.Call) {
 	c.Push1(t.Value())
 }
 
-func (in *interp) setRepl(c *vm.Call) {
+func (in api) setRepl(c *vm.Call) {
 	if len(c.Args) != 1 {
-		in.raise(c, "redis.set_repl() requires two arguments.")
+		in.raise(c, in.name+".set_repl() requires "+in.setReplWords+".")
 	}
 	n, _ := c.Arg(1).ToNumber()
 	flags := int(n)
@@ -231,17 +265,17 @@ func (in *interp) setRepl(c *vm.Call) {
 	}
 }
 
-func (in *interp) aclCheck(c *vm.Call) {
+func (in api) aclCheck(c *vm.Call) {
 	argv, problem := in.words(c)
 	if problem != "" {
 		in.raise(c, problem)
 	}
 	if in.host == nil {
-		in.raise(c, "redis.acl_check_cmd can only be called inside a script invocation")
+		in.raise(c, in.name+".acl_check_cmd can only be called inside a script invocation")
 	}
 	ok, known := in.host.Allowed(argv)
 	if !known {
-		in.raise(c, "Invalid command passed to redis.acl_check_cmd()")
+		in.raise(c, "Invalid command passed to "+in.name+".acl_check_cmd()")
 	}
 	c.Push1(vm.Bool(ok))
 }

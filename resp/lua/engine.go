@@ -47,6 +47,7 @@ type Engine struct {
 	evicted int64
 	pools   [2]pool // machines for scripts, and for functions
 	epoch   uint64  // of the pools: machines from before a flush are not taken back
+	made    int32   // machines so far: each has a sequence of random numbers of its own, the first Redis'
 	libs    *Libraries
 }
 
@@ -190,6 +191,14 @@ func (e *Engine) take(functions bool) *interp {
 	return in
 }
 
+// seed is what a new machine's random numbers begin with.
+func (e *Engine) seed() int32 {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.made++
+	return e.made - 1
+}
+
 // give puts a machine back.
 func (e *Engine) give(in *interp) {
 	in.reset()
@@ -198,6 +207,13 @@ func (e *Engine) give(in *interp) {
 		p.idle = append(p.idle, in)
 		p.bytes += in.weighed
 	}
+	e.mu.Unlock()
+}
+
+// ResetStats zeroes what CONFIG RESETSTAT zeroes.
+func (e *Engine) ResetStats() {
+	e.mu.Lock()
+	e.evicted = 0
 	e.mu.Unlock()
 }
 

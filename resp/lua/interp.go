@@ -52,6 +52,7 @@ func newInterp(e *Engine, functions bool) *interp {
 	}
 	m.Caught = caught
 	lib.Open(m)
+	m.SeedRandom(e.seed())
 	m.Library("os", map[string]vm.GoFunc{"clock": func(c *vm.Call) { c.Push1(vm.Number(e.o.Seconds())) }})
 	in.openAPI()
 	handler := m.NewFunc("", func(c *vm.Call) { c.Push1(c.Arg(1)) }).Value()
@@ -132,7 +133,7 @@ func (in *interp) reset() {
 		in.argv = nil
 	}
 	clear(in.argv[:cap(in.argv)])
-	if in.vm.UsedBytes()-in.weighed > weighFrom {
+	if in.vm.MadeBytes() > weighFrom {
 		in.vm.Settle()
 	}
 	in.weighed = in.vm.UsedBytes()

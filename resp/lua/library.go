@@ -214,13 +214,14 @@ type loading struct {
 // globals while functions run. What code keeps of the one it has also later.
 func (in *interp) openLibraryAPI() {
 	m := in.vm
-	api := m.NewTable(0, 0)
-	m.AddFunctions(api, map[string]vm.GoFunc{"register_function": in.register, "log": in.log})
-	in.levels(api)
-	in.strict(api)
 	in.libraryAPI = m.NewTable(0, 0)
-	in.libraryAPI.SetString("redis", api.Value())
-	in.libraryAPI.SetString("server", api.Value())
+	for _, a := range in.apis() {
+		t := m.NewTable(0, 0)
+		m.AddFunctions(t, map[string]vm.GoFunc{"register_function": a.register, "log": a.log})
+		in.levels(t)
+		in.strict(t)
+		in.libraryAPI.SetString(a.name, t.Value())
+	}
 	in.strict(in.libraryAPI)
 	protectTable(in.libraryAPI)
 	in.front, in.frontMeta = m.NewTable(0, 0), m.NewTable(0, 1)
@@ -264,26 +265,27 @@ func (in *interp) load(l *Library, first bool) resp.Error {
 }
 
 // register is redis.register_function.
-func (in *interp) register(c *vm.Call) {
+func (in api) register(c *vm.Call) {
+	self := in.name + ".register_function"
 	if in.loading == nil {
-		in.raise(c, "redis.register_function can only be called on FUNCTION LOAD command")
+		in.raise(c, self+" can only be called on FUNCTION LOAD command")
 	}
 	f := &Function{Library: in.loading.lib}
 	var callback vm.Value
 	problem := ""
 	switch len(c.Args) {
 	case 1:
-		callback, problem = named(c.Arg(1).AsTable(), f)
+		callback, problem = named(self, c.Arg(1).AsTable(), f)
 	case 2:
 		name, ok := c.Arg(1).ToString()
 		f.Name, callback = name, c.Arg(2)
 		if !ok {
-			problem = "first argument to redis.register_function must be a string"
+			problem = "first argument to " + self + " must be a string"
 		} else if callback.AsFunc() == nil {
-			problem = "second argument to redis.register_function must be a function"
+			problem = "second argument to " + self + " must be a function"
 		}
 	default:
-		problem = "wrong number of arguments to redis.register_function"
+		problem = "wrong number of arguments to " + self
 	}
 	if problem == "" && !goodName(f.Name) {
 		problem = textBadFunction
@@ -300,35 +302,35 @@ func (in *interp) register(c *vm.Call) {
 	}
 }
 
-// named reads the table form of register_function.
-func named(t *vm.Table, f *Function) (callback vm.Value, problem string) {
+// named reads the table form of register_function, which was called as self.
+func named(self string, t *vm.Table, f *Function) (callback vm.Value, problem string) {
 	if t == nil {
-		return vm.Nil, "calling redis.register_function with a single argument is only applicable to Lua table (representing named arguments)."
+		return vm.Nil, "calling " + self + " with a single argument is only applicable to Lua table (representing named arguments)."
 	}
 	haveName := false
 	t.Each(func(k, v vm.Value) bool {
 		key, ok := k.ToString()
 		if !ok {
-			problem = "named argument key given to redis.register_function is not a string"
+			problem = "named argument key given to " + self + " is not a string"
 			return false
 		}
 		switch strings.ToLower(key) {
 		case "function_name":
 			if f.Name, haveName = v.ToString(); !haveName {
-				problem = "function_name argument given to redis.register_function must be a string"
+				problem = "function_name argument given to " + self + " must be a string"
 			}
 		case "description":
 			if f.Description, f.HasDescription = v.ToString(); !f.HasDescription {
-				problem = "description argument given to redis.register_function must be a string"
+				problem = "description argument given to " + self + " must be a string"
 			}
 		case "callback":
 			if callback = v; v.AsFunc() == nil {
-				problem = "callback argument given to redis.register_function must be a function"
+				problem = "callback argument given to " + self + " must be a function"
 			}
 		case "flags":
 			list := v.AsTable()
 			if list == nil {
-				problem = "flags argument to redis.register_function must be a table representing function flags"
+				problem = "flags argument to " + self + " must be a table representing function flags"
 				break
 			}
 			for i := 1; ; i++ {
@@ -345,16 +347,16 @@ func named(t *vm.Table, f *Function) (callback vm.Value, problem string) {
 				f.Flags |= flag
 			}
 		default:
-			problem = "unknown argument given to redis.register_function"
+			problem = "unknown argument given to " + self
 		}
 		return problem == ""
 	})
 	switch {
 	case problem != "":
 	case !haveName:
-		problem = "redis.register_function must get a function name argument"
+		problem = self + " must get a function name argument"
 	case callback.AsFunc() == nil:
-		problem = "redis.register_function must get a callback argument"
+		problem = self + " must get a callback argument"
 	}
 	return callback, problem
 }

@@ -14,6 +14,8 @@ func scriptHelp(c *command.Ctx) {
 		"    End the Lua script that is running over its time.",
 		"LOAD <script>",
 		"    Put a script into the script cache without running it.",
+		"SHOW <sha1>",
+		"    Return the text of a script in the script cache.",
 	)
 }
 

@@ -42,6 +42,15 @@ func (f *family) scriptExists(c *command.Ctx) {
 	}
 }
 
+func (f *family) scriptShow(c *command.Ctx) {
+	s := f.Engine.Find(c.Argv[2])
+	if s == nil {
+		c.Fail(resp.ErrNoScript)
+		return
+	}
+	c.Out.BulkString(s.Body)
+}
+
 func (f *family) scriptFlush(c *command.Ctx) {
 	if len(c.Argv) > 3 || len(c.Argv) == 3 && !command.Is(c.Argv[2], "SYNC") && !command.Is(c.Argv[2], "ASYNC") {
 		c.Fail(errScriptFlush)

@@ -110,6 +110,10 @@ func Commands(d Deps) []command.Command {
 					Tips: allNodes, Run: f.scriptLoad,
 					Doc: command.Doc{Summary: "Caches a script and returns its SHA1.", Complexity: "O(n) for n bytes of script"},
 				},
+				{
+					Name: "SHOW", Since: "8.0.0", Arity: 3, Flags: command.NoScript, ACL: command.CatScripting, Args: "sha1", Reply: "bulk", Run: f.scriptShow,
+					Doc: command.Doc{Summary: "Returns the text of a cached script.", Complexity: "O(1)"},
+				},
 			},
 		},
 		{

@@ -50,6 +50,9 @@ func (m *Meter) weigh(n int64) {
 // UsedBytes is about how much the VM holds.
 func (vm *VM) UsedBytes() int64 { return vm.meter.live + vm.meter.made }
 
+// MadeBytes is how much of that was made since the last weighing, garbage or not.
+func (vm *VM) MadeBytes() int64 { return vm.meter.made }
+
 // Settle weighs what is left after a run, so that garbage of one does not count for the next.
 func (vm *VM) Settle() {
 	vm.meter.live = vm.measure()
