@@ -302,3 +302,17 @@ func TestStopEndsWithParkedAndPausedClients(t *testing.T) {
 	a.closed()
 	b.closed()
 }
+
+// CLIENT CACHING is about the next call, also when that waits for the end of a pause.
+func TestCachingHoldsForACallSetAside(t *testing.T) {
+	s := serve(t)
+	a, b := s.dial(), s.dial()
+	require.Equal(t, "OK", b.do("SET", "k", "v"))
+	require.Contains(t, a.do("HELLO", "3"), "proto 3")
+	require.Equal(t, "OK", a.do("CLIENT", "TRACKING", "ON", "OPTIN"))
+	require.Equal(t, "OK", a.do("CLIENT", "CACHING", "YES"))
+	require.Equal(t, "OK", b.do("CLIENT", "PAUSE", "200", "ALL"))
+	require.Equal(t, "v", a.do("GET", "k"))
+	require.Equal(t, "OK", b.do("SET", "k", "w"))
+	require.Equal(t, "[invalidate [k]]", a.read())
+}

@@ -116,6 +116,15 @@ func extra(r *rig, tickets chan command.Ticket) []command.Command {
 			(<-end)()
 			c.Out.OK()
 		}},
+		{Name: "RUN", Since: "1", Group: command.Scripting, Arity: 2, Args: "key", Reply: "OK", Flags: command.MayReplicate | command.RunsScript,
+			Keys: []command.KeySpec{command.At(1, command.RW)}, Doc: doc, Run: func(c *command.Ctx) { c.Out.OK() }},
+		{Name: "RUNSTALL", Since: "1", Group: command.Scripting, Arity: 2, Args: "key", Reply: "OK", Flags: command.MayReplicate | command.RunsScript,
+			Keys: []command.KeySpec{command.At(1, command.RW)}, Doc: doc, Run: func(c *command.Ctx) {
+				end := make(chan func())
+				r.stall <- end
+				(<-end)()
+				c.Out.OK()
+			}},
 		{Name: "ASKING", Since: "1", Group: command.Cluster, Arity: 1, Reply: "OK", Doc: doc, Run: func(c *command.Ctx) {
 			c.Sess.Set(session.AskingOnce)
 			c.Out.OK()

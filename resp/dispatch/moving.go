@@ -90,6 +90,11 @@ func (w *worker) awaitMove(c *client, cmd *command.Command, argv [][]byte, flags
 	m := &d.mu.moving
 	touches := func(cmd *command.Command, argv [][]byte) bool { return m.touches(c.sess.DB(), cmd, argv) }
 	wait := flags&command.WholeDB != 0 && len(m.keys) > 0
+	if flags&command.RunsScript != 0 { // it may touch what it did not name, as far as its stripes reach
+		for k := range m.keys {
+			wait = wait || w.txn.Holds(slot.Of([]byte(k.key)))
+		}
+	}
 	if cmd.Flags&command.Queued != 0 {
 		for _, q := range c.sess.Queue() {
 			wait = wait || touches(q.Cmd.(*command.Command), q.Argv)

@@ -101,31 +101,42 @@ func (t *ticket) Finish(reply func(w *resp.Writer)) bool {
 
 func (t *ticket) keyed() bool { return t.seq != 0 }
 
-// claim ends the ticket if nobody has; its holder is told.
-func (t *ticket) claim() bool {
+// claim ends the ticket if nobody has; its holder is told. later says that it could not be asked yet: a script holds the
+// stripes.
+func (t *ticket) claim() (won, later bool) {
 	if t.keyed() {
-		t.w.txn.Begin(t.w.d.store, t.w.nowMs, t.slots...)
-		won := t.places != nil
+		if !t.w.reach(t.slots...) {
+			return false, true
+		}
+		won = t.places != nil
 		if won {
 			t.remove()
 		}
 		t.w.txn.End()
-		return won
+		return won, false
 	}
-	won := t.state.CompareAndSwap(parked, ended)
+	won = t.state.CompareAndSwap(parked, ended)
 	if won {
 		t.uncount()
 		if t.p.Gone != nil {
 			t.p.Gone()
 		}
 	}
-	return won
+	return won, false
 }
 
 // end answers the client of a ticket that has not ended as when its time is up, or err when
 // that is not empty.
 func (t *ticket) end(timedOut func(w *resp.Writer), err resp.Error, closing bool) {
-	if t.claim() {
+	won, later := t.claim()
+	if later {
+		postLater(t.c.conn.Do, func() {
+			if t.c.ticket == t {
+				t.end(timedOut, err, closing)
+			}
+		})
+	}
+	if won {
 		t.wakeNow(func(w *resp.Writer) {
 			if err == "" && t.keyed() {
 				t.observe("")
@@ -192,8 +203,14 @@ func (t *ticket) walkAnew() {
 
 // abandon ends the ticket of a connection that was closed.
 func (t *ticket) abandon() {
-	t.claim()
 	t.leave()
+	t.forsake()
+}
+
+func (t *ticket) forsake() {
+	if _, later := t.claim(); later {
+		postLater(t.c.conn.Loop().Post, t.forsake)
+	}
 }
 
 func (t *ticket) leave() {

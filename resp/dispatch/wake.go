@@ -276,7 +276,9 @@ func (w *worker) serves(id waitKey, t *ticket) bool {
 // relock lets go of the stripes held and locks others.
 func (w *worker) relock(slots ...slot.Slot) {
 	w.txn.End()
+	w.waits.Store(true) // a script that begins meanwhile lets it go on first; see noScript
 	w.txn.Begin(w.d.store, w.nowMs, slots...)
+	w.waits.Store(false)
 	w.seen, w.tracked = 0, 0
 }
 

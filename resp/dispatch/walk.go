@@ -50,6 +50,7 @@ type worker struct {
 	ended  int64   // when the call before in this turn ended, on Dispatcher.clock; 0: there was none
 
 	commands atomic.Int64 // calls run; written by the owner, read by anyone
+	waits    atomic.Bool  // it waits for stripes, or is about to; see noScript. Written by the owner, read by anyone
 	keeper   keeper
 	waker    // see wake.go
 	warmer   store.Warmer
@@ -81,6 +82,13 @@ func (w *worker) serve(c *client, argv [][]byte) {
 	}
 	caching := s.Any(session.TrackCaching)
 	w.walk(c, argv)
+	if c.postponed != nil { // it walks anew later, and what the client said about it holds then
+		if s.Any(session.ReplySkipping) {
+			s.Clear(session.ReplySkipping)
+			s.Set(session.ReplySkip)
+		}
+		return
+	}
 	if caching && !s.Any(session.Multi) && (w.found == nil || w.found.Flags&command.KeepsCaching == 0) {
 		s.Clear(session.TrackCaching)
 	}
@@ -174,28 +182,35 @@ func (w *worker) unwatch(c *client) {
 	if c.sess.Watching() == 0 {
 		return
 	}
-	if w.within {
-		// A script holds the stripes, on this very goroutine: the watches are given back when it has ended.
-		kept := slices.Clone(c.sess.Watches())
-		c.sess.DropWatches()
-		c.conn.Loop().Post(func() { c.w.giveBack(kept) })
-		return
+	if w.within || !w.giveBack(c.sess.Watches()) {
+		c.w.giveBackLater(c.conn.Loop(), slices.Clone(c.sess.Watches()))
 	}
-	w.giveBack(c.sess.Watches())
 	c.sess.DropWatches()
 }
 
-// giveBack ends watches in the store.
-func (w *worker) giveBack(watches []session.Watch) {
+// giveBack ends watches in the store. It reports false when a script holds their stripes.
+func (w *worker) giveBack(watches []session.Watch) bool {
 	w.slots = w.slots[:0]
 	for _, watch := range watches {
 		w.slots = append(w.slots, watch.Seen.(*store.Watch).Slot())
 	}
-	w.txn.Begin(w.d.store, w.nowMs, w.slots...)
+	if !w.reach(w.slots...) {
+		return false
+	}
 	for _, watch := range watches {
 		w.txn.Unwatch(watch.Seen.(*store.Watch))
 	}
 	w.txn.End()
+	return true
+}
+
+// giveBackLater is giveBack once the script has ended. w is the loop's worker.
+func (w *worker) giveBackLater(l *server.Loop, watches []session.Watch) {
+	postLater(l.Post, func() {
+		if !w.giveBack(watches) {
+			w.giveBackLater(l, watches)
+		}
+	})
 }
 
 func watchedSlots(slots []slot.Slot, s *session.Session) []slot.Slot {
@@ -239,7 +254,7 @@ func (w *worker) execute(c *client, cmd *command.Command, argv [][]byte, flags c
 		return true
 	}
 	if flags&command.RunsScript != 0 {
-		d.scripts.Add(1) // before it locks; see lock
+		d.scripts.Add(1) // before it locks; see noScript
 		defer d.scripts.Add(-1)
 	}
 	if d.router != nil && len(w.slots) > 0 && !c.trusted {
@@ -282,21 +297,28 @@ func (w *worker) execute(c *client, cmd *command.Command, argv [][]byte, flags c
 // lock begins the Txn over what the call needs. While another worker runs a script it does not wait for ever, so that a
 // loop whose client wants what the script holds can go on to say BUSY: then it reports false, and has locked nothing.
 func (w *worker) lock(flags command.Flags) bool {
-	d := w.d
-	others := d.scripts.Load()
-	if flags&command.RunsScript != 0 {
-		others--
-	}
-	if others <= 0 || w.client.trusted {
-		if flags&command.WholeDB != 0 {
-			w.txn.BeginAll(d.store, w.nowMs)
-		} else {
-			w.txn.Begin(d.store, w.nowMs, w.slots...)
-		}
+	if w.client.trusted { // no loop waits with it
+		w.begin(flags)
 		return true
 	}
+	for w.lockOnce(flags) {
+		if flags&command.RunsScript == 0 || !w.d.someoneWaits() {
+			return true
+		}
+		w.txn.End() // they could not know that a script comes, and shall not wait for its end
+		time.Sleep(lockWaitLeast)
+	}
+	return false
+}
+
+func (w *worker) lockOnce(flags command.Flags) bool {
 	for wait := lockWaitLeast; !w.tryLock(flags); wait = min(2*wait, lockWaitMost) {
-		if w.within || Gate(d.gates.Load())&GateBusy != 0 {
+		if w.noScript(flags) {
+			w.begin(flags)
+			w.waits.Store(false)
+			return true
+		}
+		if w.within || Gate(w.d.gates.Load())&GateBusy != 0 {
 			return false
 		}
 		time.Sleep(wait)
@@ -304,11 +326,60 @@ func (w *worker) lock(flags command.Flags) bool {
 	return true
 }
 
+// noScript reports whether no other worker runs a script. Then waits is set, and a script that comes now lets this worker
+// have its stripes before it begins: it counts in Dispatcher.scripts before it locks, and looks at waits once it has.
+func (w *worker) noScript(flags command.Flags) bool {
+	w.waits.Store(true)
+	others := w.d.scripts.Load()
+	if flags&command.RunsScript != 0 {
+		others--
+	}
+	if others > 0 {
+		w.waits.Store(false)
+	}
+	return others <= 0
+}
+
+// someoneWaits reports whether a loop's worker waits for stripes.
+func (d *Dispatcher) someoneWaits() bool {
+	for _, w := range d.workers {
+		if w.waits.Load() {
+			return true
+		}
+	}
+	return false
+}
+
+// reach begins the Txn over slots, for work outside of calls. It reports false, and has locked nothing, when a script runs
+// that holds some of them.
+func (w *worker) reach(slots ...slot.Slot) bool {
+	if w.txn.TryBegin(w.d.store, w.nowMs, slots...) {
+		return true
+	}
+	if !w.noScript(0) {
+		return false
+	}
+	w.txn.Begin(w.d.store, w.nowMs, slots...)
+	w.waits.Store(false)
+	return true
+}
+
+// postLater has post run f on its loop in a while: a script holds what it needs.
+func postLater(post func(f func()), f func()) { time.AfterFunc(lockWaitMost, func() { post(f) }) }
+
 // How long a worker rests between two looks at stripes that a script holds.
 const (
 	lockWaitLeast = 10 * time.Microsecond
 	lockWaitMost  = time.Millisecond
 )
+
+func (w *worker) begin(flags command.Flags) {
+	if flags&command.WholeDB != 0 {
+		w.txn.BeginAll(w.d.store, w.nowMs)
+	} else {
+		w.txn.Begin(w.d.store, w.nowMs, w.slots...)
+	}
+}
 
 func (w *worker) tryLock(flags command.Flags) bool {
 	if flags&command.WholeDB != 0 {

@@ -51,6 +51,7 @@ type Conn struct {
 	gone        bool  // Closed was called, or is being called
 	detached    bool
 	inTurn      bool // commands of this connection are being executed further up the stack
+	inDo        bool // so is a function given to Do: a call that was set aside may be run again there
 	dirty       bool // in loop.dirty
 	ready       bool // in loop.ready: input waits that may hold whole requests
 	holding     bool // in loop.holding
@@ -238,7 +239,9 @@ func (c *Conn) Do(f func()) {
 			return
 		}
 		c.mark = c.position()
+		c.inDo = true
 		f()
+		c.inDo = false
 		c.loop.touched(c)
 	})
 }
@@ -288,6 +291,9 @@ func (c *Conn) closeAfterReply(why error) {
 	}
 	c.loop.touched(c)
 }
+
+// busy reports whether something of the connection runs further up the stack; see Interlude.
+func (c *Conn) busy() bool { return c.inTurn || c.inDo }
 
 // Closing reports whether Close or CloseAfterReply was called.
 func (c *Conn) Closing() bool { return c.gone || c.closeWhy != nil || c.afterReply != nil }

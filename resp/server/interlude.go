@@ -11,8 +11,8 @@ type interlude struct {
 
 // Interlude serves the loop's other connections once, without waiting, while a command of the loop is still running
 // further up the stack: a script over its time lets others ask for its end so. The handler must be able to run
-// commands within a command, must refuse what needs what the running one holds, and calls this from inside its
-// Command only.
+// commands within a command, must refuse what needs what the running one holds, and calls this only from inside its
+// Command, or a function given to Do.
 //
 // Connections whose requests are being executed further up (the script's own) are left alone: not read, not written, not
 // executed. Functions given to Do and Post wait, and so do closings and housekeeping: all of them may need what the running
@@ -76,7 +76,7 @@ func (l *Loop) takeConns() {
 			c.Close(*why)
 			continue
 		}
-		if s, ok := c.sock.(*streamSocket); ok && !c.inTurn {
+		if s, ok := c.sock.(*streamSocket); ok && !c.busy() {
 			l.serveStream(c, s)
 		}
 		l.touched(c)

@@ -271,7 +271,7 @@ func (l *Loop) takeReady() {
 	l.ready, l.readyNow = l.readyNow[:0], l.ready
 	for i, c := range l.readyNow {
 		l.readyNow[i] = nil
-		if c.inTurn {
+		if c.busy() {
 			l.ready = append(l.ready, c) // see Interlude
 			continue
 		}
@@ -301,8 +301,8 @@ func (l *Loop) adopt(c *Conn) {
 
 // readable reads once. What came is executed soon, by executeGroup.
 func (l *Loop) readable(c *Conn) {
-	if c.gone || c.closeWhy != nil || c.ready || c.inTurn {
-		return // inTurn: see Interlude. ready: what was read before comes first; the poll will tell again
+	if c.gone || c.closeWhy != nil || c.ready || c.busy() {
+		return // busy: see Interlude. ready: what was read before comes first; the poll will tell again
 	}
 	if l.rused > readRoom {
 		l.executeGroup()
@@ -661,7 +661,7 @@ func (l *Loop) flushDirty() {
 	for i := 0; i < len(l.dirty); i++ { // may grow: Closed and limits touch nothing, but a handler might
 		c := l.dirty[i]
 		l.dirty[i] = nil
-		if c.inTurn { // see Interlude: what it has so far is sent with the rest
+		if c.busy() { // see Interlude: what it has so far is sent with the rest
 			waiting = append(waiting, c)
 			continue
 		}
