@@ -299,10 +299,11 @@ const (
 
 // ours are commands that 7.2 does not have, and why we have them.
 var ours = map[string]string{
-	"MSETEX":  "Redis 8.4 and Valkey 9.1 have it",
-	"DELIFEQ": "Valkey 9.0 has it",
-	"XDELEX":  "Redis 8.2 and Valkey 9.2 have it",
-	"XACKDEL": "Redis 8.2 and Valkey 9.2 have it",
+	"MSETEX":      "Redis 8.4 and Valkey 9.1 have it",
+	"DELIFEQ":     "Valkey 9.0 has it",
+	"XDELEX":      "Redis 8.2 and Valkey 9.2 have it",
+	"XACKDEL":     "Redis 8.2 and Valkey 9.2 have it",
+	"SCRIPT|SHOW": "Valkey 8.0 has it",
 
 	"HEXPIRE": timed, "HPEXPIRE": timed, "HEXPIREAT": timed, "HPEXPIREAT": timed, "HTTL": timed, "HPTTL": timed,
 	"HEXPIRETIME": timed, "HPEXPIRETIME": timed, "HPERSIST": timed, "HGETEX": timed, "HGETDEL": timed, "HSETEX": timed,
