@@ -104,10 +104,10 @@ func (s *Store) checkLocked(st *stripe) {
 	}
 	var garbage int64
 	for _, tab := range st.garbage {
-		k, _, _ := table(tab, tab.reaped, nil)
+		k, _, _ := table(tab.table, tab.reaped, nil)
 		garbage += k
 	}
-	must(garbage == st.garbageKeys, "%d detached keys counted as %d", garbage, st.garbageKeys)
+	must(garbage == st.garbageKeys.Load(), "%d detached keys counted as %d", garbage, st.garbageKeys.Load())
 	e := st.entries.Stats()
 	must(e.Blocks == int64(entries) && e.Asked == asked, "%d entries of %d bytes in %d blocks of %d", entries, asked, e.Blocks, e.Asked)
 	must(st.values.Stats().Blocks == int64(values), "%d large values in %d blocks", values, st.values.Stats().Blocks)

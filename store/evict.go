@@ -39,6 +39,9 @@ func ParsePolicy(name string) (Policy, bool) {
 // LFU reports whether access clocks are LFU counters under p, else they are LRU times.
 func (p Policy) LFU() bool { return p == AllKeysLFU || p == VolatileLFU }
 
+// Clocks reports whether p looks at when or how often single keys were used.
+func (p Policy) Clocks() bool { return p.LFU() || p == AllKeysLRU || p == VolatileLRU }
+
 // volatile reports whether p evicts only keys that have an expiry.
 func (p Policy) volatile() bool { return p >= VolatileLRU }
 

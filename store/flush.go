@@ -82,14 +82,23 @@ func (t *Txn) DropSlot(sl slot.Slot) (n int64) {
 	return n
 }
 
+// detached is a table that no space has any more.
+type detached struct {
+	*table
+	heldBy *Snapshot // the snapshot that was running, which may still have to walk it
+	walked bool      // it has
+	reaped int       // Reclaim has freed the segments before this place of dir
+}
+
 // detach hands an unlinked table to Reclaim, which waits for a running snapshot to have
 // walked it if it saves that table's space.
 func (t *Txn) detach(st *stripe, tab *table) {
+	gone := &detached{table: tab}
 	if sn := t.s.snap; sn != nil && sn.db[tab.space] != unsaved {
-		tab.heldBy = sn
+		gone.heldBy = sn
 	}
-	st.garbage = append(st.garbage, tab)
-	st.garbageKeys += int64(tab.keys)
+	st.garbage = append(st.garbage, gone)
+	st.garbageKeys.Add(int64(tab.keys))
 }
 
 // SwapDB exchanges two databases, O(watches). REQUIRES: BeginAll.
@@ -136,7 +145,7 @@ func (t *Txn) Reclaim(budget int) (left int64) {
 }
 
 // reap frees entries and segments of a detached table, and reports whether all are freed.
-func (t *Txn) reap(st *stripe, tab *table, budget *int) bool {
+func (t *Txn) reap(st *stripe, tab *detached, budget *int) bool {
 	for tab.reaped < len(tab.dir) {
 		if *budget <= 0 {
 			return false
@@ -145,17 +154,18 @@ func (t *Txn) reap(st *stripe, tab *table, budget *int) bool {
 		g := st.seg(r)
 		for _, w := range g.all() {
 			b := st.entryAt(w)
-			st.releaseValue(b)
+			st.freeValue(b)
 			st.entries.Free(arena.Ref(w&refMask), entrySize(b))
 		}
 		n := int(g.n)
 		tab.keys -= n
-		st.garbageKeys -= int64(n)
+		st.garbageKeys.Add(int64(-n))
+		st.lazyFreed.Add(int64(n))
 		*budget -= n + 1
 		_, places := tab.places(g)
 		tab.reaped += places
 		st.freeSegment(r)
 	}
-	t.s.forgetTable(st, tab)
+	t.s.forgetTable(st, tab.table)
 	return true
 }

@@ -310,12 +310,15 @@ func TestReclaimWorksInSteps(t *testing.T) {
 		require.False(t, x.Exists(b("k1")))
 	})
 	require.Positive(t, s.UsedBytes(), "what is detached is still held")
+	require.EqualValues(t, 10_000, s.Stats().LazyPending)
 	steps := 0
 	for left := int64(1); left > 0; steps++ {
 		all(s, t0, func(x *store.Txn) { left = x.Reclaim(100); x.Check() })
 	}
 	require.Greater(t, steps, 10)
 	require.Zero(t, s.UsedBytes())
+	require.EqualValues(t, 10_000, s.Stats().LazyFreed)
+	require.Zero(t, s.Stats().LazyPending)
 }
 
 func TestNothingIsAllocatedPerOperation(t *testing.T) {

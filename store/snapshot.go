@@ -132,9 +132,9 @@ func (sn *Snapshot) setMark(b block) { *at8(b, 1) = entryFlags(b)&^flagMark | sn
 
 // WalkPos is where a walk stands within one slot. The zero value is its beginning.
 type WalkPos struct {
-	space    int    // the live table being walked; behind the last: the detached ones
-	pos      uint64 // in its order of hashes
-	detached *table // the detached table being walked
+	space    int       // the live table being walked; behind the last: the detached ones
+	pos      uint64    // in its order of hashes
+	detached *detached // the detached table being walked
 }
 
 // Walk locks the stripe of sl and emits the entries of sl as at the cut, of all databases,
@@ -166,7 +166,7 @@ func (sn *Snapshot) Walk(sl slot.Slot, pos *WalkPos, maxEntries, maxBytes int, e
 		if pos.detached != tab {
 			pos.detached, pos.pos = tab, 0
 		}
-		if !w.walk(tab, &pos.pos) {
+		if !w.walk(tab.table, &pos.pos) {
 			return false
 		}
 		tab.walked = true

@@ -77,15 +77,15 @@ type stripe struct {
 
 	watches map[watchKey]*watched // keys under WATCH; nil when none
 
-	garbage     []*table // detached, to be freed by Reclaim
-	garbageKeys int64    // keys in them
+	garbage     []*detached  // to be freed by Reclaim
+	garbageKeys atomic.Int64 // keys in them
 
 	rand uint64 // state of xorshift
 
 	// parts[space] is the part of a space in this stripe, nil until it has had a key.
 	parts []atomic.Pointer[part]
 
-	used, hits, misses, expired, expiredFields, changes, nextExpire, heldBytes atomic.Int64
+	used, hits, misses, expired, expiredFields, changes, nextExpire, heldBytes, lazyFreed atomic.Int64
 
 	_ [64]byte // keep neighbours' locks off this one's cache line
 }
@@ -228,6 +228,9 @@ type Stats struct {
 	ExpiredFields int64 // expired_subkeys: fields of hashes, removed because their time had come
 	Changes       int64 // as Changes; rdb_changes_since_last_save is a difference of two
 
+	LazyPending int64 // lazyfree_pending_objects: keys detached and not yet freed
+	LazyFreed   int64 // lazyfreed_objects: keys so freed, and large values left to the collector
+
 	UsedBytes   int64 // as UsedBytes
 	MappedBytes int64 // memory the arena holds from the system
 	FreeBytes   int64 // of it, whole pages that are free
@@ -241,6 +244,8 @@ func (s *Store) Stats() (x Stats) {
 		x.Misses += st.misses.Load()
 		x.ExpiredKeys += st.expired.Load()
 		x.ExpiredFields += st.expiredFields.Load()
+		x.LazyPending += st.garbageKeys.Load()
+		x.LazyFreed += st.lazyFreed.Load()
 	}
 	x.Changes = s.Changes()
 	x.UsedBytes = s.UsedBytes()
@@ -257,6 +262,7 @@ func (s *Store) ResetStats() {
 		st.misses.Store(0)
 		st.expired.Store(0)
 		st.expiredFields.Store(0)
+		st.lazyFreed.Store(0)
 	}
 }
 
@@ -346,9 +352,10 @@ func (st *stripe) takeObject(h uint32) value.Object {
 
 // garbageBytes estimates what detached tables hold: their share of the stripe's blocks.
 func (st *stripe) garbageBytes() int64 {
-	if st.garbageKeys == 0 {
+	keys := st.garbageKeys.Load()
+	if keys == 0 {
 		return 0
 	}
 	perKey := st.usedNow() / max(st.entries.Stats().Blocks, 1)
-	return st.garbageKeys * perKey
+	return keys * perKey
 }

@@ -41,11 +41,6 @@ type table struct {
 	next []int64
 	// What next is while there is one segment.
 	next0 [2]int64
-
-	// Of detached tables only:
-	heldBy *Snapshot // the snapshot that was running, which may still have to walk it
-	walked bool      // it has
-	reaped int       // Reclaim has freed the segments before this place of dir
 }
 
 // tableBytes is what a table with one segment takes of Go's heap.

@@ -85,18 +85,28 @@ func (p *place) move(ref arena.Ref, size int) {
 	p.ref, p.b = ref, p.st.entries.At(ref)
 }
 
+// lazyElements is from how many elements on an object that goes is counted as freed in the background, as Redis has it.
+const lazyElements = 64
+
 // releaseValue frees what b owns besides itself. b's payload is meaningless afterwards.
 func (st *stripe) releaseValue(b block) {
+	if o := st.freeValue(b); o != nil && o.Len() > lazyElements {
+		st.lazyFreed.Add(1) // the collector's work from here on
+	}
+}
+
+// freeValue is releaseValue for keys that are counted themselves. It returns the object that b had.
+func (st *stripe) freeValue(b block) value.Object {
 	f := entryFlags(b)
 	if f&(flagObject|flagOutline) == 0 {
-		return
+		return nil
 	}
 	off, _ := inlineAt(b)
 	if f&flagObject != 0 {
-		st.takeObject(get32(b, off))
-	} else {
-		st.values.Free(arena.Ref(get64(b, off)), valueHeader+int(get64(b, off+8)))
+		return st.takeObject(get32(b, off))
 	}
+	st.values.Free(arena.Ref(get64(b, off)), valueHeader+int(get64(b, off+8)))
+	return nil
 }
 
 // discard removes the entry at p and everything it owns.

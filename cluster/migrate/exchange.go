@@ -71,6 +71,13 @@ func (m *Mover) keep(c *conn) {
 	}
 }
 
+// Idle is how many connections are kept. Any goroutine.
+func (m *Mover) Idle() int {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.mu.idle)
+}
+
 func (m *Mover) dropIdle(now time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

@@ -51,9 +51,7 @@ func (n *Node) buildAOF() {
 		},
 		Trouble: n.aofTrouble,
 		Slow: func(event string, took time.Duration) {
-			if ms := took.Milliseconds(); n.latency.Spike(ms) {
-				n.latency.Note(event, time.Now().Unix(), ms)
-			}
+			observer{n}.Worked(event, took.Nanoseconds())
 		},
 		Whole: func(whole bool) {
 			if whole {

@@ -12,6 +12,7 @@ type Values struct {
 	Port                    int64
 	TLSPort                 int64
 	UnixSocket              string
+	UnixSocketGroup         string
 	UnixSocketPerm          int64
 	TCPBacklog              int64
 	TCPKeepalive            int64

@@ -44,6 +44,7 @@ func (n *Node) genericOptions() generic.Options {
 	return generic.Options{
 		Cluster:       n.cfg.Now().ClusterEnabled,
 		LFU:           func() bool { return n.cfg.Now().MaxMemoryPolicy.LFU() },
+		Shared:        func() bool { v := n.cfg.Now(); return v.MaxMemory == 0 || !v.MaxMemoryPolicy.Clocks() },
 		Compress:      func() bool { return n.cfg.Now().RDBCompression },
 		LazyExpire:    func() bool { return n.cfg.Now().LazyfreeLazyExpire },
 		LazyServerDel: func() bool { return n.cfg.Now().LazyfreeLazyServerDel },
@@ -150,7 +151,7 @@ func fill(info *conn.Info, s *session.Session, c *server.Conn, now int64) {
 		Sess: s, Addr: c.Addr(), LocalAddr: c.LocalAddr(), FD: c.FD(),
 		AgeSeconds: (now - c.CreatedMs()) / 1000, IdleSeconds: max(0, now-b.LastMs) / 1000,
 		QueryBytes: b.Qbuf, QueryFree: b.QbufFree,
-		ReplyBufBytes: b.Obl, OutBytes: b.Obl, QueuedReplies: b.Oll, QueuedBytes: b.Omem + b.PushWaiting,
+		ReplyBufBytes: b.Obl, OutBytes: b.Obl, QueuedReplies: b.Oll, QueuedBytes: b.Omem,
 		TotalBytes: c.Memory(),
 		Closing:    s.Has(session.Closing),
 	}
@@ -194,7 +195,7 @@ func (k clients) Reset(c *command.Ctx) {
 func (n *Node) largestBuffers() (in, out int64) {
 	n.disp.Each(func(_ *session.Session, c *server.Conn) bool {
 		b := c.Numbers()
-		in, out = max(in, b.Qbuf), max(out, b.Obl+b.Omem+b.PushWaiting)
+		in, out = max(in, b.Qbuf), max(out, b.Obl+b.Omem)
 		return true
 	})
 	return in, out
@@ -233,18 +234,22 @@ func (o observer) Called(worker int, c *command.Ctx, ns int64) {
 	id := c.Cmd.ID()
 	n.commands.Shard(worker).Done(id, ns, c.Err != "")
 	if c.Err != "" && !c.ErrCounted {
-		n.commands.CountError(c.Err.Code())
+		n.commands.CountError(c.Err.Code(), c.Cmd.Group == command.Scripting)
 	}
 	us := ns / 1000
-	if c.Cmd.Flags&command.SkipSlowlog == 0 && !c.InScript && n.slowlog.Slow(us) {
+	if c.Cmd.Flags&command.SkipSlowlog == 0 && n.slowlog.Slow(us) {
 		o.slow(c, us)
 	}
-	if n.latency.Spike(us / 1000) {
-		event := "command"
-		if c.Cmd.Flags&command.Fast != 0 {
-			event = "fast-command"
-		}
-		n.latency.Note(event, time.Now().Unix(), us/1000)
+	event := observe.EventCommand
+	if c.Cmd.Flags&command.Fast != 0 {
+		event = observe.EventFastCommand
+	}
+	o.Worked(event, ns)
+}
+
+func (o observer) Worked(event string, ns int64) {
+	if ms := ns / 1e6; o.n.latency.Spike(ms) {
+		o.n.latency.Note(event, time.Now().Unix(), ms)
 	}
 }
 
@@ -260,7 +265,7 @@ func (o observer) Rejected(worker int, cmd *command.Command, err resp.Error) {
 	if cmd != nil {
 		o.n.commands.Shard(worker).Rejected(cmd.ID())
 	}
-	o.n.commands.CountError(err.Code())
+	o.n.commands.CountError(err.Code(), false)
 }
 
 // saver is persistence as the server family sees it. None of its methods waits or begins a

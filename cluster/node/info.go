@@ -283,8 +283,8 @@ func (n *Node) infoMemory(s *stat.Section) {
 		return int64(m.HeapInuse)
 	})
 	s.Int("active_defrag_running", "", stat.Gauge, zero)
-	s.Int("lazyfree_pending_objects", "bytes flushed and not yet freed", stat.Gauge, func() int64 { return n.mem().Garbage })
-	s.Int("lazyfreed_objects", "", stat.Count, zero)
+	s.Int("lazyfree_pending_objects", "keys flushed and not yet freed", stat.Gauge, func() int64 { return n.store.Stats().LazyPending })
+	s.Int("lazyfreed_objects", "keys and large values freed in the background", stat.Count, func() int64 { return n.store.Stats().LazyFreed })
 }
 
 func (n *Node) infoStats(s *stat.Section) {
@@ -320,9 +320,12 @@ func (n *Node) infoStats(s *stat.Section) {
 	s.Int("tracking_total_keys", "keys that clients may cache", stat.Gauge, n.trackingNow((*tracking.Table).Keys))
 	s.Int("tracking_total_items", "clients of all these keys", stat.Gauge, n.trackingNow((*tracking.Table).Items))
 	s.Int("tracking_total_prefixes", "prefixes of clients that are told of all changes", stat.Gauge, n.trackingNow((*tracking.Table).Prefixes))
-	s.Text("latest_fork_usec", "", says("0"))
-	s.Text("total_forks", "", says("0"))
-	s.Int("migrate_cached_sockets", "", stat.Gauge, zero)
+	s.Text("latest_fork_usec", "microseconds that the last snapshot, where Redis forks, stopped everything", func() string {
+		_, took := n.source.Cuts()
+		return strconv.FormatInt(took.Microseconds(), 10)
+	})
+	s.Int("total_forks", "snapshots begun, where Redis forks", stat.Count, func() int64 { cuts, _ := n.source.Cuts(); return cuts })
+	s.Int("migrate_cached_sockets", "connections kept for the next MIGRATE", stat.Gauge, func() int64 { return int64(n.mover.Idle()) })
 	s.Int("slave_expires_tracked_keys", "keys that clients of this replica gave an expiry time", stat.Gauge, d.OwnExpires.Load)
 	s.Int("active_defrag_hits", "blocks moved together", stat.Count, func() int64 { return n.moved() })
 	for _, name := range []string{"active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses",

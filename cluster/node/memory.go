@@ -50,16 +50,18 @@ func (n *Node) sampleMemory() {
 	n.sample.p.Store(sum)
 }
 
-// weighBesides notes what counts towards maxmemory beside the keyspace: what used_memory says
-// the process itself, its clients and the backlog take. It goes through all clients, so it is
-// done some times a second, and only while there is a bound.
+// besidesNow is what counts towards maxmemory beside the keyspace: what used_memory says the
+// process itself, its clients, their subscriptions and the backlog take.
+func (n *Node) besidesNow() int64 { return n.besides.Load() + n.srv.ClientBytes() }
+
+// weighBesides notes all of it but the clients. It is done some times a second, and only while
+// there is a bound: it waits for the lock of the stream.
 func (n *Node) weighBesides() {
 	v := n.cfg.Now()
 	if v.MaxMemory == 0 {
 		return
 	}
-	clients, _ := n.clientBytes()
-	n.besides.Store(n.startupBytes + clients + min(n.backlogBytes(), v.ReplBacklogSize))
+	n.besides.Store(n.startupBytes + n.channels.Bytes() + min(n.backlogBytes(), v.ReplBacklogSize))
 }
 
 // recountBesides is weighBesides for who is about to refuse calls: at most once in a ms.

@@ -153,6 +153,7 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 		return nil, err
 	}
 	n.source = snapshot.NewSource(n.store)
+	n.source.Cut = func(took time.Duration) { observer{n}.Worked(observe.EventSnapshotCut, took.Nanoseconds()) }
 	n.saveDelay = func() int64 { return cfg.Now().RDBKeySaveDelay }
 	n.scripts = n.newScripts()
 	n.libraries = libraries{n.scripts} // before whoever takes its methods
@@ -245,7 +246,7 @@ func (n *Node) buildDispatch(v *Values) {
 		Table: n.table, Store: n.store, ACL: n.acl, Sink: n.repl.Stream, Observer: observer{n}, Loops: n.loops, Feed: n.feed,
 		LazyExpire: func() bool { return n.cfg.Now().LazyfreeLazyExpire },
 		LazyEvict:  func() bool { return n.cfg.Now().LazyfreeLazyEviction },
-		OtherBytes: n.besides.Load, Recount: n.recountBesides, Channels: n.channels, Events: events{n}, Denied: n.denied,
+		OtherBytes: n.besidesNow, Recount: n.recountBesides, Channels: n.channels, Events: events{n}, Denied: n.denied,
 		ScriptSlow: func(name string, ms int64) {
 			n.log.Warning("Slow script detected: still in execution after %d milliseconds. You can try killing the script using the SCRIPT KILL command. Script name is: %s.", ms, name)
 		},
@@ -301,7 +302,7 @@ func preImageBound(v *Values) int64 { return max(leastPreImages, v.MaxMemory/10)
 
 func (n *Node) serverOptions(v *Values) server.Options {
 	return server.Options{
-		Bind: v.Bind, Port: tcpPort(v), UnixSocket: v.UnixSocket, UnixPerm: fs.FileMode(v.UnixSocketPerm),
+		Bind: v.Bind, Port: tcpPort(v), UnixSocket: v.UnixSocket, UnixGroup: v.UnixSocketGroup, UnixPerm: fs.FileMode(v.UnixSocketPerm),
 		Loops: n.loops, Events: n.serverEvent, Settings: serverSettings(v, n.agent != nil),
 	}
 }
@@ -329,6 +330,7 @@ func serverSettings(v *Values, clustered bool) server.Settings {
 	if s.ClientMemory < 0 {
 		s.ClientMemory = v.MaxMemory / 100 * -v.MaxMemoryClients // per cent
 	}
+	s.CountMemory = v.MaxMemory > 0
 	s.Hz = int(v.Hz)
 	limit := func(o OutputLimit) server.OutputLimit {
 		return server.OutputLimit{Hard: o.HardBytes, Soft: o.SoftBytes, SoftSeconds: int(o.SoftSeconds)}
@@ -493,7 +495,7 @@ func (n *Node) runCron() {
 			last.replIn, last.replOut = replIn, replOut
 			rounds, roundNs := n.srv.Stats.Rounds.Load(), n.srv.Stats.RoundNs.Load()
 			n.rates.rounds.Store(max(0, rounds-last.rounds))
-			n.rates.roundMicros.Store(max(0, roundNs-last.roundNs) / max(1, rounds-last.rounds) / 1000)
+			n.rates.roundMicros.Store((max(0, roundNs-last.roundNs)/max(1, rounds-last.rounds) + 999) / 1000)
 			last.rounds, last.roundNs = rounds, roundNs
 		}
 	}

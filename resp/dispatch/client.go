@@ -119,10 +119,19 @@ func (d *Dispatcher) Command(sc *server.Conn, argv [][]byte) {
 	if now := c.sess.Account(); before != now {
 		sc.SetUnauthenticated(now == nil)
 	}
-	if costly := c.sess.Any(session.Multi|session.Subscribed|session.NoEvict) || c.sess.Watching() > 0; costly || c.costly {
+	if costly := c.sess.Any(session.Multi|session.Subscribed|session.NoEvict|session.TrackBroadcast) || c.sess.Watching() > 0; costly || c.costly {
 		c.costly = costly
-		sc.SetCost(c.sess.Bytes(), c.sess.Any(session.NoEvict))
+		sc.SetCost(c.bytes(), c.sess.Any(session.NoEvict))
 	}
+}
+
+// bytes is what the client costs beside its connection.
+func (c *client) bytes() int64 {
+	n := c.sess.Bytes()
+	if cache := c.cache.Load(); cache != nil {
+		n += cache.Bytes()
+	}
+	return n
 }
 
 // BeforeWrite implements server.Handler.

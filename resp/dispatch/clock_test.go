@@ -12,6 +12,7 @@ import (
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/command/str"
 	"github.com/sextantdb/sextant/resp/dispatch"
+	"github.com/sextantdb/sextant/resp/observe"
 	"github.com/sextantdb/sextant/resp/server"
 	"github.com/sextantdb/sextant/store"
 	"github.com/stretchr/testify/require"
@@ -21,12 +22,19 @@ import (
 type stopwatch struct {
 	now   atomic.Int64
 	calls chan [2]int64 // what a call took, and the clock after it
+	swept atomic.Int64  // what the last expire cycle took
 }
 
 func (s *stopwatch) read() int64 { return s.now.Add(1) }
 
 func (s *stopwatch) Called(_ int, _ *command.Ctx, ns int64)     { s.calls <- [2]int64{ns, s.now.Load()} }
 func (s *stopwatch) Rejected(int, *command.Command, resp.Error) {}
+
+func (s *stopwatch) Worked(event string, ns int64) {
+	if event == observe.EventExpireCycle {
+		s.swept.Store(ns)
+	}
+}
 
 // The calls of one turn share a clock reading; what passes between turns is no call's time.
 func TestCallsOfATurnAreTimedWithoutGaps(t *testing.T) {
@@ -58,4 +66,5 @@ func TestCallsOfATurnAreTimedWithoutGaps(t *testing.T) {
 		require.EqualValues(t, second[1]+1, third[1], "one reading a call")
 		watch.now.Add(1_000_000)
 	}
+	require.Eventually(t, func() bool { return watch.swept.Load() > 0 }, 10*time.Second, time.Millisecond, "expire cycles are told of")
 }

@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/observe"
 	"github.com/sextantdb/sextant/resp/server"
 	"github.com/sextantdb/sextant/store"
 	"github.com/sextantdb/sextant/store/slot"
@@ -75,14 +76,21 @@ func (w *worker) expire() {
 			w.publishExpired()
 			w.fireEvents()
 			w.conclude()
-			if spent := d.clock() - start; spent > expireBudgetNs {
+			if d.clock()-start > expireBudgetNs {
 				d.Stats.ExpireStopped.Inc()
-				d.Stats.ExpireNs.Add(spent)
+				w.expiredFor(start)
 				return
 			}
 		}
 	}
-	d.Stats.ExpireNs.Add(d.clock() - start)
+	w.expiredFor(start)
+}
+
+// expiredFor counts an expire cycle that began at start.
+func (w *worker) expiredFor(start int64) {
+	spent := w.d.clock() - start
+	w.d.Stats.ExpireNs.Add(spent)
+	w.d.observer.Worked(observe.EventExpireCycle, spent)
 }
 
 // publishExpired sends the deletions of what the Txn found expired. REQUIRES: stripes held.
@@ -128,8 +136,13 @@ func (w *worker) tidy(ns int64) {
 func (w *worker) makeRoom() bool {
 	d := w.d
 	limit := d.limits.maxMemory.Load()
+	if limit == 0 || d.store.UsedBytes()+d.other() <= limit {
+		return true
+	}
+	start := d.clock()
+	defer func() { d.observer.Worked(observe.EventEvictionCycle, d.clock()-start) }()
 	recounted := false
-	for tries := 0; limit > 0 && d.store.UsedBytes()+d.other() > limit; {
+	for tries := 0; d.store.UsedBytes()+d.other() > limit; {
 		if store.View(d.view.Load()) != store.ViewPrimary {
 			return true
 		}

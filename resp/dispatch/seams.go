@@ -32,6 +32,8 @@ type Observer interface {
 	Called(worker int, c *command.Ctx, ns int64)
 	// Rejected: a call was refused before it ran. cmd is nil when there is no such command.
 	Rejected(worker int, cmd *command.Command, err resp.Error)
+	// Worked: a piece of housekeeping, named as latency events are, took ns nanoseconds.
+	Worked(event string, ns int64)
 }
 
 // Broadcaster takes keyspace events. It is called when a command has run and the stripes of its
@@ -81,6 +83,7 @@ type noObserver struct{}
 
 func (noObserver) Called(int, *command.Ctx, int64)            {}
 func (noObserver) Rejected(int, *command.Command, resp.Error) {}
+func (noObserver) Worked(string, int64)                       {}
 
 type noBroadcaster struct{}
 

@@ -23,6 +23,9 @@ type Text interface{ ~string | ~[]byte }
 // pattern needs that was not made to waste time: a name of a megabyte takes a million.
 const MaxSteps = 1 << 24
 
+// MaxStars is how many stars may stand between other elements: a pattern of more does not match, as in Redis since 7.2.6.
+const MaxStars = 1000
+
 // Match reports whether name matches pattern.
 func Match[P, N Text](pattern P, name N) bool { return match(pattern, name, false) }
 
@@ -38,15 +41,22 @@ func match[P, N Text](pattern P, name N, fold bool) bool {
 	}
 	p, n := 0, 0
 	star, from := -1, 0 // after the last star; where in name it stopped taking bytes
+	stars := 0
 	for steps := 0; n < len(name); steps++ {
 		if steps == MaxSteps {
 			return false
 		}
 		if p < len(pattern) && pattern[p] == '*' {
+			if p != star {
+				stars++
+			}
 			p++
 			star, from = p, n
 			if p == len(pattern) {
 				return true
+			}
+			if stars > MaxStars {
+				return false
 			}
 			continue
 		}

@@ -92,6 +92,21 @@ func TestAbusivePatternEnds(t *testing.T) {
 	assert.True(t, Match("*"+strings.Repeat("b", 10), strings.Repeat("a", 1<<20)+strings.Repeat("b", 10)), "a long name is no abuse")
 }
 
+func TestStarsAreBounded(t *testing.T) {
+	name := strings.Repeat("a", 5000)
+	for _, c := range []struct {
+		pattern string
+		want    bool
+	}{
+		{strings.Repeat("*?", MaxStars), true},
+		{strings.Repeat("*?", MaxStars) + "*", true},
+		{strings.Repeat("*?", MaxStars+1), false},
+		{strings.Repeat("*", 3*MaxStars) + "a", true},
+	} {
+		assert.Equal(t, c.want, Match(c.pattern, name), "%.10s… of %d bytes", c.pattern, len(c.pattern))
+	}
+}
+
 func TestMatchDoesNotAllocate(t *testing.T) {
 	p, s := []byte("user:*:name"), []byte("user:1234:name")
 	assert.Zero(t, testing.AllocsPerRun(100, func() { Match(p, s) }))

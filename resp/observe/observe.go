@@ -147,10 +147,11 @@ func (c *Commands) Latency(id int) *Histogram {
 	return sum
 }
 
-// CountError counts an error reply by its code, the first word ("ERR", "MOVED").
-func (c *Commands) CountError(code string) {
+// CountError counts an error reply by its code, the first word ("ERR", "MOVED"). invented says that it may be a
+// script's own: of those only so many are counted one by one.
+func (c *Commands) CountError(code string, invented bool) {
 	c.replies.Add(1)
-	c.errors.count(code)
+	c.errors.count(code, invented)
 }
 
 // ErrorReplies is the number of error replies (total_error_replies).
@@ -240,7 +241,7 @@ func infoName(s string) string {
 }
 
 // MaxErrorCodes bounds the error codes that are counted one by one: scripts can invent any
-// number of them. The rest is counted under ErrorOverflow.
+// number of them. The rest of those is counted under ErrorOverflow; ours are few.
 const (
 	MaxErrorCodes = 128
 	ErrorOverflow = "ERRORSTATS_OVERFLOW"
@@ -254,22 +255,22 @@ type errorCounts struct {
 	mu sync.Mutex // orders replacements of known
 }
 
-func (e *errorCounts) count(code string) {
+func (e *errorCounts) count(code string, invented bool) {
 	n := (*e.known.Load())[code]
 	if n == nil {
-		n = e.learn(code)
+		n = e.learn(code, invented)
 	}
 	n.Add(1)
 }
 
-func (e *errorCounts) learn(code string) *atomic.Int64 {
+func (e *errorCounts) learn(code string, invented bool) *atomic.Int64 {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	old := *e.known.Load()
 	if n := old[code]; n != nil {
 		return n
 	}
-	if len(old) >= MaxErrorCodes {
+	if invented && len(old) >= MaxErrorCodes {
 		code = ErrorOverflow
 		if n := old[code]; n != nil {
 			return n

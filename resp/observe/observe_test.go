@@ -18,9 +18,9 @@ func TestCountsOfAllShardsAreShownInInfo(t *testing.T) {
 	c.Shard(0).Done(0, 1500, false)
 	c.Shard(1).Done(0, 2500, true)
 	c.Shard(1).Rejected(1)
-	c.CountError("ERR")
-	c.CountError("WRONGTYPE")
-	c.CountError("ERR")
+	c.CountError("ERR", false)
+	c.CountError("WRONGTYPE", false)
+	c.CountError("ERR", false)
 
 	var r stat.Registry
 	c.RegisterCommandstats(r.Section("commandstats", "Commandstats", stat.All))
@@ -48,11 +48,13 @@ func TestCountsOfAllShardsAreShownInInfo(t *testing.T) {
 func TestErrorCodesAreBounded(t *testing.T) {
 	c := NewCommands(nil, 1)
 	for i := range MaxErrorCodes + 50 {
-		c.CountError(fmt.Sprintf("MADEUP%d", i))
+		c.CountError(fmt.Sprintf("MADEUP%d", i), true)
 	}
 	known := *c.errors.known.Load()
 	require.Len(t, known, MaxErrorCodes+1)
 	require.EqualValues(t, 50, known[ErrorOverflow].Load())
+	c.CountError("ERR", false)
+	require.EqualValues(t, 1, (*c.errors.known.Load())["ERR"].Load(), "our own have a place")
 }
 
 func TestCountingIsSafeWhileOthersReadAndReset(t *testing.T) {
@@ -64,7 +66,7 @@ func TestCountingIsSafeWhileOthersReadAndReset(t *testing.T) {
 			defer wg.Done()
 			for n := range 2000 {
 				c.Shard(i).Done(0, int64(n), n%3 == 0)
-				c.CountError("ERR")
+				c.CountError("ERR", false)
 			}
 		}()
 	}
@@ -85,10 +87,10 @@ func TestCountingDoesNotAllocate(t *testing.T) {
 	c := NewCommands([]string{"get"}, 1)
 	s := c.Shard(0)
 	s.Done(0, 100, false)
-	c.CountError("ERR")
+	c.CountError("ERR", false)
 	require.Zero(t, testing.AllocsPerRun(100, func() {
 		s.Done(0, 12345, false)
-		c.CountError("ERR")
+		c.CountError("ERR", false)
 	}))
 }
 

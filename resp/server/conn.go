@@ -91,8 +91,8 @@ type Conn struct {
 	inBytes   atomic.Int64          // written by the loop at the end of a turn
 	inCap     atomic.Int64
 	outBytes  atomic.Int64 // unsent reply bytes after the last write
-	outChunks atomic.Int64
-	outMem    atomic.Int64
+	outChunks atomic.Int64 // in queue
+	outMem    atomic.Int64 // memory of queue and Out
 }
 
 // Constants of a connection: any goroutine.
@@ -126,10 +126,10 @@ type Numbers struct {
 	LastMs      int64 // when the client last sent or took something
 	Qbuf        int64 // qbuf: input waiting
 	QbufFree    int64 // qbuf-free: room behind it
-	Obl         int64 // obl: unsent reply bytes in the fixed buffer
-	Oll         int64 // oll: chunks behind it
-	Omem        int64 // omem: memory of those chunks
-	PushWaiting int64 // bytes pushed by other goroutines, not yet taken over by the loop
+	Obl         int64 // obl: unsent bytes that no limit counts, Redis' fixed buffer
+	Oll         int64 // oll: chunks behind them
+	Omem        int64 // omem: unsent bytes as the limits of a class count them
+	PushWaiting int64 // of both, what was pushed and is not yet taken over by the loop
 	BufferBytes int64 // memory of all buffers: the server's part of tot-mem
 }
 
@@ -141,13 +141,15 @@ func (c *Conn) Numbers() Numbers {
 	n := Numbers{
 		LastMs:      c.lastMs.Load(),
 		Qbuf:        c.inBytes.Load(),
-		Obl:         c.outBytes.Load(),
-		Oll:         c.outChunks.Load(),
-		Omem:        c.outMem.Load(),
 		PushWaiting: waiting,
 	}
+	unsent := c.outBytes.Load() + waiting
+	n.Obl = min(unsent, uncounted)
+	if n.Omem = countedOutput(unsent); n.Omem > 0 {
+		n.Oll = max(c.outChunks.Load(), 1)
+	}
 	n.QbufFree = max(c.inCap.Load()-n.Qbuf, 0)
-	n.BufferBytes = n.Qbuf + n.QbufFree + n.Obl + n.Omem + waiting
+	n.BufferBytes = n.Qbuf + n.QbufFree + c.outMem.Load() + waiting
 	return n
 }
 
@@ -206,7 +208,7 @@ func (c *Conn) pushLocked(from *Loop, b []byte, shared bool) bool {
 	c.hasPush.Store(true)
 	// A loop that is held up cannot enforce the limit, so the hard one is looked at here too.
 	hard := s.settings.Load().Output[c.Class()].Hard
-	over := hard > 0 && pending-uncounted >= hard
+	over := hard > 0 && countedOutput(pending) >= hard
 	if over {
 		c.dropPushesLocked()
 	}

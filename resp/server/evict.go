@@ -2,8 +2,8 @@ package server
 
 import "slices"
 
-// The memory of all clients together has a bound (Settings.ClientMemory, maxmemory-clients). Each
-// connection's share is counted when a round has written to it, and when much input waits; who is
+// What all clients together cost is counted while it has a bound (Settings.ClientMemory, maxmemory-clients), or
+// somebody else asks for it. Each connection's share is counted when a round has written to it, and when much input waits; who is
 // beyond the bound then closes the costliest connections, on whichever loop they live, until the
 // rest is within it.
 
@@ -29,6 +29,10 @@ func (c *Conn) SetCost(bytes int64, keep bool) {
 // Evicted reports whether the connection is about to be closed by another goroutine (CloseAsync). Any goroutine.
 func (c *Conn) Evicted() bool { return c.asyncWhy.Load() != nil }
 
+// ClientBytes is what all clients that are not replicas cost, as of their last rounds. It is kept while
+// Settings.CountMemory or Settings.ClientMemory say so. Any goroutine.
+func (s *Server) ClientBytes() int64 { return s.clientBytes.Load() }
+
 // account counts c with n bytes. Any goroutine: the sum is always that of what is counted for the connections.
 func (c *Conn) account(n int64) {
 	if c.Class() == ClassReplica || c.Evicted() {
@@ -42,7 +46,7 @@ func (c *Conn) account(n int64) {
 // settle counts c after a round.
 func (l *Loop) settle(c *Conn) {
 	switch {
-	case l.srv.settings.Load().ClientMemory == 0:
+	case !l.srv.settings.Load().counts():
 	case c.gone || c.closeWhy != nil:
 		c.account(0)
 	default:
@@ -53,10 +57,10 @@ func (l *Loop) settle(c *Conn) {
 // weigh counts input that waits to be executed, and reports whether c was evicted for it.
 func (l *Loop) weigh(c *Conn, unexecuted int) bool {
 	s := l.srv
-	if unexecuted < largeInput || s.settings.Load().ClientMemory == 0 {
+	if unexecuted < largeInput || !s.settings.Load().counts() {
 		return false
 	}
-	c.account(c.memory(int64(unexecuted) + c.outBytes.Load() + c.outMem.Load()))
+	c.account(c.memory(int64(unexecuted) + c.outMem.Load()))
 	s.evictClients()
 	if why := c.asyncWhy.Load(); why != nil {
 		c.Close(*why)

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"os/user"
 	"strconv"
 	"strings"
 	"syscall"
@@ -86,7 +87,7 @@ func listenTCP(spec string, port, backlog int) (*listener, *BindError) {
 }
 
 // listenUnix opens the unix socket, in place of a left-over one of the same name, as Redis does.
-func listenUnix(path string, perm fs.FileMode, backlog int) (*listener, error) {
+func listenUnix(path, group string, perm fs.FileMode, backlog int) (*listener, error) {
 	if st, err := os.Lstat(path); err == nil && st.Mode()&fs.ModeSocket != 0 {
 		os.Remove(path)
 	}
@@ -95,11 +96,9 @@ func listenUnix(path string, perm fs.FileMode, backlog int) (*listener, error) {
 		return nil, &BindError{Addr: path, Err: err}
 	}
 	addr := nl.Addr()
-	if perm != 0 {
-		if err := os.Chmod(path, perm); err != nil {
-			nl.Close()
-			return nil, &BindError{Addr: path, Err: err}
-		}
+	if err := admit(path, group, perm); err != nil {
+		nl.Close()
+		return nil, &BindError{Addr: path, Err: err}
 	}
 	a, err := newAcceptor(nl, backlog)
 	if err != nil {
@@ -107,4 +106,25 @@ func listenUnix(path string, perm fs.FileMode, backlog int) (*listener, error) {
 		return nil, &BindError{Addr: path, Err: err}
 	}
 	return &listener{unix: path, addr: addr, acceptor: a}, nil
+}
+
+// admit says who may use the socket at path: the members of a group, a mode.
+func admit(path, group string, perm fs.FileMode) error {
+	if group != "" {
+		g, err := user.LookupGroup(group)
+		if err != nil {
+			return err
+		}
+		gid, err := strconv.Atoi(g.Gid)
+		if err != nil {
+			return err
+		}
+		if err := os.Chown(path, -1, gid); err != nil {
+			return err
+		}
+	}
+	if perm == 0 {
+		return nil
+	}
+	return os.Chmod(path, perm)
 }

@@ -21,6 +21,7 @@ const (
 	writeMost    = 256 << 10 // bytes given to one write, which occupies a processor until the kernel has copied them
 	flushMost    = 1 << 20   // bytes sent to a connection in one round, so that a fast reader of much delays others little
 	uncounted    = 16 << 10  // output that no limit of a class counts: what fits Redis' fixed buffer, so that small replies pass any limit
+	replyBlock   = 20 << 10  // unit in which the rest is counted: what a block of Redis' takes from its allocator
 	maxHolds     = 1 << 16   // holds of a connection from which on its requests wait
 	pooledOut    = 64 << 10  // the largest output buffer that is lent again
 	pooledOuts   = 256       // output buffers kept for lending
@@ -474,7 +475,7 @@ func (l *Loop) turn(c *Conn, buf []byte) (used int) {
 	l.lend(c)
 	l.Turn++
 	if c.Out.Max = 0; set.Output[c.Class()].Hard > 0 {
-		c.Out.Max = int(min(set.Output[c.Class()].Hard, math.MaxInt-uncounted)) + uncounted
+		c.Out.Max = int(withinHard(set.Output[c.Class()].Hard)) + 1
 	}
 	c.inTurn = true
 	for executed := 0; used < len(buf); {
@@ -695,10 +696,23 @@ func (l *Loop) flush(c *Conn) {
 	}
 	c.outBytes.Store(int64(pending))
 	c.outChunks.Store(int64(len(c.queue)))
-	c.outMem.Store(int64(c.queueCap))
+	c.outMem.Store(int64(c.queueCap + cap(c.Out.Bytes())))
 	if c.unauth && pending > set.UnauthOutput {
 		l.limitHit(c, ErrUnauthOutput, int64(pending), int64(set.UnauthOutput))
 	}
+}
+
+// countedOutput is what the limits of a class count of so much unsent output.
+func countedOutput(unsent int64) int64 {
+	if unsent <= uncounted {
+		return 0
+	}
+	return (unsent - uncounted + replyBlock - 1) / replyBlock * replyBlock
+}
+
+// withinHard is how much output may be unsent before a hard limit is reached.
+func withinHard(limit int64) int64 {
+	return uncounted + (min(limit, math.MaxInt32<<16)-1)/replyBlock*replyBlock
 }
 
 // withinOutput checks the limits of the connection's class, as Redis does when it adds to an output buffer: what a fast
@@ -708,7 +722,7 @@ func (l *Loop) withinOutput(c *Conn, set *Settings) bool {
 	if lim.Hard == 0 && lim.Soft == 0 {
 		return true
 	}
-	pending := int64(max(c.Pending()-uncounted, 0))
+	pending := countedOutput(int64(c.Pending()))
 	if lim.Hard > 0 && pending >= lim.Hard {
 		l.limitHit(c, ErrOutputLimit, pending, lim.Hard)
 		return false

@@ -153,7 +153,7 @@ func (s *Server) Listen() error {
 	if s.opts.UnixSocket == "" {
 		return nil
 	}
-	ln, err := listenUnix(s.opts.UnixSocket, s.opts.UnixPerm, s.Settings().TCPBacklog)
+	ln, err := listenUnix(s.opts.UnixSocket, s.opts.UnixGroup, s.opts.UnixPerm, s.Settings().TCPBacklog)
 	if err != nil {
 		s.closeListeners()
 		return err
@@ -322,7 +322,7 @@ func (s *Server) Apply(set Settings) error {
 	}
 	set = set.withDefaults()
 	old := s.settings.Swap(&set)
-	if old.ClientMemory != set.ClientMemory {
+	if old.ClientMemory != set.ClientMemory || set.counts() && !old.counts() {
 		s.recount()
 	}
 	if old.Hz != set.Hz {

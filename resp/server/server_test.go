@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -393,7 +394,10 @@ func TestSoftOutputLimitNeedsTime(t *testing.T) {
 	})
 	c := dial(t, s)
 	c.send(request("SET", "v", strings.Repeat("x", 1<<20)) + strings.Repeat(request("GET", "v"), 30))
-	eventually(t, "output waits", func() bool { return len(s.Conns()) == 1 && s.Conns()[0].Numbers().Obl > 1<<20 })
+	eventually(t, "output waits", func() bool { return len(s.Conns()) == 1 && s.Conns()[0].Numbers().Omem > 1<<20 })
+	waiting := s.Conns()[0].Numbers()
+	require.EqualValues(t, uncounted, waiting.Obl)
+	require.GreaterOrEqual(t, waiting.BufferBytes, waiting.Obl+waiting.Omem)
 	now.Add(5000)
 	ticks := h.ticks.Load()
 	eventually(t, "looked at", func() bool { return h.ticks.Load() > ticks+5 })
@@ -775,13 +779,15 @@ func TestIdleTimeout(t *testing.T) {
 }
 
 func TestUnixSocket(t *testing.T) {
+	group, err := user.LookupGroupId(strconv.Itoa(os.Getgid())) // the one that anybody may give a file to
+	require.NoError(t, err)
 	path := filepath.Join(t.TempDir(), "s.sock")
 	require.NoError(t, os.WriteFile(path+"x", nil, 0o600))
 	stale, err := net.Listen("unix", path)
 	require.NoError(t, err)
 	stale.(*net.UnixListener).SetUnlinkOnClose(false)
 	stale.Close() // its file stays, as after a crash
-	s := serve(t, newToy(), func(o *Options) { o.UnixSocket, o.UnixPerm, o.Port = path, 0o700, 0 })
+	s := serve(t, newToy(), func(o *Options) { o.UnixSocket, o.UnixGroup, o.UnixPerm, o.Port = path, group.Name, 0o700, 0 })
 	require.Empty(t, s.TCPAddrs())
 	st, err := os.Stat(path)
 	require.NoError(t, err)
@@ -1184,6 +1190,10 @@ func TestClientMemory(t *testing.T) {
 	k := s.Conn(2)
 	k.Do(func() { k.SetCost(0, true) })
 	set := s.Settings()
+	require.Zero(t, s.ClientBytes(), "nobody asks")
+	set.CountMemory = true
+	require.NoError(t, s.Apply(set))
+	require.Greater(t, s.ClientBytes(), int64(1000<<10))
 	set.ClientMemory = 620 << 10
 	require.Eventually(t, func() bool { return k.keep.Load() }, 10*time.Second, time.Millisecond)
 	require.NoError(t, s.Apply(set))

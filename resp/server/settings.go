@@ -16,8 +16,10 @@ type Options struct {
 	Bind []string
 	Port int
 
-	// UnixSocket is the path of a unix socket, or empty; UnixPerm its mode, or 0 for what umask leaves.
+	// UnixSocket is the path of a unix socket, or empty; UnixGroup the group it is given to, or empty; UnixPerm its mode, or 0
+	// for what umask leaves.
 	UnixSocket string
+	UnixGroup  string
 	UnixPerm   fs.FileMode
 
 	// Loops is the number of event loops; 0 means one up to three cores and half the cores above.
@@ -45,11 +47,14 @@ type Settings struct {
 	MaxBulk        int        // proto-max-bulk-len; 0 = resp.DefaultMaxBulk
 	QueryBuffer    int        // client-query-buffer-limit, bytes; 0 = 1 GiB
 	ClientMemory   int64      // maxmemory-clients: bytes that all clients together may cost; 0 = no bound
-	UnauthQuery    int        // the same before AUTH; 0 = 1 MiB
+	CountMemory    bool       // count what clients cost, for Server.ClientBytes, also without that bound
+	UnauthQuery    int        // client-query-buffer-limit before AUTH; 0 = 1 MiB
 	UnauthOutput   int        // unsent output before AUTH at which the client is closed; 0 = 64 KiB
 	Hz             int        // ticks of Housekeeping a second; 0 = 10
 	Output         [NumClasses]OutputLimit
 }
+
+func (s *Settings) counts() bool { return s.ClientMemory > 0 || s.CountMemory }
 
 // OutputLimit is one class of client-output-buffer-limit. A client is closed at Hard bytes, or after SoftSeconds
 // without a break above Soft bytes; 0 bytes = no bound.

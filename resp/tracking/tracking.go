@@ -56,7 +56,16 @@ type Receiver interface {
 }
 
 // Client stands for a Receiver as long as it is connected, and for nobody afterwards.
-type Client struct{ to atomic.Pointer[Receiver] }
+type Client struct {
+	to    atomic.Pointer[Receiver]
+	bytes atomic.Int64 // of its prefixes; written under the prefixes' mutex
+}
+
+// prefixBytes is what a prefix costs its client besides its name, here and in its maps.
+const prefixBytes = 400
+
+// Bytes is the memory of the client's prefixes.
+func (c *Client) Bytes() int64 { return c.bytes.Load() }
 
 // NewClient makes a Client.
 func NewClient(to Receiver) *Client {
@@ -145,6 +154,7 @@ func (t *Table) Exit(c *Client) {
 		delete(p.clients, c)
 		return len(p.clients) == 0
 	})
+	c.bytes.Store(0)
 	t.prefixes.count.Store(int64(len(t.prefixes.list)))
 	t.prefixes.Unlock()
 	if t.clients.Add(-1) == 0 {
@@ -164,15 +174,20 @@ func (t *Table) Join(c *Client, name string) {
 		t.prefixes.list = slices.Insert(t.prefixes.list, i, &prefix{name: name, clients: map[*Client]struct{}{}, changed: map[string]*Client{}})
 		t.prefixes.count.Store(int64(len(t.prefixes.list)))
 	}
-	t.prefixes.list[i].clients[c] = struct{}{}
+	if all := t.prefixes.list[i].clients; !has(all, c) {
+		all[c] = struct{}{}
+		c.bytes.Add(int64(prefixBytes + len(name)))
+	}
 }
+
+func has(all map[*Client]struct{}, c *Client) bool { _, ok := all[c]; return ok }
 
 // PrefixesOf lists the client's prefixes, sorted.
 func (t *Table) PrefixesOf(c *Client) (names []string) {
 	t.prefixes.Lock()
 	defer t.prefixes.Unlock()
 	for _, p := range t.prefixes.list {
-		if _, ok := p.clients[c]; ok {
+		if has(p.clients, c) {
 			names = append(names, p.name)
 		}
 	}

@@ -118,7 +118,9 @@ func TestBroadcast(t *testing.T) {
 	table.Enter()
 	table.Join(ca, "a:")
 	table.Join(cq, "")
+	table.Join(ca, "a:")
 	require.EqualValues(t, 2, table.Prefixes())
+	require.Equal(t, cq.Bytes()+2, ca.Bytes(), "a prefix named twice counts once")
 	invalidate(table, []byte("a:2"), nil)
 	invalidate(table, []byte("a:1"), cq)
 	invalidate(table, []byte("b:1"), cq)
@@ -132,6 +134,7 @@ func TestBroadcast(t *testing.T) {
 	require.Empty(t, a.take())
 	table.Exit(ca)
 	table.Exit(cq)
+	require.Zero(t, ca.Bytes())
 	require.Zero(t, table.Prefixes())
 	require.False(t, table.Active())
 }

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/sextantdb/sextant/store"
 )
@@ -31,6 +32,9 @@ func (e *BusyError) Error() string {
 // Source makes the snapshots of one Store, one at a time. Any goroutine may use it, also one
 // that holds stripes (except Begin): its mutex is never held while a stripe is waited for.
 type Source struct {
+	// Cut, if not nil, is told how long each cut took. Set before the first.
+	Cut func(took time.Duration)
+
 	store *store.Store
 
 	mu      sync.Mutex
@@ -38,6 +42,8 @@ type Source struct {
 	purpose Purpose       // guarded by mu; of the one in the way
 	current *Snapshot     // guarded by mu; nil while not busy and while the cut is being made
 	idle    chan struct{} // guarded by mu; closed when busy becomes false
+	cuts    int64         // guarded by mu
+	lastCut time.Duration // guarded by mu
 }
 
 // NewSource returns the Source of s. There must be only one for a Store.
@@ -69,6 +75,7 @@ func (c *Source) Begin(p Purpose, nowMs int64, o Options, atCut func(*store.Txn)
 		sp.returned = make(chan struct{}, 1) // one batch is out at a time
 	}
 	var t store.Txn
+	began := time.Now()
 	t.BeginAll(c.store, nowMs)
 	sp.sn = t.Cut(sink{sp})
 	for db := range sp.databases {
@@ -78,10 +85,16 @@ func (c *Source) Begin(p Purpose, nowMs int64, o Options, atCut func(*store.Txn)
 		atCut(&t)
 	}
 	t.End()
+	took := time.Since(began)
 
 	c.mu.Lock()
+	c.cuts++
+	c.lastCut = took
 	c.current = sp
 	c.mu.Unlock()
+	if c.Cut != nil {
+		c.Cut(took)
+	}
 	return sp, nil
 }
 
@@ -90,6 +103,13 @@ func (c *Source) ended() {
 	c.busy, c.current = false, nil
 	close(c.idle)
 	c.mu.Unlock()
+}
+
+// Cuts is how many snapshots were begun, and how long the last cut took: the wait for all stripes and the hold of them.
+func (c *Source) Cuts() (n int64, last time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.cuts, c.lastCut
 }
 
 // Busy reports whether a snapshot is in the way, and its purpose.

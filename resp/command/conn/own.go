@@ -19,18 +19,18 @@ const (
 )
 
 func (f *family) auth(c *command.Ctx) {
-	if len(c.Argv) > 3 {
+	words := c.Redact(1, len(c.Argv))
+	name, password := []byte(acl.DefaultName), words[0]
+	switch {
+	case len(words) > 2:
 		c.Fail(resp.ErrSyntax)
 		return
-	}
-	name, password := []byte(acl.DefaultName), c.Argv[1]
-	if len(c.Argv) == 3 {
-		name, password = c.Argv[1], c.Argv[2]
-	} else if f.Users.Default().User().NoPass {
+	case len(words) == 2:
+		name, password = words[0], words[1]
+	case f.Users.Default().User().NoPass:
 		c.Fail(errAuthNoPassword)
 		return
 	}
-	c.Redact(1, len(c.Argv))
 	if f.authenticate(c, name, password) {
 		c.Out.OK()
 	}

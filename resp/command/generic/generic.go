@@ -16,6 +16,8 @@ type Options struct {
 	Cluster bool
 	// LFU says that the maxmemory-policy in force counts accesses instead of timing them.
 	LFU func() bool
+	// Shared says that small numbers count as shared: nothing is kept about the use of single keys.
+	Shared func() bool
 	// Compress is rdbcompression, which DUMP follows.
 	Compress func() bool
 	// LazyExpire is lazyfree-lazy-expire, LazyServerDel lazyfree-lazy-server-del: what is
@@ -187,7 +189,7 @@ func Commands(o Options) []command.Command {
 				object("ENCODING", "2.2.3", "bulk | nil", "Names the layout of the value at a key.", objectEncoding),
 				object("FREQ", "4.0.0", "int | nil", "Answers how often a key is used, as a logarithm.", f.objectFreq),
 				object("IDLETIME", "2.2.3", "int | nil", "Answers how many seconds ago a key was last used.", f.objectIdleTime),
-				object("REFCOUNT", "2.2.3", "int | nil", "Answers how many references the value at a key has.", objectRefCount),
+				object("REFCOUNT", "2.2.3", "int | nil", "Answers how many references the value at a key has.", f.objectRefCount),
 				{
 					Name: "HELP", Since: "6.2.0", Group: command.Generic, Arity: 2, Flags: command.Loading | command.Stale, ACL: command.CatKeyspace,
 					Reply: "[simple...]", Run: objectHelp,

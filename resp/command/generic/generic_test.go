@@ -19,7 +19,7 @@ import (
 // setup makes the family, and the string family for keys to work on.
 func setup(s commandtest.Settings) [][]command.Command {
 	on := func(name string) func() bool { return func() bool { return s.On(name) } }
-	o := generic.Options{LFU: on("lfu"), Compress: on("compress"), LazyExpire: on("lazy-expire"), LazyServerDel: on("lazy-server-del")}
+	o := generic.Options{LFU: on("lfu"), Shared: func() bool { return !s.On("lfu") }, Compress: on("compress"), LazyExpire: on("lazy-expire"), LazyServerDel: on("lazy-server-del")}
 	entries := generic.Commands(o)
 	o.Cluster = true
 	clustered := generic.Commands(o)

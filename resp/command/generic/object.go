@@ -1,6 +1,8 @@
 package generic
 
 import (
+	"math"
+
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/store"
@@ -22,11 +24,23 @@ func objectEncoding(c *command.Ctx) {
 	}
 }
 
-// objectRefCount answers one: values are not shared here, not even small numbers.
-func objectRefCount(c *command.Ctx) {
-	if _, found := inspect(c); found {
-		c.Out.Int(1)
+// Redis shares the values of numbers below sharedBelow, and says so by sharedRefs.
+const (
+	sharedBelow = 10_000
+	sharedRefs  = math.MaxInt32
+)
+
+// objectRefCount answers what Redis would. No value here is shared: a small number costs no block of its own.
+func (f family) objectRefCount(c *command.Ctx) {
+	e, found := inspect(c)
+	if !found {
+		return
 	}
+	refs := int64(1)
+	if n, ok := e.Int(); ok && n >= 0 && n < sharedBelow && f.Shared() {
+		refs = sharedRefs
+	}
+	c.Out.Int(refs)
 }
 
 func (f family) objectIdleTime(c *command.Ctx) {
