@@ -494,6 +494,7 @@ func (n *Node) replDeps() repl.Deps {
 		Save:          n.saveForReplicas,
 		Target:        n.replTarget(),
 		Apply:         &lateApplier{n: n},
+		HoldWrites:    func(on bool) { n.disp.HoldWrites(dispatch.HoldFailover, on, nowMs()) },
 		AwaitUnpaused: func(done <-chan struct{}) { n.disp.AwaitUnpaused(done) },
 		Fsynced:       func() (int64, bool) { return n.aof.Fsynced() },
 	}

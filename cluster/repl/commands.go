@@ -57,6 +57,13 @@ func (e *Engine) Commands() []command.Command {
 			Run: e.replicaof,
 		},
 		{
+			Name: "FAILOVER", Since: "6.2.0", Group: command.Server, Arity: -1,
+			Flags: command.Admin | command.NoScript | command.Stale,
+			Args:  "[target=TO host port:int [FORCE]] [ABORT] [TIMEOUT milliseconds:int]", Reply: "OK",
+			Doc: command.Doc{Summary: "Makes one of the replicas the primary, and this node its replica, without losing a write.", Complexity: "O(1)"},
+			Run: e.failoverCommand,
+		},
+		{
 			Name: "WAIT", Since: "3.0.0", Group: command.Generic, Arity: 3,
 			Args: "numreplicas:int timeout:int", Reply: "int", ACL: command.CatConnection,
 			Tips: []string{"request_policy:all_shards", "response_policy:agg_min"},
@@ -153,6 +160,9 @@ func (e *Engine) psync(c *command.Ctx) {
 	}
 	e.mu.Unlock()
 	switch {
+	case e.failingOver():
+		c.Fail(resp.ErrNoMasterLinkFailing)
+		return
 	case !ready:
 		c.Fail(resp.ErrNoMasterLink)
 		return
@@ -328,6 +338,10 @@ func laterThan(c *command.Ctx) func(func()) {
 func (e *Engine) replicaof(c *command.Ctx) {
 	if e.deps.ClusterMode {
 		c.Fail(resp.ErrReplicaofInCluster)
+		return
+	}
+	if e.failingOver() {
+		c.Fail(resp.ErrReplicaofFailing)
 		return
 	}
 	host := string(c.Argv[1])

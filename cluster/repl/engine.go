@@ -43,6 +43,9 @@ type Deps struct {
 	// AwaitUnpaused returns when what our primary sends may be applied, at once if nothing speaks
 	// against it (CLIENT PAUSE), or when done is closed. nil: always at once.
 	AwaitUnpaused func(done <-chan struct{})
+	// HoldWrites holds clients' writes back while a FAILOVER runs, or lets them go. When it has returned, with on, none
+	// is under way.
+	HoldWrites func(on bool)
 	// Dial opens the connection to our primary; nil: TCP from Options.BindSource.
 	Dial func(ctx context.Context, addr, bindSource string) (net.Conn, error)
 	// Leads says whether this node leads its shard as the given member, "" when it does or why
@@ -140,6 +143,9 @@ type Engine struct {
 	handshakes map[int64]*handshake
 	shakeOrder []int64
 	lastPing   int64
+	failover   failover
+	// failoverTurn counts them, so that who acts later knows whether it is still the same one.
+	failoverTurn uint64
 }
 
 // New makes an Engine that is a primary without replicas.
@@ -423,6 +429,11 @@ func (e *Engine) perform(later func(func()), host string, port int, f func()) {
 func (e *Engine) follow(host string, port int) {
 	e.roleMu.Lock()
 	defer e.roleMu.Unlock()
+	e.followLocked(host, port)
+}
+
+// followLocked is follow. REQUIRES: roleMu.
+func (e *Engine) followLocked(host string, port int) {
 	e.mu.Lock()
 	old := e.link
 	started := e.started
@@ -480,6 +491,11 @@ func (e *Engine) follow(host string, port int) {
 func (e *Engine) promote() {
 	e.roleMu.Lock()
 	defer e.roleMu.Unlock()
+	e.promoteLocked()
+}
+
+// promoteLocked is promote. REQUIRES: roleMu.
+func (e *Engine) promoteLocked() {
 	e.mu.Lock()
 	l := e.link
 	started := e.started
@@ -587,6 +603,7 @@ func (e *Engine) runCron() {
 }
 
 func (e *Engine) cron(now int64) {
+	e.stepFailover(now)
 	o := e.opts.Load()
 	isReplica := e.replica.Load()
 	offset := e.Stream.Offset()

@@ -22,7 +22,11 @@ func (e *Engine) Register(s *stat.Section) {
 		return int64(len(e.replicas))
 	})
 	s.Rows("the replicas", e.replicaRows)
-	s.Text("master_failover_state", "state of a FAILOVER command", func() string { return "no-failover" })
+	s.Text("master_failover_state", "state of a FAILOVER command", func() string {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return failoverStateNames[e.failover.state]
+	})
 	history := func(pick func(History) string) func() string {
 		return func() string {
 			h, _ := e.Stream.History()

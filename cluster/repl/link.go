@@ -339,14 +339,29 @@ func (l *link) psync(in *bufio.Reader) (rest []byte, err error) {
 	} else {
 		e.emit(EvLink, "Partial resynchronization not possible (no cached master)")
 	}
-	if err := l.send(resp.AppendCommandStrings(nil, "PSYNC", id, strconv.FormatInt(asked, 10))); err != nil {
+	words := []string{"PSYNC", id, strconv.FormatInt(asked, 10)}
+	handsOver := e.handsOver(l)
+	if handsOver {
+		words = append(words, "FAILOVER")
+	}
+	if err := l.send(resp.AppendCommandStrings(nil, words...)); err != nil {
+		if handsOver {
+			e.abortFailover("Write error to failover target")
+		}
 		return nil, fmt.Errorf("Unable to send PSYNC to master: %w", err)
 	}
 	reply, err := replyLine(in)
+	word, args, _ := strings.Cut(reply, " ")
+	if handsOver {
+		if word == "+FULLRESYNC" || word == "+CONTINUE" {
+			e.handedOver()
+		} else {
+			e.abortFailover("Failover target rejected psync request")
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("Master did not reply to PSYNC, will try later: %w", err)
 	}
-	word, args, _ := strings.Cut(reply, " ")
 	switch {
 	case word == "+FULLRESYNC":
 		newID, text, _ := strings.Cut(args, " ")

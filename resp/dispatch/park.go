@@ -276,6 +276,7 @@ type Holder uint8
 const (
 	HoldHandover Holder = 1 << iota // the shard is being handed over to a replica
 	HoldShutdown                    // the node is about to end
+	HoldFailover                    // FAILOVER waits for a replica to have everything
 )
 
 // Pause holds clients back for ms milliseconds (CLIENT PAUSE). A longer pause in force stays,
