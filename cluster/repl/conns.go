@@ -1,10 +1,6 @@
 package repl
 
-import (
-	"time"
-
-	"github.com/sextantdb/sextant/resp/session"
-)
+import "github.com/sextantdb/sextant/resp/session"
 
 // Conn is a replication connection as CLIENT LIST shows it. These connections left the
 // server's event loops when replication took them over, but operators look for them there.
@@ -61,7 +57,7 @@ func (e *Engine) DropConn(id int64) bool {
 		if l.conn == nil {
 			return false
 		}
-		_ = l.conn.SetDeadline(time.Unix(1, 0)) // its reader ends, and closes it
+		_ = l.conn.Close() // a deadline would not do: the reader sets its own before each read
 		return true
 	}
 	for _, r := range e.replicas {

@@ -6,6 +6,7 @@ package compat
 
 import (
 	"bufio"
+	"bytes"
 	"flag"
 	"fmt"
 	"io"
@@ -221,6 +222,14 @@ func TestGeneratedSequences(t *testing.T) {
 			}
 			bad++
 			assert.Fail(t, "replies differ", "seed %d, sequence %d\n%s", *seed, n, show(seq[:i+1], got, want))
+			if seq[i][0] == "DEBUG" {
+				for _, key := range keysOfSequences {
+					about := [][]string{{"DEBUG", "DIGEST-VALUE", key}, {"DUMP", key}, {"OBJECT", "ENCODING", key}}
+					if got, want := a.do(t, about), b.do(t, about); !bytes.Equal(got[0], want[0]) {
+						t.Logf("%q differs: ours:  %q %s\nredis: %q %s", key, got[1], got[2], want[1], want[2])
+					}
+				}
+			}
 			break
 		}
 		if bad == 20 {

@@ -25,7 +25,7 @@ func notGenerated(name string) string {
 		"COMMAND": "tells of all commands and in our own words; the table's tests compare it", "COMMAND|": "as COMMAND", "LOLWUT": "art", "TIME": "the clock", "MODULE|": "none",
 		"CLUSTER|": "cluster mode", "READONLY": "cluster mode", "READWRITE": "cluster mode", "ASKING": "cluster mode",
 		"AUTH": "password", "RANDOMKEY": "random", "OBJECT|IDLETIME": "the clock", "OBJECT|FREQ": "a policy", "OBJECT|REFCOUNT": "we share no values",
-		"|HELP": "our own words", "SCRIPT|DEBUG": "no debugger", "RESET": "stands at the beginning of every sequence", "SCAN": "the order is ours; see the scripts of generic",
+		"|HELP": "our own words", "PFSELFTEST": "half a second of work each time", "SCRIPT|DEBUG": "no debugger", "RESET": "stands at the beginning of every sequence", "SCAN": "the order is ours; see the scripts of generic",
 		"KEYS": "the order is ours; scripts compare it", "ACL|": "of a later issue",
 	} {
 		if name == prefix || prefix == "|HELP" && strings.HasSuffix(name, prefix) || strings.HasSuffix(prefix, "|") && strings.HasPrefix(name, prefix) || name == prefix+"|HELP" {
