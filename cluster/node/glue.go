@@ -446,7 +446,7 @@ func (m memories) Stats() (s admin.MemoryStats) {
 	s = admin.MemoryStats{
 		Peak: now.peak, Total: now.used, Startup: now.startup, ReplicationBacklog: now.backlog,
 		ClientsReplicas: now.replicas, ClientsNormal: now.clients, Keyspace: k, RSS: now.rss,
-		AllocatorActive: k.MappedBytes, AllocatorAllocated: n.mem().blocks(), AllocatorResident: k.MappedBytes,
+		AllocatorActive: now.active, AllocatorAllocated: now.allocated, AllocatorResident: now.resident,
 		Clients: n.srv.Stats.Connected.Load(),
 	}
 	for db := range n.store.Databases() {

@@ -148,8 +148,9 @@ func (n *Node) infoClients(s *stat.Section) {
 
 // usage is what INFO memory and MEMORY STATS are computed from.
 type usage struct {
-	used, rss, peak, startup, overhead, dataset  int64
-	active, resident, backlog, clients, replicas int64
+	used, rss, peak, startup, overhead, dataset int64
+	allocated, active, resident                 int64 // of the arena: blocks; pages that have some; pages
+	backlog, clients, replicas                  int64
 }
 
 // memoryPeak is kept by whoever asks or evicts; it never falls until CONFIG RESETSTAT.
@@ -177,9 +178,10 @@ func (n *Node) memoryNow() (m usage) {
 	m.used = m.startup + k.UsedBytes + m.backlog + m.clients // what replicas wait for is in the backlog's blocks
 	m.peak = n.peak.see(m.used)
 	m.rss = residentBytes()
-	m.overhead = m.startup + n.mem().tables() + m.backlog + m.clients
+	m.overhead = min(m.used, m.startup+n.mem().tables()+m.backlog+m.clients)
 	m.dataset = m.used - m.overhead
-	m.active = k.MappedBytes
+	m.allocated = n.mem().blocks()
+	m.active = max(k.MappedBytes-k.FreeBytes, m.allocated)
 	m.resident = k.MappedBytes
 	return m
 }
@@ -233,9 +235,9 @@ func (n *Node) infoMemory(s *stat.Section) {
 	s.Int("used_memory_startup", "bytes used when the node started", stat.Gauge, func() int64 { return n.startupBytes })
 	s.Int("used_memory_dataset", "bytes of keys and values", stat.Gauge, func() int64 { return n.memoryNow().dataset })
 	s.Text("used_memory_dataset_perc", "", func() string { m := n.memoryNow(); return percent(m.dataset, m.used-m.startup) })
-	s.Int("allocator_allocated", "bytes of the arena's blocks", stat.Gauge, func() int64 { return n.mem().blocks() })
-	s.Int("allocator_active", "bytes the arena holds from the system", stat.Gauge, func() int64 { return n.memoryNow().active })
-	s.Int("allocator_resident", "", stat.Gauge, func() int64 { return n.memoryNow().resident })
+	s.Int("allocator_allocated", "bytes of the arena's blocks", stat.Gauge, func() int64 { return n.memoryNow().allocated })
+	s.Int("allocator_active", "bytes of its pages that have blocks", stat.Gauge, func() int64 { return n.memoryNow().active })
+	s.Int("allocator_resident", "bytes the arena holds from the system", stat.Gauge, func() int64 { return n.memoryNow().resident })
 	total := systemMemory()
 	s.Int("total_system_memory", "", stat.Gauge, func() int64 { return total })
 	s.Text("total_system_memory_human", "", says(human(total)))
@@ -261,10 +263,10 @@ func (n *Node) infoMemory(s *stat.Section) {
 	s.Int("maxmemory", "bound of used_memory, 0 for none", stat.Gauge, func() int64 { return n.cfg.Now().MaxMemory })
 	s.Text("maxmemory_human", "", func() string { return human(n.cfg.Now().MaxMemory) })
 	s.Text("maxmemory_policy", "", func() string { return n.cfg.Now().MaxMemoryPolicy.String() })
-	s.Float("allocator_frag_ratio", "bytes held by the arena per byte of blocks", stat.Gauge, 2, func() float64 { k := n.store.Stats(); return ratio(k.MappedBytes, n.mem().blocks()) })
-	s.Int("allocator_frag_bytes", "free bytes within the arena", stat.Gauge, func() int64 { return n.store.Stats().FreeBytes })
-	s.Float("allocator_rss_ratio", "", stat.Gauge, 2, func() float64 { return 1 })
-	s.Int("allocator_rss_bytes", "", stat.Gauge, zero)
+	s.Float("allocator_frag_ratio", "bytes of pages in use per byte of blocks", stat.Gauge, 2, func() float64 { m := n.memoryNow(); return ratio(m.active, m.allocated) })
+	s.Int("allocator_frag_bytes", "bytes of pages in use that are in no block", stat.Gauge, func() int64 { m := n.memoryNow(); return m.active - m.allocated })
+	s.Float("allocator_rss_ratio", "", stat.Gauge, 2, func() float64 { m := n.memoryNow(); return ratio(m.resident, m.active) })
+	s.Int("allocator_rss_bytes", "bytes of free pages", stat.Gauge, func() int64 { m := n.memoryNow(); return m.resident - m.active })
 	s.Float("rss_overhead_ratio", "", stat.Gauge, 2, func() float64 { m := n.memoryNow(); return ratio(m.rss, m.resident) })
 	s.Int("rss_overhead_bytes", "", stat.Gauge, func() int64 { m := n.memoryNow(); return m.rss - m.resident })
 	s.Float("mem_fragmentation_ratio", "resident bytes per byte of used_memory", stat.Gauge, 2, func() float64 { m := n.memoryNow(); return ratio(m.rss, m.used) })

@@ -355,6 +355,7 @@ func (a *AOF) Enable() {
 	a.scheduled = true
 	a.mu.Unlock()
 	a.fail(nil)
+	a.o.Listener(AOFEnabled{})
 	a.tryScheduled()
 }
 

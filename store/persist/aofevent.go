@@ -58,7 +58,9 @@ type (
 
 // Rewriting it.
 type (
-	AOFScheduled        struct{ notice }
+	AOFScheduled struct{ notice }
+	// AOFEnabled: it was switched on; a rewrite makes its base.
+	AOFEnabled          struct{ notice }
 	AOFScheduleDropped  struct{ notice }
 	AOFRewriteKilled    struct{ notice }
 	AOFRewriteDone      struct{ notice }
@@ -121,6 +123,10 @@ func (AOFSyncSlow) String() string {
 }
 func (e AOFProblem) String() string { return e.Err.Error() }
 func (AOFScheduled) String() string { return "Background append only file rewriting scheduled." }
+func (AOFEnabled) String() string {
+	return "AOF was enabled. An AOF background was scheduled to start when possible."
+}
+
 func (AOFScheduleDropped) String() string {
 	return "AOF was disabled but there is a scheduled AOF background, cancel it."
 }

@@ -68,14 +68,14 @@ func (f *family) list(c *command.Ctx) {
 	args := c.Argv[2:]
 	switch {
 	case len(args) == 0:
-		lines = f.lines(anyKind)
+		lines = f.lines(c, anyKind)
 	case len(args) == 2 && command.Is(args[0], "TYPE"):
 		k, ok := parseKind(args[1])
 		if !ok {
 			c.Fail(errUnknownKind(args[1]))
 			return
 		}
-		lines = f.lines(k)
+		lines = f.lines(c, k)
 	case len(args) > 1 && command.Is(args[0], "ID"):
 		for _, word := range args[1:] {
 			id, ok := parseInt(word)
@@ -85,6 +85,7 @@ func (f *family) list(c *command.Ctx) {
 			}
 			var info Info
 			if f.Clients.Get(id, &info) {
+				f.running(c, &info)
 				lines = append(info.appendLine(lines), '\n')
 			}
 		}
@@ -95,9 +96,10 @@ func (f *family) list(c *command.Ctx) {
 	c.Out.Verbatim("txt", string(lines))
 }
 
-func (f *family) lines(k kind) (lines []byte) {
+func (f *family) lines(c *command.Ctx, k kind) (lines []byte) {
 	f.Clients.Each(func(info *Info) bool {
 		if k == anyKind || info.kind() == k {
+			f.running(c, info)
 			lines = append(info.appendLine(lines), '\n')
 		}
 		return true
@@ -110,7 +112,18 @@ func (f *family) info(c *command.Ctx) {
 	if !f.Clients.Get(c.Sess.ID, &info) {
 		info = Info{Sess: c.Sess, FD: -1} // a client without a connection
 	}
+	f.running(c, &info)
 	c.Out.Verbatim("txt", string(info.appendLine(nil))+"\n")
+}
+
+// running tells of the caller's own request: Info is what was when its last turn ended.
+func (f *family) running(c *command.Ctx, i *Info) {
+	if i.Sess != c.Sess {
+		return
+	}
+	for _, word := range c.Argv {
+		i.ArgvBytes += int64(len(word))
+	}
 }
 
 // Line is the client as CLIENT INFO tells it, without the end of line.
