@@ -228,6 +228,17 @@ func (e Entry) StrLen() int {
 	return digits
 }
 
+// Len is StrLen for a string, else the number of elements, fields that have expired included.
+func (e Entry) Len() int {
+	if o := e.Object(); o != nil {
+		return o.Len()
+	}
+	if e.Type() == value.String {
+		return e.StrLen()
+	}
+	return value.CompactLen(e.Type(), entryEnc(e.b), e.Payload())
+}
+
 // Object is the value when it is not a payload, else nil. For reading only: see Txn.Edit.
 func (e Entry) Object() value.Object {
 	if entryFlags(e.b)&flagObject == 0 {

@@ -220,6 +220,17 @@ func (t *Txn) EachInSlot(sl slot.Slot, fn func(Entry) bool) {
 	}
 }
 
+// WalkSlot visits about n keys of slot sl in the current database, those expired included, in the order of their
+// hashes from pos on. It returns where to go on, 0 at the end. fn must not change the store.
+func (t *Txn) WalkSlot(sl slot.Slot, pos uint64, n int, fn func(Entry)) (next uint64) {
+	tab, st := t.tableOf(sl)
+	if tab == nil {
+		return 0
+	}
+	_, next = st.scanStep(tab, pos, n, func(b block) { fn(Entry{b, t, st}) })
+	return next
+}
+
 // CountInSlot is the number of keys of slot sl in the current database.
 func (t *Txn) CountInSlot(sl slot.Slot) int {
 	if tab, _ := t.tableOf(sl); tab != nil {

@@ -126,6 +126,7 @@ func (n *Node) registerInfo() {
 		n.infoFanout(n.stats.Section("cluster_pubsub", "Cluster_pubsub", stat.Everything))
 	}
 	n.infoKeyspace(s.keyspace)
+	(&keySizes{n: n}).register(s.keysizes)
 	n.infoDebug(s.debug)
 }
 

@@ -27,7 +27,8 @@ const (
 // sections are INFO's, in the order in which they are printed.
 type sections struct {
 	server, clients, memory, persistence, stats, replication, cpu, modules *stat.Section
-	commandstats, errorstats, latencystats, cluster, keyspace, debug       *stat.Section
+	commandstats, errorstats, latencystats, cluster, keyspace              *stat.Section
+	keysizes, debug                                                        *stat.Section
 }
 
 func newSections(r *stat.Registry) (s sections) {
@@ -44,6 +45,7 @@ func newSections(r *stat.Registry) (s sections) {
 	s.latencystats = r.Section("latencystats", "Latencystats", stat.All)
 	s.cluster = r.Section("cluster", "Cluster", stat.Default)
 	s.keyspace = r.Section("keyspace", "Keyspace", stat.Default)
+	s.keysizes = r.Section("keysizes", "Keysizes", stat.Asked)
 	s.debug = r.Section("debug", "Debug", stat.Asked)
 	return s
 }

@@ -67,6 +67,7 @@ type Section struct {
 	set         Set
 	fields      []field // immutable once the node serves
 	resets      []func()
+	measure     func(done func()) // see Measured
 }
 
 // Set says with which INFO argument a section is printed besides its own name.
@@ -88,6 +89,37 @@ type field struct {
 	kind       Kind
 	read       func() string
 	rows       func(emit func(name, value string))
+}
+
+// Measured says that the section's numbers take too long to be looked up when asked for: measure does it on
+// another goroutine and calls done, and until then the section shows what was measured last. It must not block.
+func (s *Section) Measured(measure func(done func())) { s.measure = measure }
+
+// Measures reports whether the INFO arguments name a section that is Measured.
+func (r *Registry) Measures(args ...string) bool { return len(r.measured(args)) > 0 }
+
+func (r *Registry) measured(args []string) (all []func(done func())) {
+	want := wanted(args)
+	for _, s := range r.sections {
+		if s.measure != nil && want(s) {
+			all = append(all, s.measure)
+		}
+	}
+	return all
+}
+
+// Measure measures these sections and calls done, on any goroutine. REQUIRES: Measures.
+func (r *Registry) Measure(done func(), args ...string) {
+	all := r.measured(args)
+	left := new(atomic.Int64)
+	left.Store(int64(len(all)))
+	for _, measure := range all {
+		measure(func() {
+			if left.Add(-1) == 0 {
+				done()
+			}
+		})
+	}
 }
 
 // Section adds a section, or returns the one that has this name already.
@@ -176,18 +208,7 @@ func (r *Registry) Reset() {
 // to case. Unknown names render nothing. Every line ends in \r\n.
 func (r *Registry) Info(args ...string) []byte {
 	var b strings.Builder
-	want := func(s *Section) bool { return s.set == Default }
-	if len(args) > 0 {
-		want = func(s *Section) bool {
-			for _, a := range args {
-				switch a = strings.ToLower(a); {
-				case a == s.name, a == "everything" && s.set <= Everything, a == "all" && s.set <= All, a == "default" && s.set == Default:
-					return true
-				}
-			}
-			return false
-		}
-	}
+	want := wanted(args)
 	for _, s := range r.sections {
 		if !want(s) {
 			continue
@@ -199,6 +220,22 @@ func (r *Registry) Info(args ...string) []byte {
 		s.each(func(name, value string) { b.WriteString(name + ":" + value + "\r\n") })
 	}
 	return []byte(b.String())
+}
+
+// wanted is which sections the INFO arguments name.
+func wanted(args []string) func(*Section) bool {
+	if len(args) == 0 {
+		args = []string{"default"}
+	}
+	return func(s *Section) bool {
+		for _, a := range args {
+			switch a = strings.ToLower(a); {
+			case a == s.name, a == "everything" && s.set <= Everything, a == "all" && s.set <= All, a == "default" && s.set == Default:
+				return true
+			}
+		}
+		return false
+	}
 }
 
 func (s *Section) each(emit func(name, value string)) {

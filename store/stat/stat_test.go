@@ -47,3 +47,21 @@ func TestAFieldStandsOnce(t *testing.T) {
 	r.Section("a", "A", Default).Counter("x", "")
 	assert.Panics(t, func() { r.Section("a", "A", Default).Counter("x", "") })
 }
+
+func TestMeasuredSections(t *testing.T) {
+	r, _ := sample()
+	var waiting []func()
+	for _, name := range []string{"slow", "slower"} {
+		r.Section(name, name, Asked).Measured(func(done func()) { waiting = append(waiting, done) })
+	}
+	assert.False(t, r.Measures())
+	assert.False(t, r.Measures("everything", "stats"))
+	assert.True(t, r.Measures("stats", "SLOW"))
+	ended := 0
+	r.Measure(func() { ended++ }, "slow", "slower")
+	assert.Len(t, waiting, 2)
+	waiting[1]()
+	assert.Zero(t, ended)
+	waiting[0]()
+	assert.Equal(t, 1, ended)
+}

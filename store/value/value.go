@@ -1,5 +1,7 @@
 package value
 
+import "github.com/sextantdb/sextant/store/value/internal/listpack"
+
 // Type is what TYPE names: the kind of value a key holds. The numbers are RDB's object
 // type numbers (5, modules, does not occur here).
 type Type uint8
@@ -100,6 +102,20 @@ type Object interface {
 	// the first edit after a cut and read the copy on another goroutine, so large
 	// objects should share chunks copy-on-write instead of copying them all.
 	Clone() Object
+}
+
+// CompactLen is the number of elements of a compact collection.
+func CompactLen(t Type, enc Encoding, payload []byte) int {
+	switch t {
+	case Set:
+		return SetOf(enc, payload, nil).Len()
+	case Hash:
+		return HashOf(enc, payload, nil, 0).Len()
+	case ZSet:
+		return listpack.Pack(payload).Len() / 2
+	default:
+		return listpack.Pack(payload).Len()
+	}
 }
 
 // EqualFold reports whether s, in any letter case, is lower.

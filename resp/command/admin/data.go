@@ -111,7 +111,13 @@ func (f *family) info(c *command.Ctx) {
 	for i, word := range c.Argv[1:] {
 		sections[i] = string(word)
 	}
-	c.Out.Verbatim("txt", string(f.Stats.Info(sections...)))
+	answer := func(w *resp.Writer) { w.Verbatim("txt", string(f.Stats.Info(sections...))) }
+	if c.Nested == 0 && f.Stats.Measures(sections...) {
+		t := c.Park(command.Park{TimedOut: answer})
+		f.Stats.Measure(func() { t.Finish(answer) }, sections...)
+		return
+	}
+	answer(c.Out)
 }
 
 // wait parks the client until done is called: "" answers OK. Inside EXEC or a script there is
