@@ -20,11 +20,11 @@
 //
 //	message                                     bytes
 //	ping, no news                                 157
-//	ping, 6 node rows                             781
+//	ping, 6 node rows                             787
 //	lease request                                 159
 //	vote request                                  175
 //	accept, record of 3 members                   260
-//	node row alone                                104
+//	node row alone                                105
 //	table hashes (64 buckets)                     629
 //	publish, 16-byte channel, 64-byte payload     136
 package bus
@@ -119,6 +119,7 @@ const (
 	KindPublish
 	KindInterest
 	KindInterestAck
+	KindOlder
 	kindEnd // keep last
 )
 
@@ -134,7 +135,7 @@ var kindNames = [Kinds]string{
 	KindInstall: "install", KindInstalled: "installed", KindSlotPrepare: "slot-prepare",
 	KindSlotPromise: "slot-promise", KindSlotAccept: "slot-accept", KindSlotAccepted: "slot-accepted",
 	KindForm: "form", KindFormAck: "form-ack", KindSuspect: "suspect", KindProbe: "probe",
-	KindHandover: "handover", KindPublish: "publish", KindInterest: "interest", KindInterestAck: "interest-ack",
+	KindHandover: "handover", KindPublish: "publish", KindInterest: "interest", KindInterestAck: "interest-ack", KindOlder: "older",
 }
 
 func (k Kind) String() string {
@@ -167,7 +168,7 @@ type Header struct {
 	// Inc is the sender's data incarnation: it grows when the sender restarts without
 	// proof that its data is complete (PROTOCOL 0.3).
 	Inc uint64
-	// Boot grows with every start of the sender's process.
+	// Boot names the sender's process, its life: it grows with every start.
 	Boot uint64
 	// VoterVer is the version of the voter set the sender knows; 0 = none yet. Lease, vote
 	// and accept traffic counts only between equal versions (R11).
@@ -243,7 +244,7 @@ const (
 )
 
 // Row is what a node says of itself; only the node itself makes new versions of it. The
-// table of a cluster is, per id, the row with the greatest Ver.
+// table of a cluster is, per id, the row of the newest life, and of that the greatest Ver.
 type Row struct {
 	_struct bool `codec:",toarray"`
 	ID      NodeID
@@ -261,6 +262,13 @@ type Row struct {
 	// that the slot map and the shard records rule and Slots is empty.
 	Epoch uint64
 	Slots []uint16 // first, last, first, last, … ascending
+	// Life is Header.Boot of the process that made this version.
+	Life uint64
+}
+
+// Newer reports whether r takes the place of o.
+func (r *Row) Newer(o *Row) bool {
+	return r.Life > o.Life || r.Life == o.Life && r.Ver > o.Ver
 }
 
 // FailNote says that the electors hold a node for failed, as of its row version Ver. The
@@ -289,6 +297,7 @@ const (
 	StatLoading                       // is loading a data set
 	StatEmpty                         // holds no key and has none to load
 	StatStuck                         // does not serve: its event loops or its store do not answer
+	StatForgot                        // is named as a voter and has forgotten its promises: its seat must be given anew
 )
 
 // Stat is a node's own replication position. It rides on pings, leases and vote requests.

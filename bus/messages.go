@@ -395,6 +395,19 @@ type InterestAck struct {
 	Ver     uint64
 }
 
+// Older answers a process whose node is known in a newer life: a copied directory, or a state file
+// restored from a backup. Gone, when set, is a promise: the sender has not heard the newer life for
+// the node timeout and will not listen to it for another one. To the newest life itself, naming
+// it, it says that an older one has been heard since.
+type Older struct {
+	_struct bool   `codec:",toarray"`
+	Life    uint64 // the newest that is known
+	Inc     uint64 // greatest incarnation known
+	Gone    bool
+	// Ask: the sender is the older process, and asks about the life that it was told of.
+	Ask bool
+}
+
 func (*Hello) Kind() Kind        { return KindHello }
 func (*Ping) Kind() Kind         { return KindPing }
 func (*Meet) Kind() Kind         { return KindMeet }
@@ -430,6 +443,7 @@ func (*Handover) Kind() Kind     { return KindHandover }
 func (*Publish) Kind() Kind      { return KindPublish }
 func (*Interest) Kind() Kind     { return KindInterest }
 func (*InterestAck) Kind() Kind  { return KindInterestAck }
+func (*Older) Kind() Kind        { return KindOlder }
 
 func (*Hello) sealed()        {}
 func (*Ping) sealed()         {}
@@ -466,6 +480,7 @@ func (*Handover) sealed()     {}
 func (*Publish) sealed()      {}
 func (*Interest) sealed()     {}
 func (*InterestAck) sealed()  {}
+func (*Older) sealed()        {}
 
 // NewBody makes an empty body of kind k, nil for an unknown kind.
 func NewBody(k Kind) Body {
@@ -538,6 +553,8 @@ func NewBody(k Kind) Body {
 		return new(Publish)
 	case KindInterest:
 		return new(Interest)
+	case KindOlder:
+		return new(Older)
 	case KindInterestAck:
 		return new(InterestAck)
 	}

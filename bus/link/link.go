@@ -422,6 +422,16 @@ func (n *Net) SendOver(serial uint64, to bus.NodeID, ch Channel, frame []byte) b
 	return n.queue(c.box, ch, frame)
 }
 
+// HangUp closes all connections. Whoever wants one dials again.
+func (n *Net) HangUp() {
+	n.mu.Lock()
+	all := n.connsLocked()
+	n.mu.Unlock()
+	for _, c := range all {
+		c.close(ErrNoPeer)
+	}
+}
+
 // Break ends a connection that its user cannot rely on any more.
 func (n *Net) Break(serial uint64, id bus.NodeID, p Purpose) {
 	if c := n.standing(id, p); c != nil && c.peer.Serial == serial {

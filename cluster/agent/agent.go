@@ -526,6 +526,9 @@ func (a *Agent) apply(e *core.Effects) {
 		a.opt.Pause(*e.Pause)
 	}
 	a.identify()
+	if e.HangUp {
+		a.links.HangUp()
+	}
 	if e.Peers != nil {
 		a.links.SetPeers(e.Peers)
 	}

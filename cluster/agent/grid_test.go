@@ -1,9 +1,11 @@
 package agent
 
 import (
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strconv"
 	"sync"
@@ -216,6 +218,15 @@ func (m *member) meet(o *member) {
 	m.mu.Unlock()
 	if !known {
 		m.push(frame{from: o, id: id, up: true})
+	}
+}
+
+func (m *member) HangUp() {
+	m.mu.Lock()
+	ids := slices.Collect(maps.Keys(m.linked))
+	m.mu.Unlock()
+	for _, id := range ids {
+		m.hangup(id)
 	}
 }
 

@@ -13,6 +13,8 @@ type Transport interface {
 	Identify(self bus.NodeID, cluster bus.ClusterID)
 	// SetPeers replaces the set of nodes to keep control connections with.
 	SetPeers([]core.Peer)
+	// HangUp closes all connections, also those that others dialed.
+	HangUp()
 	// Send queues one message; without a connection to its receiver it is dropped.
 	Send(*core.Envelope)
 	// Links lists the connections for CLUSTER LINKS. Any goroutine.

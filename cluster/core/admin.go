@@ -51,6 +51,10 @@ func (m *Machine) isReplica() bool {
 }
 
 func (m *Machine) onAdmin(a *Admin) {
+	if m.isOlder() && !(a.Kind == AdminReset && a.Hard) && a.Kind != AdminSaveConfig && a.Kind != AdminCountFailureReports {
+		m.reply(a.Tok, "ERR "+olderReason)
+		return
+	}
 	switch a.Kind {
 	case AdminMeet:
 		m.startMeet(a.IP, a.Port, a.CPort)
@@ -463,6 +467,9 @@ func (m *Machine) failover(a *Admin) {
 // ---- reset ----
 
 func (m *Machine) reset(a *Admin) string {
+	if !a.Hard && len(m.vote.gone) >= maxGone {
+		return "ERR this node has left too many clusters to keep its name, use CLUSTER RESET HARD"
+	}
 	replica := m.isReplica()
 	if !replica && a.Keys > 0 {
 		return "ERR CLUSTER RESET can't be called with master nodes containing keys"
@@ -476,9 +483,7 @@ func (m *Machine) reset(a *Admin) string {
 			m.remove(p.row.ID, 0)
 		}
 	}
-	if m.vote.ver > 0 || m.formed() {
-		m.vote = voter{goneFrom: m.cluster, goneVer: max(m.vote.ver, m.voterVer), bootAt: m.now}
-	}
+	m.forgetVotes()
 	m.handStop("reset")
 	m.lead = lead{heardAt: m.now}
 	m.change, m.prop, m.form = changer{}, slotProp{round: m.prop.round}, former{}
@@ -490,7 +495,7 @@ func (m *Machine) reset(a *Admin) string {
 		m.self = m.rng.id()
 		row.ID, row.Epoch, row.Ver = m.self, 0, 0
 		m.epoch = 0
-		m.vote.goneFrom = 0
+		m.vote.gone, m.newer = nil, superseded{}
 	}
 	m.me = &peer{row: row, addedAt: m.now}
 	m.nodes = []*peer{m.me}

@@ -87,13 +87,14 @@ const (
 	AblateNoClusterID                              // H17: messages of other clusters are listened to
 	AblateNoBan                                    // S33: a forgotten node may come back at once
 	AblateNoSlotBallot                             // slot map changes skip the promise check
+	AblateNoLives                                  // nobody hears from others of a node's newest life (life.go)
 	ablationEnd
 )
 
 var ablationNames = []string{
 	"any-replica", "no-incarnation", "any-offset", "first-record", "no-fence", "nolease-wait", "no-lease-check",
 	"lease-from-receipt", "noquarantine", "nofsync-promise", "nofsync-record", "voter-accepts-old", "no-freeze",
-	"no-copy", "no-version", "install-noquarantine", "no-cluster-id", "no-ban", "no-slot-ballot",
+	"no-copy", "no-version", "install-noquarantine", "no-cluster-id", "no-ban", "no-slot-ballot", "no-lives",
 }
 
 // Ablations lists every rule that can be switched off, by name.
@@ -183,6 +184,8 @@ type Effects struct {
 	Role *RoleChange
 	// Pause, when not nil, stops or releases client writes for a manual failover.
 	Pause *Pause
+	// HangUp: close all connections. Another process is this node, and others should find it.
+	HangUp bool
 	// Peers, when not nil, replaces the set of nodes to keep control connections to.
 	Peers []Peer
 	// Send is ordered by receiver, then as the machine said it. Messages to a node without

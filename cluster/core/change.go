@@ -109,7 +109,15 @@ func (m *Machine) tickChange() {
 		}
 		return
 	}
-	if !m.cfg.AutoVoters || !m.coordinates() {
+	if !m.coordinates() {
+		c.goneAt = 0
+		return
+	}
+	if id := m.forgetful(); !id.IsZero() && m.now-c.setAt > m.t() {
+		m.beginChange(m.voters, id.Short()+" has forgotten its promises: the same set anew")
+		return
+	}
+	if !m.cfg.AutoVoters {
 		c.goneAt = 0
 		return
 	}
@@ -128,6 +136,18 @@ func (m *Machine) tickChange() {
 		c.goneAt = 0
 		m.beginChange(next, why)
 	}
+}
+
+// forgetful is a voter that may not vote, because it has forgotten what it promised. With the next
+// version of the set it starts anew from what the others remember (R11).
+func (m *Machine) forgetful() (id bus.NodeID) {
+	for _, v := range m.voters {
+		p := m.find(v)
+		if p != nil && (p == m.me && m.forgot(m.voterVer) || p != m.me && p.stat.Flags&bus.StatForgot != 0 && m.silent(p) < m.t()/2) {
+			return v
+		}
+	}
+	return id
 }
 
 // coordinates: the first voter in reach looks after the set.
@@ -245,7 +265,7 @@ func (m *Machine) primaryOfNode(p *peer) *peer {
 
 func (m *Machine) beginChange(next []bus.NodeID, why string) {
 	c := &m.change
-	c.round = max(c.round, m.vote.promised.Round) + 1
+	c.round = m.nextRound(max(c.round, m.vote.promised.Round))
 	c.phase, c.ver, c.old, c.next = changeFreezing, m.voterVer, m.voters, next
 	c.ballot = bus.Ballot{Round: c.round, By: m.self}
 	c.frozen, c.accepted, c.done = make([]*bus.Frozen, len(c.old)), make([]bool, len(c.old)), nil

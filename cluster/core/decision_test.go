@@ -7,6 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/sextantdb/sextant/bus"
+	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/store/slot"
 )
 
@@ -260,24 +261,55 @@ func TestColdStartOfAMember(t *testing.T) {
 	require.Equal(t, "a-member-may-return", refusal)
 }
 
-// The process that others take for a node's newest may be a copy that has ended. The node itself is
-// listened to again when nothing was heard of that one for a node timeout, and not before.
+// Others know a newer life of a node than the one that runs: a copy of its directory was started and
+// has ended, or an old state file was put back. The node stops at once, and when nobody has heard
+// the other for a node timeout it goes on, under a greater life and as a new incarnation, without
+// its memory as a voter; its seat is given to it anew.
 func TestALifeThatEndedMakesRoom(t *testing.T) {
 	n := newNet(t, 6, 2*Second)
 	n.create(3, 1)
 	n.run(Second)
 	voter, first := n.nodes[1], n.nodes[0]
+	life, ver := first.m.life, first.m.voterVer
 	h := first.m.header(1)
 	h.Boot += 1 << 32
 	voter.m.Step(n.now, Input{Kind: InMsg, From: first.id, Msg: &bus.Msg{Header: h, Body: &bus.Ping{}}})
-	p, last := voter.m.find(first.id), n.now
-	for p.boot != first.m.life && n.now < last+5*Second {
-		n.run(20 * Millisecond)
-	}
-	require.Equal(t, first.m.life, p.boot)
-	require.InDelta(t, int64(2*Second), int64(n.now-last), float64(300*Millisecond), "T")
+	last := n.now
+	n.until(Second, "it hears of the other and stops", func() bool { return first.m.isOlder() && first.lease == 0 })
+	require.False(t, first.view.Serving)
+	n.until(6*Second, "it takes its name back", func() bool { return !first.m.isOlder() })
+	require.GreaterOrEqual(t, n.now-last, 2*Second, "T after the other was heard")
+	require.Greater(t, first.m.life, h.Boot)
+	require.Greater(t, first.m.life, life)
+	require.True(t, first.m.inc > 1, "the other may have acknowledged writes")
+	require.Zero(t, first.m.vote.ver, "and may have voted")
+	n.until(10*Second, "its seat is given anew", func() bool { return first.m.vote.ver > ver })
+	require.True(t, sameIDs(first.m.voters, voter.m.voters) && has(first.m.voters, first.id))
+	n.until(10*Second, "all is well", func() bool {
+		for _, x := range n.nodes {
+			if x.view.State != topology.StateOK || x.m.find(first.id).suspect || x.m.forgetful() != (bus.NodeID{}) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// While another elector still hears the newer process, the older one stays out, however long one
+// of them has heard neither.
+func TestAnOlderLifeStaysOut(t *testing.T) {
+	n := newNet(t, 6, 2*Second)
+	n.create(3, 1)
 	n.run(Second)
-	require.False(t, voter.m.find(first.id).suspect)
+	hears, first := n.nodes[1], n.nodes[0]
+	h := first.m.header(1)
+	h.Boot += 1 << 32
+	for range 100 {
+		hears.m.Step(n.now, Input{Kind: InMsg, From: first.id, Msg: &bus.Msg{Header: h, Body: &bus.Ping{}}})
+		n.run(200 * Millisecond)
+	}
+	require.True(t, first.m.isOlder())
+	require.Equal(t, Mono(0), first.lease)
 }
 
 // Two processes under one node id, from a copied directory with all its data: the second one gets
@@ -316,4 +348,21 @@ func TestTwinsDoNotBothLead(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A replica that is empty because everything was deleted may lead; one that lost its data may not.
+func TestEmptyCandidates(t *testing.T) {
+	n := newNet(t, 6, 2*Second)
+	n.create(3, 1)
+	n.run(Second)
+	m := n.nodes[1].m
+	r := m.vote.reg(n.nodes[0].m.me.row.Shard)
+	r.lease = bus.Stat{ReplID: bus.NodeID{7}, Offset: 50}
+	req := func(id bus.ReplID, offset int64) *bus.VoteReq {
+		return &bus.VoteReq{Shard: r.Shard, Epoch: 99, Cand: bus.NewMember(n.nodes[3].id, 1),
+			Stat: bus.Stat{Shard: r.Shard, ReplID: id, Offset: offset, Flags: bus.StatEmpty}}
+	}
+	require.Nil(t, m.judgeOffset(r, req(bus.NodeID{7}, 60)))
+	require.Equal(t, "candidate-is-empty", m.judgeOffset(r, req(bus.NodeID{7}, 40)).why)
+	require.Equal(t, "candidate-is-empty", m.judgeOffset(r, req(bus.NodeID{8}, 60)).why)
 }

@@ -222,15 +222,12 @@ func (m *Machine) learnFail(f *bus.FailNote) {
 	if p == nil || p.row.Ver > f.Ver {
 		return
 	}
-	if p == m.me && f.Ver > p.row.Ver {
-		m.twinSeen(f.Ver)
-	}
 	if p == m.me && m.stuck() {
 		return // they are right
 	}
 	if p == m.me {
 		m.event(EvNodeBack, m.self, 0, "%s says I failed: refuted", f.By.Short())
-		m.changed(func(*bus.Row) {})
+		m.changed(func(r *bus.Row) { r.Ver = max(r.Ver, f.Ver) })
 		return
 	}
 	if !p.failed && m.silent(p) > m.t()/4 {
@@ -267,6 +264,9 @@ func (m *Machine) judgeState() {
 }
 
 func (m *Machine) stateNow() (topology.State, string) {
+	if m.isOlder() {
+		return topology.StateFail, olderReason
+	}
 	if reach, need := m.majority(); reach < need {
 		return topology.StateFail, fmt.Sprintf("%d voting nodes in reach, %d needed", reach, need)
 	}

@@ -130,7 +130,7 @@ func (m *Machine) propose() {
 	f := &m.form
 	owners := m.claimants()
 	b := &bus.Form{Step: bus.FormPropose, Founder: m.self, Set: f.want}
-	f.ballot = max(f.ballot, m.boot<<32) + 1
+	f.ballot = m.nextRound(f.ballot)
 	b.Ballot = f.ballot
 	if b.Set == nil {
 		n := min(len(owners), maxVoters)

@@ -97,7 +97,7 @@ func (m *Machine) write(b *bus.Ping, x news) {
 
 // push tells fresh news to everyone at once.
 func (m *Machine) push() {
-	if !m.pushNow && (m.pushAt == 0 || m.now < m.pushAt) {
+	if m.isOlder() || !m.pushNow && (m.pushAt == 0 || m.now < m.pushAt) {
 		return
 	}
 	m.pushNow, m.pushAt = false, 0
@@ -158,8 +158,9 @@ func (m *Machine) heard(p *peer, msg *bus.Msg, addr string) {
 	p.pongMs = m.wall
 	p.pingMs = 0
 	if msg.Boot != p.boot {
-		p.boot, p.bornAt, p.twin = msg.Boot, m.now, false
+		p.boot, p.bornAt, p.twin, p.twinTold = msg.Boot, m.now, false, false
 	}
+	m.tellTwin(p)
 	if msg.Inc > p.statInc {
 		p.statInc = msg.Inc
 		m.roleDirt = true

@@ -123,6 +123,9 @@ func (m *Machine) leaseDeadline() Mono {
 	if m.off(AblateNoLeaseCheck) {
 		return Never
 	}
+	if m.isOlder() {
+		return 0
+	}
 	if !m.formed() {
 		return m.heardMajority()
 	}

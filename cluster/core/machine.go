@@ -6,7 +6,7 @@
 // # Reading order
 //
 // api.go (inputs, effects, configuration) → machine.go (one step) → table.go and gossip.go
-// (membership) → failure.go → claims.go and slotmap.go (slot ownership before and after there
+// (membership) → life.go (which process a node is) → failure.go → claims.go and slotmap.go (slot ownership before and after there
 // are voters) → form.go (how voters come about) → voter.go (what a voter promises) → lead.go
 // (records, leases, elections) → change.go (changing the voters) → manual.go, orphan.go →
 // admin.go → view.go → persist.go.
@@ -66,9 +66,11 @@ type Machine struct {
 	boot    uint64 // starts so far, durable
 	life    uint64 // names this process: boot, and below it a number drawn at its start
 	inc     uint64
-	twin    uint64 // greatest version of my row that was not mine, as told to the log
-	me      *peer
-	epoch   uint64 // greatest epoch seen
+	newer   superseded
+	// disowned: this life has been told of an older one that went on beside it.
+	disowned bool
+	me       *peer
+	epoch    uint64 // greatest epoch seen
 
 	// membership
 	nodes     []*peer // sorted by id, with me
@@ -204,8 +206,8 @@ func New(cfg Config, boot Boot, now Mono) (*Machine, Effects) {
 	m.lead.heardAt = now
 	m.tickAt = now
 	m.saveAll = true
-	m.life = m.boot<<32 | m.rng.next()>>32
 	m.me.boot = m.life
+	m.note(news{row: m.self}, true) // my life is news: another one may be taken for this node
 	m.settle()
 	return m, m.finish()
 }
@@ -215,6 +217,7 @@ func (m *Machine) fresh() {
 	m.self = m.rng.id()
 	m.cluster = bus.ClusterID(m.rng.next() | 1)
 	m.boot, m.inc = 1, 1
+	m.newLife()
 	m.me = &peer{row: bus.Row{ID: m.self, Inc: 1, Shard: m.rng.id()}, addedAt: m.now}
 	m.nodes = []*peer{m.me}
 	m.announce(m.me)
@@ -235,7 +238,7 @@ func (m *Machine) announce(p *peer) {
 		p.row.Flags |= bus.RowWitness
 	}
 	p.row.Inc = m.inc
-	p.row.Ver = max(p.row.Ver+1, m.boot<<32)
+	p.row.Ver, p.row.Life = max(p.row.Ver+1, m.boot<<32), m.life
 	m.rehash(p)
 	m.save("self")
 }
@@ -294,6 +297,9 @@ func (m *Machine) settle() {
 			m.tick()
 			continue
 		}
+		if m.isOlder() {
+			break
+		}
 		if m.now >= m.prop.due() {
 			m.tickSlotProp()
 		}
@@ -312,6 +318,9 @@ func (m *Machine) settle() {
 
 // drain delivers messages this node sent to itself (a primary is usually a voter too).
 func (m *Machine) drain() {
+	if m.isOlder() {
+		m.selfBox = nil
+	}
 	for len(m.selfBox) > 0 {
 		msg := m.selfBox[0]
 		m.selfBox = m.selfBox[1:]
@@ -320,6 +329,12 @@ func (m *Machine) drain() {
 }
 
 func (m *Machine) tick() {
+	if m.isOlder() {
+		m.tickOlder()
+		m.tickSlotProp()
+		m.tickWaiting()
+		return
+	}
 	m.tickMeets()
 	m.tickBans()
 	m.tickLinks()
@@ -417,6 +432,18 @@ func (m *Machine) onMsg(from bus.NodeID, addr string, msg *bus.Msg) {
 		return
 	}
 	m.received[msg.Kind()]++
+	if p := m.find(from); p != nil {
+		if b, ok := msg.Body.(*bus.Older); ok && b.Ask {
+			p.told = max(p.told, min(b.Life, maxLife))
+		}
+		if msg.Boot < m.newestOf(p) {
+			m.heardOlder(p, msg.Boot)
+			return
+		}
+		if msg.Boot <= p.deafTo && m.now < p.deafEnd {
+			return
+		}
+	}
 	switch b := msg.Body.(type) {
 	case *bus.Meet:
 		m.onMeet(msg, b, addr)
@@ -433,14 +460,11 @@ func (m *Machine) onMsg(from bus.NodeID, addr string, msg *bus.Msg) {
 	if msg.Cluster != m.cluster && !m.off(AblateNoClusterID) && !m.joinCluster(p, msg) {
 		return
 	}
-	// Lives of copied directories are numbered alike, and drawn numbers order them: the newest may be
-	// the one that ended. Once it has been silent for as long as any lease lasts, who speaks is the node.
-	if msg.Boot < p.boot && m.silent(p) <= m.t() {
-		if !p.twin {
-			p.twin = true
-			m.event(EvTwin, from, 0, "a process of node %s that was started before its newest one is still heard; it is not listened to. Was its directory copied?", from.Short())
-		}
-		m.dropped(from, "from an earlier life of its sender")
+	if b, ok := msg.Body.(*bus.Older); ok && !b.Ask {
+		m.onOlder(p, b)
+	}
+	if m.isOlder() {
+		p.heardAt = m.now
 		return
 	}
 	m.heard(p, msg, addr)
@@ -543,6 +567,9 @@ func (m *Machine) stat() bus.Stat {
 	if m.stuck() {
 		s.Flags |= bus.StatStuck
 	}
+	if m.formed() && has(m.voters, m.self) && m.forgot(m.voterVer) {
+		s.Flags |= bus.StatForgot
+	}
 	return s
 }
 
@@ -565,6 +592,9 @@ func (m *Machine) finish() Effects {
 
 func (m *Machine) wake() Mono {
 	w := m.tickAt
+	if m.isOlder() {
+		return max(w, m.now+1)
+	}
 	w = min(w, m.lead.wake(m))
 	if m.pushAt != 0 {
 		w = min(w, m.pushAt)

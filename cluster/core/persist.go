@@ -110,8 +110,8 @@ func (m *Machine) encode(key string) string {
 			}
 			open = append(open, fmt.Sprintf("%d%s%s", o.Slot, dir, o.Peer))
 		}
-		return fmt.Sprintf("id=%s cluster=%s boot=%d inc=%d epoch=%d fence=%d open=%s row=%s", m.self, m.cluster, m.boot, m.inc,
-			m.epoch, m.lead.fence, strings.Join(open, ","), m.pack(&bus.Table{Rows: []bus.Row{m.me.row}}))
+		return fmt.Sprintf("id=%s cluster=%s boot=%d inc=%d epoch=%d fence=%d newer=%d newerinc=%d open=%s row=%s", m.self, m.cluster, m.boot, m.inc,
+			m.epoch, m.lead.fence, m.newer.life, m.newer.inc, strings.Join(open, ","), m.pack(&bus.Table{Rows: []bus.Row{m.me.row}}))
 	case "node":
 		if p := m.find(id); p != nil && p != m.me {
 			return m.pack(&bus.Table{Rows: []bus.Row{p.row}})
@@ -130,7 +130,11 @@ func (m *Machine) encode(key string) string {
 		}
 	case "voter":
 		v := &m.vote
-		return fmt.Sprintf("ver=%d gone=%s gonever=%d %s", v.ver, v.goneFrom, v.goneVer,
+		var gone []string
+		for _, g := range v.gone {
+			gone = append(gone, fmt.Sprintf("%s:%d", g.cluster, g.ver))
+		}
+		return fmt.Sprintf("ver=%d gone=%s %s", v.ver, strings.Join(gone, ","),
 			m.pack(&bus.Frozen{Ver: v.ver, OK: v.frozen, Promised: v.promised, Accepted: v.accepted, Next: v.next})) +
 			" " + m.pack(&bus.VoterSet{Ver: v.ver, Set: v.set})
 	case "reg":
@@ -189,9 +193,15 @@ func (m *Machine) restore(b Boot) {
 		m.restoreRecord(r)
 	}
 	m.boot++
-	if !b.DataComplete {
+	if m.isOlder() { // it was stopped for that: this start is the newest one now
+		m.boot = max(m.boot, m.newer.life>>32+1)
+		m.inc = max(m.inc, m.newer.inc) + 1
+		m.forgetVotes()
+		m.newer = superseded{}
+	} else if !b.DataComplete {
 		m.inc++
 	}
+	m.newLife()
 	if m.off(AblateNoIncarnation) {
 		m.inc = 1
 	}
@@ -230,6 +240,7 @@ func (m *Machine) restoreRecord(r topology.Record) {
 		f := fields(r.Value)
 		num := func(k string) uint64 { n, _ := strconv.ParseUint(f[k], 10, 64); return n }
 		m.boot, m.inc, m.epoch, m.lead.fence = num("boot"), num("inc"), max(m.epoch, num("epoch")), num("fence")
+		m.newer.life, m.newer.inc = num("newer"), num("newerinc")
 		if t, ok := m.unpack(f["row"]).(*bus.Table); ok && len(t.Rows) == 1 && t.Rows[0].ID == m.self {
 			m.me.row = t.Rows[0]
 		}
@@ -247,14 +258,18 @@ func (m *Machine) restoreRecord(r topology.Record) {
 	case "voter":
 		f := strings.Fields(r.Value)
 		kv := fields(r.Value)
-		c, _ := strconv.ParseUint(kv["gone"], 16, 64)
-		m.vote.goneFrom = bus.ClusterID(c)
-		m.vote.goneVer, _ = strconv.ParseUint(kv["gonever"], 10, 64)
-		if len(f) == 5 {
-			if b, ok := m.unpack(f[3]).(*bus.Frozen); ok {
+		for _, g := range strings.Split(kv["gone"], ",") {
+			c, v, ok := strings.Cut(g, ":")
+			cluster, _ := strconv.ParseUint(c, 16, 64)
+			if ver, _ := strconv.ParseUint(v, 10, 64); ok {
+				m.vote.gone = append(m.vote.gone, seat{bus.ClusterID(cluster), ver})
+			}
+		}
+		if len(f) == 4 {
+			if b, ok := m.unpack(f[2]).(*bus.Frozen); ok {
 				m.vote.ver, m.vote.frozen, m.vote.promised, m.vote.accepted, m.vote.next = b.Ver, b.OK, b.Promised, b.Accepted, b.Next
 			}
-			if b, ok := m.unpack(f[4]).(*bus.VoterSet); ok {
+			if b, ok := m.unpack(f[3]).(*bus.VoterSet); ok {
 				m.vote.set = b.Set
 			}
 		}

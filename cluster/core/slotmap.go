@@ -316,6 +316,9 @@ func (m *Machine) tickSlotProp() {
 		kept = append(kept, op)
 	}
 	sp.queue = kept
+	if m.isOlder() {
+		return
+	}
 	switch {
 	case sp.phase == slotIdle && len(sp.queue) > 0 && m.now >= sp.retryAt:
 		sp.ops, sp.queue = sp.queue, nil
@@ -326,7 +329,7 @@ func (m *Machine) tickSlotProp() {
 		}
 		// A ballot is never used in two lives: nobody remembers what was said under it.
 		sp.held = false
-		sp.round = max(sp.round, m.vote.slots.Promised.Round, m.boot<<32) + 1
+		sp.round = m.nextRound(max(sp.round, m.vote.slots.Promised.Round))
 		sp.ballot = bus.Ballot{Round: sp.round, By: m.self}
 		sp.phase, sp.at, sp.begun = slotPreparing, m.now, m.now
 		sp.promises = make([]*bus.SlotPromise, len(m.voters))

@@ -10,21 +10,25 @@ import (
 
 // peer is a known node and what this node has seen of it.
 type peer struct {
-	row     bus.Row
-	addedAt Mono
-	seenIP  string // where its connection comes from
-	linked  bool
-	pinging bool   // is in m.gossip
-	heardAt Mono   // last valid message, 0 = never
-	boot    uint64 // the newest life of it that was heard
-	bornAt  Mono   // when that was heard first
-	twin    bool   // an older life has been heard since
-	sentAt  Mono   // last message of ours meant to be answered
-	pingMs  int64
-	pongMs  int64
-	stat    bus.Stat
-	statAt  Mono
-	statInc uint64
+	row      bus.Row
+	addedAt  Mono
+	seenIP   string // where its connection comes from
+	linked   bool
+	pinging  bool   // is in m.gossip
+	heardAt  Mono   // last valid message, 0 = never
+	boot     uint64 // the newest life of it that was heard
+	bornAt   Mono   // when that was heard first
+	twin     bool   // an older life has been heard since
+	twinTold bool
+	told     uint64 // the newest life that an older one has asked about
+	deafTo   uint64 // up to here no life is listened to until deafEnd: what I promised an older one (Older.Gone)
+	deafEnd  Mono
+	sentAt   Mono // last message of ours meant to be answered
+	pingMs   int64
+	pongMs   int64
+	stat     bus.Stat
+	statAt   Mono
+	statInc  uint64
 
 	suspect   bool // silent for T, by my own ears
 	suspectAt Mono
@@ -33,7 +37,8 @@ type peer struct {
 	reports   []report // electors that suspect it, sorted by id
 	askedAt   Mono     // last table, slot map or voter set exchange begun with it
 	toldAt    Mono
-	mismatch  int // table hashes differed so many times in a row
+	toldOlder Mono // last Older
+	mismatch  int  // table hashes differed so many times in a row
 	table     uint64
 	ver       uint64
 	hash      uint64
@@ -95,7 +100,7 @@ func (m *Machine) changed(f func(*bus.Row)) {
 		m.inc++
 	}
 	m.me.row.Inc = m.inc
-	m.me.row.Ver = max(m.me.row.Ver+1, m.boot<<32)
+	m.me.row.Ver, m.me.row.Life = max(m.me.row.Ver+1, m.boot<<32), m.life
 	m.save("self")
 	m.rehash(m.me)
 	m.note(news{row: m.self}, true)
@@ -118,16 +123,20 @@ func (m *Machine) learn(row *bus.Row, origin bool) {
 			return
 		}
 		p = m.add(row.ID)
-	} else if row.Ver <= p.row.Ver {
+	} else if !row.Newer(&p.row) {
 		return
 	}
-	if p.failed && row.Ver > p.row.Ver {
+	reborn := p.row.Life != 0 && row.Life > p.row.Life
+	if p.failed {
 		m.back(p, "it refuted")
 	}
 	if p.row.Ver != 0 && (p.row.IP != row.IP || p.row.Port != row.Port || p.row.CPort != row.CPort || p.row.Host != row.Host) {
 		m.event(EvNodeAddress, row.ID, 0, "address changed from %s:%d to %s:%d", p.row.IP, p.row.Port, row.IP, row.Port)
 	}
 	p.row = *row
+	if reborn {
+		m.tellLife(p)
+	}
 	m.seeEpoch(row.Epoch)
 	m.rehash(p)
 	m.saveSoon("node." + row.ID.String())
@@ -204,23 +213,11 @@ func (m *Machine) tickBans() {
 	m.bans = kept
 }
 
-// refute answers an outdated or false statement about me with a newer row. After a restart
-// from a lost state file my own old rows come back at me this way as well.
+// refute answers an outdated or false statement about me with a newer row.
 func (m *Machine) refute(row *bus.Row) {
-	if row.Inc > m.inc { // they only grow, and they are durable: this one is not mine
-		m.twinSeen(row.Ver)
-	}
-	if row.Ver > m.me.row.Ver {
+	m.supersede(row.Life, row.Inc)
+	if row.Life == m.life && row.Ver > m.me.row.Ver {
 		m.changed(func(r *bus.Row) { r.Ver = row.Ver })
-	}
-}
-
-// twinSeen tells the log, once per version, that others know my row in a version I never gave it.
-func (m *Machine) twinSeen(ver uint64) {
-	if ver > m.twin {
-		m.twin = ver
-		m.event(EvTwin, m.self, 0, "another process runs under my node id: others know version %x of my row, mine is %x. Was the directory copied, or "+
-			"an old state file restored? Stop one of the two, and start the other again", ver, m.me.row.Ver)
 	}
 }
 
@@ -419,6 +416,9 @@ func loopback(ip string) bool { return strings.HasPrefix(ip, "127.") || ip == ":
 // ---- whom to be connected with ----
 
 func (m *Machine) peerList() []Peer {
+	if m.isOlder() && !m.newer.asking {
+		return []Peer{}
+	}
 	m.chooseGossip()
 	out := make([]Peer, 0, len(m.gossip)+len(m.meets))
 	for _, p := range m.gossip {

@@ -71,6 +71,8 @@ func (m *Machine) publish() {
 // serving: whether this node may execute writes for its shard, lease aside.
 func (m *Machine) serving() (bool, string) {
 	switch rec := m.rec(m.me.row.Shard); {
+	case m.isOlder():
+		return false, olderReason
 	case m.isReplica():
 		return false, "replica"
 	case !m.formed():

@@ -22,11 +22,20 @@ type voter struct {
 	bootAt   Mono   // start or install of this voter: no votes for T
 	quiet    bool   // the quarantine applies (not to a cluster's very first set)
 	frozenAt Mono
-	// After CLUSTER RESET this node has forgotten what it promised in a cluster's sets up to
-	// a version: it must not be taken back into them as if it had kept its memory.
-	goneFrom bus.ClusterID
-	goneVer  uint64
+	// After CLUSTER RESET, or when another process has spoken in its name, this node has forgotten
+	// what it promised in a cluster's sets up to a version: it must not be taken back into them
+	// as if it had kept its memory. Bounded by maxGone.
+	gone []seat
 }
+
+// seat is a place among a cluster's voters, up to a version of the set.
+type seat struct {
+	cluster bus.ClusterID
+	ver     uint64
+}
+
+// maxGone bounds how many clusters a node remembers having left: then it needs another name.
+const maxGone = 64
 
 // reg is a voter's register for one shard.
 type reg struct {
@@ -263,7 +272,8 @@ func history(s, lease *bus.Stat) int {
 func (m *Machine) judgeOffset(r *reg, b *bus.VoteReq) *voteRefusal {
 	mine := history(&b.Stat, &r.lease)
 	const whole = bus.StatSynced
-	if b.Stat.Flags&bus.StatEmpty != 0 && b.Stat.Flags&whole == 0 && r.lease.Flags&bus.StatEmpty == 0 && r.lease.Offset > 0 {
+	deleted := mine > 0 && b.Stat.Offset >= r.lease.Offset // it is empty because all was deleted since that lease
+	if b.Stat.Flags&bus.StatEmpty != 0 && b.Stat.Flags&whole == 0 && r.lease.Flags&bus.StatEmpty == 0 && r.lease.Offset > 0 && !deleted {
 		return &voteRefusal{"candidate-is-empty", m.t() / 2, r.lease.Offset}
 	}
 	for _, q := range m.nodes {
@@ -408,8 +418,8 @@ func (m *Machine) mayInstall(b *bus.Install) bool {
 	if len(b.Set) == 0 || len(b.Set) > maxVoters+1 {
 		return false
 	}
-	if m.vote.goneFrom == m.cluster && b.Ver <= m.vote.goneVer && has(b.Set, m.self) {
-		m.refuse("install", fmt.Sprintf("version %d: this node was reset and has forgotten its promises", b.Ver))
+	if has(b.Set, m.self) && m.forgot(b.Ver) {
+		m.refuse("install", fmt.Sprintf("version %d: this node has forgotten its promises", b.Ver))
 		return false
 	}
 	return true

@@ -124,6 +124,8 @@ func (w *wire) SetPeers(peers []core.Peer) {
 	w.net.SetPeers(targets)
 }
 
+func (w *wire) HangUp() { w.net.HangUp() }
+
 // bulk says which messages wait for heartbeats, leases and votes.
 func bulk(k bus.Kind) link.Channel {
 	switch k {

@@ -14,11 +14,13 @@ type ablation struct {
 	kinds  []faultKind
 	tune   func(*Params)
 	shape  func(*Plan)
-	within int  // seeds, from 1
-	stuck  bool // only convergence can show it
+	after  func(*Plan) // adds faults to the drawn ones
+	within int         // seeds, from 1
+	stuck  bool        // only convergence can show it
 }
 
 var ablations = map[string]ablation{
+	"no-lives":           {rule: core.AblateNoLives, kinds: []faultKind{faultWallStep, faultMoveSlot, faultBump}, within: 30, shape: threeVoters, after: withTwin},
 	"any-replica":        {rule: core.AblateAnyReplica, kinds: []faultKind{faultCrashEmpty, faultCrashStale, faultPause, faultIsolate, faultReplicate}, within: 300},
 	"no-incarnation":     {rule: core.AblateNoIncarnation, kinds: []faultKind{faultCrashEmpty, faultCrashStale}, within: 300},
 	"any-offset":         {rule: core.AblateAnyOffset, kinds: []faultKind{faultReplStall, faultCrashEmpty, faultPause}, within: 300, tune: calmNet, shape: func(pl *Plan) { pl.Primaries, pl.Replicas = 3, 2 }},
@@ -123,6 +125,9 @@ func planFor(a ablation, seed uint64, off bool) Plan {
 	for i := range pl.Faults {
 		pl.Faults[i].A %= nodes
 		pl.Faults[i].B %= nodes
+	}
+	if a.after != nil {
+		a.after(&pl)
 	}
 	return pl
 }

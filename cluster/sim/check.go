@@ -520,6 +520,9 @@ func (c *checker) performed(p *proc) {
 	if c.light {
 		return
 	}
+	if p.twin != nil {
+		c.twins(p, p.twin)
+	}
 	if p.insp.VoterVer > 0 && p.insp.Leading && p.local() < p.lease {
 		for _, q := range w.procs {
 			if q != p && q.up && q.insp.Leading && q.insp.VoterVer > 0 && q.insp.Shard == p.insp.Shard && q.insp.Cluster == p.insp.Cluster && q.local() < q.lease {
@@ -535,6 +538,20 @@ func (c *checker) performed(p *proc) {
 		c.remember(p)
 	}
 	c.remembered(p)
+}
+
+// twins: two processes of one name serve both for no longer than the older one's lease lasts and the
+// news of the newer one takes, all in all.
+func (c *checker) twins(a, b *proc) {
+	w := c.w
+	both := a.serves() && b.serves()
+	if both && w.bothAt > 0 {
+		w.both += w.now - w.bothAt
+	}
+	w.bothAt = w.now * core.Mono(b2i(both))
+	if w.both > w.p.T+w.p.T/2 {
+		w.violated("twins serve", "%s and %s have both served for %d ms", a, b, w.both/ms)
+	}
 }
 
 // remember compares a voter's registers with what it has said or saved before.

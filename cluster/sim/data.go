@@ -69,6 +69,14 @@ func (d *dataset) init(p *proc) {
 	d.kv = make([]uint64, p.w.p.Keys)
 }
 
+// copyOf takes another process's data as it lies on disk.
+func (d *dataset) copyOf(o *dataset) {
+	copy(d.kv, o.kv)
+	d.keys = o.keys
+	d.replid, d.replid2, d.second, d.offset = o.replid, o.replid2, o.second, o.offset
+	d.log, d.base = append([]op(nil), o.log...), o.base
+}
+
 func (d *dataset) empty() bool { return d.keys == 0 }
 
 func (d *dataset) newReplID() bus.ReplID {

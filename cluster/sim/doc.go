@@ -35,6 +35,10 @@
 //	20  a write that every node able to lead next has applied is never lost; a handover loses no
 //	    acknowledged write; the voters do not let a node with less win over a sibling they hear
 //
+//	—   two processes under one node id (a copied disk, TestTwins): both serve for at most 1.5 T, all
+//	    in all; whichever of them ends, the cluster becomes whole. What each process's own memory
+//	    is needed for is not checked in those runs (ofOneProcess)
+//
 // Machine.Check runs after each step. Asynchronous replication promises no more than 20 about
 // writes (contract S1-S3): what one of the possible winners had not yet received when its
 // primary was cut off may be lost, and Counts.LostWrites counts it. A forced takeover or a cold
@@ -67,6 +71,7 @@
 //	install-noquarantine 4                     two leased primaries (scripted: a set without memory of the lease)
 //	no-cluster-id 5, no-ban 2                  foreign message; forgotten node came back
 //	no-slot-ballot 8                           slot map decided twice
+//	no-lives 1                                 twins serve (the copy is heard by one voter, the original by another)
 //	no-fence                                   not visible in the asynchronous mode: without a lease nobody serves
 //	no-version                                 not shown yet, see the test for why
 //
@@ -78,7 +83,9 @@
 //	set of 7 voters could not pass through 8 · migration marks outlived a demotion · living
 //	voters left the set before dead ones · policy and operator changed the set so often that
 //	every voter stayed in quarantine · an INSTALL was changed after it had been sent · a member was
-//	refused its own cold start by those who knew it for a member
+//	refused its own cold start by those who knew it for a member · a replica was refused for being
+//	empty when everything had been deleted · a node reset in two clusters in turn came back into
+//	the first one's voter set without its memory
 //
 // # Scale (T = 2 s, half of the nodes primaries, one replica each; TestScale -sim.scale=N)
 //

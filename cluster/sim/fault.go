@@ -60,6 +60,10 @@ const (
 	buggifyAccept
 	// Behind the rest, so that the conditions of older plans stay as they were.
 	faultStuck // the data path hangs, the bus does not
+	// A node's disk is copied, with its data or without, and started as a second process at another
+	// address. The swarm does not draw it: what two processes of one name may break for moments,
+	// others must never (TestTwins).
+	faultTwin
 	faultKinds
 )
 
@@ -69,7 +73,7 @@ var faultNames = [faultKinds]string{
 	"failover", "failover-force", "failover-takeover", "move-slot", "race-slots", "voters", "replicate", "replace-node", "add-node",
 	"soft-reset", "foreign-cluster", "bump-epoch", "swap-ip", "swap-disk", "forget",
 	"die-in-fsync", "die-after-save", "die-between-sends", "die-after-vote", "die-after-accept",
-	"stuck",
+	"stuck", "twin",
 }
 
 func (k faultKind) String() string { return faultNames[k] }
@@ -136,6 +140,9 @@ func (w *World) strike(f Fault) {
 	case faultStuck:
 		touch(a)
 		a.data.hang(end)
+	case faultTwin:
+		touch(a)
+		w.twin(a, f.Dur, r.pct(50), r.pct(50))
 	case faultSlowCPU:
 		touch(a)
 		a.slow, a.slowBy = end, pick(r, ms, w.p.T/50, w.p.T/5)
@@ -294,6 +301,41 @@ func (w *World) strike(f Fault) {
 			})
 		}
 	}
+}
+
+// twin starts a copy of a's disk beside it; after d an operator stops one of the two for good.
+func (w *World) twin(a *proc, d core.Mono, data, keepCopy bool) {
+	if !a.up || a.foreign() || a.retired || a.twin != nil || len(a.disk.file) == 0 {
+		return
+	}
+	p := w.add()
+	p.disk.file = append([]byte(nil), a.disk.file...)
+	if data {
+		p.data.copyOf(&a.data)
+		p.settled = a.settled
+	}
+	a.twin, p.twin = p, a
+	w.doubled = true
+	w.log("%s is a copy of %s", p, a)
+	p.start(data)
+	w.at(d, func() {
+		if a.twin == p {
+			w.part(a, p, keepCopy)
+		}
+	})
+}
+
+// part stops one of two twins for good.
+func (w *World) part(a, p *proc, keepCopy bool) {
+	gone, stays := p, a
+	if keepCopy {
+		gone, stays = a, p
+	}
+	w.log("an operator stops %s, %s stays", gone, stays)
+	gone.crash(keepAll, 0, false)
+	gone.retired = true
+	a.twin, p.twin = nil, nil
+	w.ids[stays.id] = stays
 }
 
 func b2i(b bool) int {

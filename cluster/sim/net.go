@@ -88,7 +88,7 @@ func (n *network) dial(x *proc) {
 	for i := range x.peers {
 		want := &x.peers[i]
 		y := n.w.byIP(want.IP)
-		if y == nil || y == x || x.conns[y.i] != nil || !n.reach(x, y) || !want.ID.IsZero() && y.id != want.ID {
+		if y == nil || y == x || x.conns[y.i] != nil || !n.reach(x, y) || !want.ID.IsZero() && y.id != want.ID || n.w.doubled && !n.unique(x, y) {
 			continue
 		}
 		c := &conn{side: [2]*proc{x, y}, life: [2]int{x.life, y.life}, open: [2]bool{true, true}, born: n.w.now}
@@ -105,6 +105,42 @@ func (n *network) dial(x *proc) {
 					p.input(core.Input{Kind: core.InLinkUp, From: q.id, Addr: q.ip})
 				}
 			})
+		}
+	}
+}
+
+// unique keeps one connection between two names, as bus/link does: the one that the lesser id
+// dialed, and of two that one id dialed the newer. It reports whether x may dial y.
+func (n *network) unique(x, y *proc) bool {
+	if x.id == y.id || n.linkTo(x, y.id) != nil {
+		return false
+	}
+	old := n.linkTo(y, x.id)
+	if old == nil {
+		return true
+	}
+	if old.side[0] == y && y.id.Less(x.id) {
+		return false
+	}
+	n.sever(old, y, true)
+	return true
+}
+
+// linkTo is x's connection with whoever is called id.
+func (n *network) linkTo(x *proc, id bus.NodeID) *conn {
+	for _, c := range x.conns {
+		if c != nil && c.side[1-c.at(x)].id == id {
+			return c
+		}
+	}
+	return nil
+}
+
+// hangUp closes all connections of p.
+func (n *network) hangUp(p *proc) {
+	for _, c := range p.conns {
+		if c != nil {
+			n.sever(c, p, true)
 		}
 	}
 }
@@ -172,6 +208,8 @@ func (n *network) send(x *proc, e *core.Envelope) {
 		if y := w.byIP(e.IP); y != nil {
 			c = x.conns[y.i]
 		}
+	} else if w.doubled {
+		c = n.linkTo(x, e.To)
 	} else if y := w.ids[e.To]; y != nil {
 		c = x.conns[y.i]
 	}

@@ -101,7 +101,7 @@ func drawParams(seed uint64) Params {
 	p.MeshLimit = pick(r, 64, 64, 4)
 	p.FaultEvery = p.T * core.Mono(1+r.n(12)) / 4
 	some := false
-	for k := range p.On {
+	for k := range faultTwin {
 		p.On[k] = r.pct(50)
 		some = some || p.On[k]
 	}

@@ -47,6 +47,7 @@ type proc struct {
 	life    int       // processes so far
 	started core.Mono // true time of this life
 	retired bool      // an operator took the machine away
+	twin    *proc     // the other process under this name
 	lost    bool      // its promises are gone, or nobody listens to them
 	settled bool      // a life of its data has a durable name
 	refused string    // the state file was refused at the last start
@@ -405,6 +406,9 @@ func (p *proc) effects(batch []core.Effects) {
 		}
 		if e.Pause != nil {
 			p.data.pause(e.Pause.Tok)
+		}
+		if e.HangUp {
+			w.net.hangUp(p)
 		}
 		if e.Peers != nil {
 			p.peers = e.Peers

@@ -244,6 +244,9 @@ func (w *World) heal() {
 	w.log("=== healed")
 	w.net.heal()
 	for _, p := range w.procs {
+		if p.twin != nil {
+			w.part(p, p.twin, false)
+		}
 		p.paused, p.slow, p.disk.full, p.disk.slow = min(p.paused, w.now), 0, 0, 0
 		p.data.stuck = min(p.data.stuck, w.now)
 		p.armed = nil
