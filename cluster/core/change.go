@@ -10,7 +10,9 @@ import (
 // ballot: FREEZE is the prepare phase (members stop answering anything else and hand over
 // their state), SET-ACCEPT the accept phase, INSTALL starts version k+1 with the merged state.
 // Any node may take over a change that stalls, with a greater ballot: it finds an accepted
-// successor set or proposes one itself. Consecutive versions differ by at most one member.
+// successor set or proposes one itself. Consecutive versions differ by at most one member, or by one
+// for one: a set that waits for its dead member to go, with a successor in it that may die as well,
+// is a set of four with a majority of three.
 
 type changePhase uint8
 
@@ -163,26 +165,24 @@ func (m *Machine) coordinates() bool {
 	return false
 }
 
-// stepTo is the next set on the way from one to another: additions first, one at a time, then
-// the voters that are out of reach, so that no set on the way depends on them.
-func stepTo(from, to []bus.NodeID, inReach func(bus.NodeID) bool) (next []bus.NodeID) {
+// stepTo is the next set on the way from one to another: a new voter takes the place of one that
+// goes, those out of reach first, so that no set on the way depends on more of them.
+func stepTo(from, to []bus.NodeID, inReach func(bus.NodeID) bool) []bus.NodeID {
+	var leaves bus.NodeID
+	for _, id := range from {
+		if !has(to, id) && (leaves.IsZero() || inReach(leaves) && !inReach(id)) {
+			leaves = id
+		}
+	}
 	for _, id := range to {
 		if !has(from, id) {
-			return with(from, id)
+			return with(without(from, leaves), id)
 		}
 	}
-	for _, id := range from {
-		if has(to, id) {
-			continue
-		}
-		if !inReach(id) {
-			return without(from, id)
-		}
-		if next == nil {
-			next = without(from, id)
-		}
+	if leaves.IsZero() {
+		return nil
 	}
-	return next
+	return without(from, leaves)
 }
 
 func (m *Machine) inReach(id bus.NodeID) bool {
@@ -192,7 +192,7 @@ func (m *Machine) inReach(id bus.NodeID) bool {
 
 // autoVoters is the policy: an odd number of voters, the primaries with slots up to 7; with
 // fewer than 3 of those, witnesses and then replicas join up to 3. Voters that work stay,
-// whatever they have become; one that is gone for long is replaced, its successor first.
+// whatever they have become; one that is gone for long is replaced.
 func (m *Machine) autoVoters() (next []bus.NodeID, why string) {
 	var spare [3]bus.NodeID // best addition per class: primary, witness, replica
 	primaries, able := 0, 0
@@ -248,10 +248,10 @@ func (m *Machine) autoVoters() (next []bus.NodeID, why string) {
 		return without(m.voters, gone), "a voter is gone"
 	case n > target:
 		return without(m.voters, surplus), "more voters than wanted"
+	case !gone.IsZero() && !add.IsZero():
+		return with(without(m.voters, gone), add), "a voter is gone"
 	case n < target && !add.IsZero():
 		return with(m.voters, add), "fewer voters than wanted"
-	case !gone.IsZero() && !add.IsZero():
-		return with(m.voters, add), "a voter is gone: first its successor"
 	}
 	return nil, ""
 }

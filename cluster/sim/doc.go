@@ -28,7 +28,7 @@
 //	11  a slot is served by one shard per version of the map
 //	12  after the heal every slot is owned and served (see below)
 //	15  an incarnation names one life of its data
-//	16  consecutive voter sets differ by at most one member
+//	16  consecutive voter sets differ by at most one member, or by one for one
 //	17  another cluster's messages change nothing; S33: a forgotten node stays out
 //	18  messages per step are bounded
 //	19  no election while a majority hears the primary
