@@ -221,6 +221,9 @@ func TestGeneratedSequences(t *testing.T) {
 				fits(t, seq[i], got[i], map[string]int{"2": resp.RESP2, "3": resp.RESP3}[seq[1][1]])
 			}
 			if i < len(got) && i < len(want) && equal(seq[i], got[i], want[i]) {
+				if queued(got[i]) != queued(want[i]) {
+					break // a form of 7.2 within MULTI: 7.0 will not execute what ours does
+				}
 				continue
 			}
 			bad++

@@ -32,7 +32,7 @@ func OpenDir(fsys disk.FS, parent, name, prefix string) (*Dir, error) {
 		return nil, fmt.Errorf("Fatal error: can't open the AOF manifest file %s for reading: %w", d.manifestName(), err)
 	}
 	if d.m, err = ParseManifest(text); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", d.Path(d.manifestName()), err)
 	}
 	return d, nil
 }

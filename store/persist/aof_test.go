@@ -123,6 +123,13 @@ type world struct {
 }
 
 func newWorld(t *testing.T, d *disktest.Disk, change ...func(*AOFSettings)) *world {
+	w := makeWorld(t, d, change...)
+	require.NoError(t, w.aof.Bad())
+	return w
+}
+
+// makeWorld is newWorld on a disk whose manifest may be no good.
+func makeWorld(t *testing.T, d *disktest.Disk, change ...func(*AOFSettings)) *world {
 	s, err := store.New(store.Options{Databases: 4, Stripes: 16, HashSeed: [2]uint64{1, 2}, RandSeed: 3})
 	require.NoError(t, err)
 	w := &world{t: t, store: s, source: snapshot.NewSource(s), disk: d, trouble: make(chan bool, 100), whole: make(chan bool, 100),
@@ -147,7 +154,6 @@ func newWorld(t *testing.T, d *disktest.Disk, change ...func(*AOFSettings)) *wor
 		Whole:   func(is bool) { w.whole <- is },
 		Fatal:   func(error) { w.fatal.Add(1) },
 	})
-	require.NoError(t, w.aof.Bad())
 	w.loader = NewLoader(LoaderOptions{Store: s, FS: d, Now: time.Now, Listener: w.hear})
 	t.Cleanup(func() { _ = w.aof.Close(); s.Close() })
 	return w

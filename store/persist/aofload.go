@@ -128,6 +128,9 @@ func (l *aofFile) load(ctx context.Context) error {
 	}
 	defer src.Close() //nolint:errcheck // only read
 	if l.size == 0 {
+		if l.f.Type == aof.Base && strings.HasSuffix(l.f.Name, ".rdb") {
+			return fmt.Errorf("Error reading the RDB base file %s, AOF loading aborted: it is empty, at offset 0", l.f.Name)
+		}
 		return nil
 	}
 	var magic [5]byte

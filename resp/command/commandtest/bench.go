@@ -52,9 +52,19 @@ func New(t testing.TB, families ...[]command.Command) *Bench {
 		// The same seeds on both sides: random choices must agree.
 		b.stores[i], err = store.New(store.Options{HashSeed: [2]uint64{1, 2}, RandSeed: 3, Stripes: 8})
 		require.NoError(t, err)
-		t.Cleanup(b.stores[i].Close)
 	}
+	t.Cleanup(b.Close)
 	return b
+}
+
+// Close gives the stores back. It may be called before the test ends, and again.
+func (b *Bench) Close() {
+	for i, s := range b.stores {
+		if s != nil {
+			s.Close()
+			b.stores[i] = nil
+		}
+	}
 }
 
 // Client is a client of a bench, with a session on each side.
