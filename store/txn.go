@@ -130,6 +130,21 @@ func (t *Txn) TryBeginStripe(s *Store, nowMs int64, stripe int) bool {
 	return t.tryLock()
 }
 
+// TryExtend takes the stripe of one more slot into the open Txn, out of order and so without waiting: it reports false when
+// another holds it.
+func (t *Txn) TryExtend(sl slot.Slot) bool {
+	if t.Holds(sl) {
+		return true
+	}
+	n := sl & t.s.stripeMask
+	if !t.s.stripes[n].mu.TryLock() {
+		return false
+	}
+	t.hold(n)
+	t.only = nil
+	return true
+}
+
 func (t *Txn) tryLock() bool {
 	n := 0
 	for i, w := range t.held {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"strconv"
 	"strings"
 	"testing"
 
@@ -217,4 +218,43 @@ func TestDebugReloadOfLibraries(t *testing.T) {
 	assert.Equal(t, "OK", c.do("DEBUG", "RELOAD", "NOSAVE"))
 	assert.Equal(t, "one", c.do("FCALL", "one", "0"))
 	assert.Equal(t, "-ERR Function not found", c.do("FCALL", "two", "0"))
+}
+
+// In a cluster a script that declares nothing about itself may touch other slots of its node than that of its keys; one with a
+// shebang line must say so.
+func TestClusterScriptsTouchOtherSlots(t *testing.T) {
+	s := serve(t, "cluster-enabled", "yes", "io-threads", "2")
+	c := s.dial()
+	require.Equal(t, "OK", c.do("CLUSTER", "ADDSLOTSRANGE", "0", "16383"))
+	eventually(t, func() bool { return c.do("SET", "a", "1") == "OK" }, "the cluster is up")
+	const swap = "redis.call('SET', ARGV[1], 'b') return redis.call('GET', KEYS[1]) .. redis.call('GET', ARGV[1])"
+	for range 3 {
+		assert.Equal(t, "1b", c.do("EVAL", swap, "1", "a", "b"))
+	}
+	sha := c.do("SCRIPT", "LOAD", swap)
+	assert.Equal(t, "1b", c.do("EVALSHA", sha, "1", "a", "c"))
+	require.Equal(t, "OK", c.do("MULTI"))
+	require.Equal(t, "QUEUED", c.do("EVALSHA", sha, "1", "a", "d"))
+	assert.Equal(t, "[1b]", c.do("EXEC"))
+	assert.Contains(t, c.do("EVAL", "#!lua\n"+swap, "1", "a", "b"), "-ERR Script attempted to access keys that do not hash to the same slot")
+	assert.Equal(t, "1b", c.do("EVAL", "#!lua flags=allow-cross-slot-keys\n"+swap, "1", "a", "b"))
+
+	// Scripts that are new and cross one another's slots on two loops all get what they want: those that write nothing before.
+	clients := make([]*client, 8)
+	for i := range clients {
+		clients[i] = s.dial()
+	}
+	for round := range 50 {
+		script := "local n = " + strconv.Itoa(round) + " for i = 1, 2000 do n = n + i end redis.call('GET', KEYS[1]) redis.call('SET', ARGV[1], 'b') return redis.call('GET', ARGV[1])"
+		for i, o := range clients {
+			keys := []string{"a", "b"}
+			if i%2 == 1 {
+				keys = []string{"b", "a"}
+			}
+			o.send("EVAL", script, "1", keys[0], keys[1])
+		}
+		for _, o := range clients {
+			assert.Equal(t, "b", o.read())
+		}
+	}
 }

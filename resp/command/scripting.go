@@ -35,7 +35,8 @@ func (r RunningScript) BusyError() resp.Error {
 type Scripts interface {
 	// BeginScript refuses a run, or makes ready for it; then EndScript must follow.
 	BeginScript(c *Ctx, r ScriptRules) resp.Error
-	EndScript(c *Ctx)
+	// EndScript reports whether the script touched keys whose stripes it did not come with; then it should come with all.
+	EndScript(c *Ctx) (strayed bool)
 	// CallScript runs a command for the script and returns its reply in RESP of protocol proto. It
 	// is valid until the next call.
 	CallScript(c *Ctx, argv [][]byte, proto int) []byte

@@ -109,15 +109,20 @@ func (w *worker) awaitMove(c *client, cmd *command.Command, argv [][]byte, flags
 	return wait
 }
 
+// moves reports whether a call touches a key under way. REQUIRES: its stripes held.
+func (d *Dispatcher) moves(db int, cmd *command.Command, argv [][]byte) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.mu.moving.touches(db, cmd, argv)
+}
+
 // mustAwaitMove is awaitMove for a parked client's call, which is not set aside here but walks anew on its own loop.
 // REQUIRES: the stripes of its slots held.
 func (d *Dispatcher) mustAwaitMove(t *ticket) bool {
 	if t.cmd.Flags&(command.Write|command.MayReplicate) == 0 {
 		return false
 	}
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.mu.moving.touches(t.db, t.cmd, t.argv)
+	return d.moves(t.db, t.cmd, t.argv)
 }
 
 // Units runs work of the node itself that is no client's call: handing over keys ends with

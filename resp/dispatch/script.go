@@ -22,6 +22,8 @@ type scriptRun struct {
 	withheld command.Targets // by redis.set_repl
 	db       int             // the caller's
 	slot     int             // of the keys so far in cluster mode; -1: none yet
+	strayed  bool            // it touched a slot whose stripe it did not hold
+	anew     bool            // it could not have that stripe, and is run again with all
 	start    int64
 	served   int64       // when the loop last served others
 	slow     *slowScript // set from busy-reply-threshold on
@@ -117,7 +119,7 @@ func scriptMisconf(err resp.Error) resp.Error {
 }
 
 // EndScript implements command.Scripts.
-func (w *worker) EndScript(c *command.Ctx) {
+func (w *worker) EndScript(c *command.Ctx) (strayed bool) {
 	s := &w.script
 	if s.slow != nil {
 		w.d.scriptEnded(s.slow)
@@ -130,6 +132,7 @@ func (w *worker) EndScript(c *command.Ctx) {
 		s.out.Swap(nil)
 	}
 	s.out.Truncate(0)
+	return s.strayed
 }
 
 // keptReply is how much room for the replies of a script's calls stays with the worker.
@@ -140,6 +143,10 @@ func (w *worker) CallScript(c *command.Ctx, argv [][]byte, proto int) []byte {
 	s := &w.script
 	s.out.Truncate(0)
 	s.out.Proto = proto
+	if s.anew { // this run counts for nothing any more
+		s.out.Error(resp.ErrScriptCrossSlot)
+		return s.out.Bytes()
+	}
 	cmd, refusal := w.d.table.Find(argv)
 	if err := w.admitScript(c, cmd, refusal != "", argv); err != "" {
 		w.d.observer.Rejected(w.index, cmd, err)
@@ -197,21 +204,23 @@ func (w *worker) admitScript(c *command.Ctx, cmd *command.Command, malformed boo
 	if s.oom && !s.dirty && flags&command.DenyOOM != 0 {
 		return resp.ErrOOM
 	}
+	if d.router != nil && !w.client.trusted {
+		if err := w.routeScript(c, cmd, argv, flags); err != "" {
+			return err
+		}
+	}
 	if flags&command.Write != 0 {
 		s.dirty = true
 		if s.slow != nil {
 			s.slow.wrote.Store(true)
 		}
 	}
-	if d.router != nil && !w.client.trusted {
-		return w.routeScript(c, cmd, argv, flags)
-	}
 	return ""
 }
 
-// routeScript lets a script touch only keys that are here and whose stripe it holds.
+// routeScript lets a script touch only keys that are here and whose stripe it holds, or can have.
 func (w *worker) routeScript(c *command.Ctx, cmd *command.Command, argv [][]byte, flags command.Flags) resp.Error {
-	s := &w.script
+	s, d := &w.script, w.d
 	if !cmd.HasKeys() {
 		return ""
 	}
@@ -228,7 +237,7 @@ func (w *worker) routeScript(c *command.Ctx, cmd *command.Command, argv [][]byte
 	if int(at) == s.slot && s.slow == nil {
 		return "" // routed with the script, and its stripe has been held since
 	}
-	v := w.d.router.Route(command.RouteQuery{
+	v := d.router.Route(command.RouteQuery{
 		Slot: at, Write: flags&(command.Write|command.MayReplicate) != 0, ReadOnly: c.Sess.Any(session.ReadOnly),
 		Asking: w.asking, Several: len(w.refs) > 1, Mono: w.mono,
 	})
@@ -242,9 +251,12 @@ func (w *worker) routeScript(c *command.Ctx, cmd *command.Command, argv [][]byte
 			}
 		}
 	}
-	if !w.txn.Holds(at) {
-		// Its keys were declared to be elsewhere. To lock more now could lock two scripts out of each other.
+	if !w.txn.Holds(at) && (!s.rules.Compat || !w.stray(at)) {
+		s.anew = s.rules.Compat && !s.dirty && c.Nested == 0
 		return resp.ErrScriptCrossSlot
+	}
+	if flags&command.Write != 0 && int(at) != s.slot && Gate(d.gates.Load())&GateMoving != 0 && d.moves(c.Sess.DB(), cmd, argv) {
+		return resp.ErrScriptUnstable(cmd.LowerName()) // a key of its own slot it would have waited for before it began
 	}
 	if !s.rules.Compat && !s.rules.AnyCrossSlot {
 		if s.slot >= 0 && s.slot != int(at) {
@@ -253,6 +265,24 @@ func (w *worker) routeScript(c *command.Ctx, cmd *command.Command, argv [][]byte
 		s.slot = int(at)
 	}
 	return ""
+}
+
+// strayWait is how long a script waits for a stripe it did not come with.
+const strayWait = 100 * time.Millisecond
+
+// stray takes the stripe of a slot of this node that is not that of the keys the script declared: a script without shebang
+// line may touch it. To wait for it without end could lock two scripts out of each other. A script that cannot have it and has
+// not written is run again with all stripes, one that has gets an error; from its next run on a script that strays comes with
+// all (EndScript), so that this happens once.
+func (w *worker) stray(at slot.Slot) bool {
+	w.script.strayed = true
+	for wait, rest := lockWaitLeast, strayWait; !w.txn.TryExtend(at); wait = min(2*wait, lockWaitMost) {
+		if rest -= wait; rest <= 0 {
+			return false
+		}
+		time.Sleep(wait)
+	}
+	return true
 }
 
 // scriptRoute says to a script what a client is told by a redirection.
@@ -305,6 +335,9 @@ const interludeEvery = int64(time.Millisecond)
 func (w *worker) ScriptInterrupt(c *command.Ctx) string {
 	s := &w.script
 	d := w.d
+	if s.anew {
+		return "the script is run again with all stripes"
+	}
 	now := d.clock()
 	d.scriptPulse.Store(now)
 	if s.slow == nil {

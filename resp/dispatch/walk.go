@@ -133,6 +133,10 @@ func (w *worker) walk(c *client, argv [][]byte) {
 		if w.execute(c, cmd, argv, flags, gates) {
 			return
 		}
+		if w.script.anew {
+			w.script.anew = false
+			flags |= command.WholeDB
+		}
 	}
 }
 
@@ -244,7 +248,8 @@ func (w *worker) queue(c *client, cmd *command.Command, argv [][]byte) {
 }
 
 // execute routes, locks, runs and publishes one unit. It reports false when the gates
-// changed before the stripes were locked: nothing was done then.
+// changed before the stripes were locked: nothing was done then; and when a script must be run
+// again with all stripes.
 func (w *worker) execute(c *client, cmd *command.Command, argv [][]byte, flags command.Flags, gates Gate) bool {
 	d := w.d
 	ctx := &w.ctx
@@ -281,6 +286,7 @@ func (w *worker) execute(c *client, cmd *command.Command, argv [][]byte, flags c
 	}
 	ctx.Effects.Clear()
 	ctx.Effects.Off = c.trusted || !d.sink.Active()
+	mark := c.out.Len()
 	w.call(cmd, argv)
 	if !ctx.Effects.Empty() {
 		ctx.Effects.Apart = cmd.Flags&command.TouchesArbitraryKeys != 0
@@ -291,6 +297,10 @@ func (w *worker) execute(c *client, cmd *command.Command, argv [][]byte, flags c
 	}
 	w.conclude()
 	w.after()
+	if w.script.anew {
+		c.out.Truncate(mark)
+		return false
+	}
 	return true
 }
 

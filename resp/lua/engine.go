@@ -2,6 +2,7 @@ package lua
 
 import (
 	"sync"
+	"sync/atomic"
 
 	"github.com/sextantdb/sextant/resp"
 )
@@ -38,6 +39,8 @@ type Options struct {
 // Engine runs scripts and functions.
 type Engine struct {
 	o Options
+
+	anyStrays atomic.Bool // some script Strays
 
 	mu      sync.Mutex
 	scripts map[string]*Script // by SHA1 in lower-case hex

@@ -4,6 +4,7 @@ import (
 	"crypto/sha1"
 	"encoding/hex"
 	"strings"
+	"sync/atomic"
 
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/lua/vm"
@@ -56,10 +57,24 @@ type Script struct {
 	Flags Flags
 	proto *vm.Proto
 
+	strays atomic.Bool // it touched slots other than that of its keys
+
 	// Guarded by Engine.mu.
 	loaded     bool    // by SCRIPT LOAD: never evicted
 	prev, next *Script // in the order of last use, when not loaded
 }
+
+// Strays reports whether the script touched slots other than that of its keys.
+func (s *Script) Strays() bool { return s.strays.Load() }
+
+// MarkStray notes it.
+func (e *Engine) MarkStray(s *Script) {
+	s.strays.Store(true)
+	e.anyStrays.Store(true)
+}
+
+// AnyStrays reports whether any script does. Any goroutine.
+func (e *Engine) AnyStrays() bool { return e.anyStrays.Load() }
 
 func (s *Script) bytes() int64 { return int64(len(s.Body) + s.proto.Bytes() + len(s.SHA) + 128) }
 

@@ -5,7 +5,9 @@
 // # Locks
 //
 // Alone, a script holds every stripe: it may touch keys it did not declare. In a cluster its declared keys are of one slot,
-// and it holds that stripe; a script that declares none holds all. What lies elsewhere is refused with Redis' texts.
+// and it holds that stripe; a script that declares none, or allow-cross-slot-keys, holds all. One without shebang line that
+// touches another slot of this node takes that stripe when it does so, and comes with all from its next run on. What lies
+// elsewhere is refused with Redis' texts.
 //
 // # Concurrency
 //
@@ -181,7 +183,7 @@ func Commands(d Deps) []command.Command {
 // refine is what a script's own flags make of its command's. Keys it does not name may be touched, so that it locks
 // everything unless its slot is known.
 func (f *family) refine(argv [][]byte, cmd command.Flags, s lua.Flags) command.Flags {
-	if !f.Cluster || numKeys(argv) <= 0 {
+	if !f.Cluster || numKeys(argv) <= 0 || s&lua.AllowCrossSlot != 0 {
 		cmd |= command.WholeDB
 	}
 	if s&lua.Compat != 0 {
@@ -216,14 +218,26 @@ func (f *family) evalFlags(argv [][]byte, cmd command.Flags) command.Flags {
 	if !ok {
 		flags = lua.Compat
 	}
+	if f.Cluster && flags&lua.Compat != 0 && f.Engine.AnyStrays() && len(argv) > 1 {
+		flags |= f.strays(f.Engine.Find([]byte(lua.Digest(argv[1]))))
+	}
 	return f.refine(argv, cmd, flags)
+}
+
+// strays is AllowCrossSlot for a script that has touched other slots than that of its keys: from then on it is treated as if
+// it had said so.
+func (f *family) strays(s *lua.Script) lua.Flags {
+	if s != nil && s.Strays() {
+		return lua.AllowCrossSlot
+	}
+	return 0
 }
 
 func (f *family) evalSHAFlags(argv [][]byte, cmd command.Flags) command.Flags {
 	flags := lua.Compat
 	if len(argv) > 1 {
 		if s := f.Engine.Find(argv[1]); s != nil {
-			flags = s.Flags
+			flags = s.Flags | f.strays(s)
 		}
 	}
 	return f.refine(argv, cmd, flags)
@@ -292,7 +306,9 @@ func (f *family) run(c *command.Ctx, s *lua.Script, readOnly bool, keys, args []
 	}
 	out := c.Out
 	o := f.Engine.Eval(s, keys, args, h, out)
-	h.s.EndScript(c)
+	if h.s.EndScript(c) {
+		f.Engine.MarkStray(s)
+	}
 	h.done(o)
 }
 
