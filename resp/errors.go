@@ -194,6 +194,7 @@ const (
 	ErrScriptDenied        Error = "ERR This Redis command is not allowed from script"
 	ErrScriptStale         Error = "ERR Can not execute the command on a stale replica"
 	ErrScriptWrite         Error = "ERR Write commands are not allowed from read-only scripts."
+	ErrDebugWrites         Error = "ERR Writes are refused in a SCRIPT DEBUG YES session, whose changes could not be rolled back here. Use SCRIPT DEBUG SYNC to keep them."
 	ErrScriptWriteRO       Error = "ERR Can not execute a script with write flag using *_ro command."
 	ErrScriptNoCluster     Error = "ERR Can not run script on cluster, 'no-cluster' flag is set."
 	ErrScriptStaleFlag     Error = "MASTERDOWN Link with MASTER is down, replica-serve-stale-data is set to 'no' and 'allow-stale' flag is not set on the script."

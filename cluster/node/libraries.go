@@ -1,11 +1,16 @@
 package node
 
 import (
+	"bytes"
+	"io"
 	"slices"
 	"time"
 
+	"github.com/sextantdb/sextant/cluster/agent"
+	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/command/admin"
 	"github.com/sextantdb/sextant/resp/command/script"
+	"github.com/sextantdb/sextant/resp/dispatch"
 	"github.com/sextantdb/sextant/resp/lua"
 )
 
@@ -34,7 +39,55 @@ func (n *Node) newScripts() *lua.Engine {
 }
 
 func (n *Node) scriptDeps() script.Deps {
-	return script.Deps{Engine: n.scripts, Cluster: n.cfg.Now().ClusterEnabled}
+	return script.Deps{Engine: n.scripts, Cluster: n.cfg.Now().ClusterEnabled, Debug: n.debugScript}
+}
+
+// debugScript gives a session a goroutine of its own, with the client's connection.
+func (n *Node) debugScript(c *command.Ctx, s script.DebugSession) error {
+	d, err := dispatch.Detach(c)
+	if err != nil {
+		return err
+	}
+	h := debugHost{n.disp.NewDebugger(c.Sess, !s.Sync, func() (int64, int64) { return nowMs(), int64(agent.BootTime()) }, n.quit), n.quit}
+	n.log.Notice("A debugging session of EVAL began, %s", map[bool]string{true: "whose writes stay", false: "without writes"}[s.Sync])
+	n.goes(func() {
+		ended := make(chan struct{})
+		n.goes(func() { // a node that ends does not wait for who types
+			select {
+			case <-n.quit:
+			case <-ended:
+			}
+			_ = d.Conn.Close()
+		})
+		_, err := d.Conn.Write(d.Unsent)
+		if err == nil {
+			limit := float64(n.cfg.Now().BusyReplyThreshold) / 1000
+			err = s.Run(struct {
+				io.Reader
+				io.Writer
+			}{io.MultiReader(bytes.NewReader(d.Unread), d.Conn), d.Conn}, h, limit)
+		}
+		close(ended)
+		n.log.Notice("A debugging session of EVAL ended: %v", err)
+	})
+	return nil
+}
+
+// debugHost is where a session's calls go.
+type debugHost struct {
+	*dispatch.Debugger
+	quit <-chan struct{}
+}
+
+func (h debugHost) SetRepl(flags int) { h.SetTargets(command.Targets(flags)) }
+
+func (h debugHost) Interrupt() string {
+	select {
+	case <-h.quit:
+		return "Script killed by SHUTDOWN NOSAVE."
+	default:
+		return ""
+	}
 }
 
 // libraries are the function libraries as files and replicas carry them.

@@ -52,7 +52,7 @@ var law = []pkg{
 	{"resp/observe", false, "store/stat"},
 	{"resp/lua/vm", true, ""},
 	{"resp/lua/lib", true, "resp/lua/vm"},
-	{"resp/lua", false, "resp resp/lua/vm resp/lua/lib"},
+	{"resp/lua", false, "resp resp/lua/vm resp/lua/lib resp/observe"},
 	{"resp/session", false, "resp resp/acl"},
 	{"resp/command", true, "resp resp/acl resp/session store store/slot store/value"},
 	{"resp/command/commandtest", false, "resp resp/acl resp/command resp/session store store/slot store/value"},

@@ -23,6 +23,7 @@ type scriptRun struct {
 	db       int             // the caller's
 	slot     int             // of the keys so far in cluster mode; -1: none yet
 	strayed  bool            // it touched a slot whose stripe it did not hold
+	apart    bool            // each of its calls is a unit of its own; see Debugger
 	anew     bool            // it could not have that stripe, and is run again with all
 	start    int64
 	served   int64       // when the loop last served others
@@ -126,7 +127,7 @@ func (w *worker) EndScript(c *command.Ctx) (strayed bool) {
 	}
 	c.Sess.Select(s.db)
 	w.txn.SelectDB(s.db)
-	s.on, s.slow = false, nil
+	s.on, s.slow, s.withheld = false, nil, 0
 	w.ended = 0
 	if cap(s.out.Bytes()) > keptReply {
 		s.out.Swap(nil)
@@ -204,7 +205,7 @@ func (w *worker) admitScript(c *command.Ctx, cmd *command.Command, malformed boo
 	if s.oom && !s.dirty && flags&command.DenyOOM != 0 {
 		return resp.ErrOOM
 	}
-	if d.router != nil && !w.client.trusted {
+	if d.router != nil && !w.client.trusted && !s.apart {
 		if err := w.routeScript(c, cmd, argv, flags); err != "" {
 			return err
 		}

@@ -286,6 +286,7 @@ func (w *worker) execute(c *client, cmd *command.Command, argv [][]byte, flags c
 	}
 	ctx.Effects.Clear()
 	ctx.Effects.Off = c.trusted || !d.sink.Active()
+	ctx.Effects.Withhold = w.script.withheld // 0 but for a Debugger
 	mark := c.out.Len()
 	w.call(cmd, argv)
 	if !ctx.Effects.Empty() {

@@ -58,7 +58,7 @@ func (in *interp) openAPI() {
 		t := m.Library(a.name, a.common())
 		if !in.functions {
 			m.AddFunctions(t, map[string]vm.GoFunc{
-				"breakpoint": func(c *vm.Call) { c.Push1(vm.False) }, "debug": func(*vm.Call) {},
+				"breakpoint": in.breakpoint, "debug": in.debugSay,
 				"replicate_commands": func(c *vm.Call) { c.Push1(vm.True) },
 			})
 		}
@@ -168,6 +168,7 @@ func (in api) call(c *vm.Call, raise bool) {
 	case in.host == nil:
 		v = in.errorTable(in.name + ".call/pcall can only be called inside a script invocation").Value()
 	default:
+		in.debug.called(argv)
 		reply := in.host.Call(argv, in.proto)
 		if failed = len(reply) > 0 && reply[0] == '-'; failed && in.refusals != nil {
 			text, _ := line(reply[1:])
@@ -175,6 +176,7 @@ func (in api) call(c *vm.Call, raise bool) {
 				reply = []byte("-" + other + "\r\n")
 			}
 		}
+		in.debug.answered(reply)
 		v, _ = in.toLua(reply, 0)
 	}
 	if failed && raise {

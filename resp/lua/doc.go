@@ -8,6 +8,7 @@
 //   - interp.go: one machine with the server's globals; api.go: redis.call and its like
 //   - convert.go: RESP to Lua and Lua to RESP
 //   - library.go, payload.go: function libraries
+//   - debugger.go, show.go: a run that a person steps through
 //   - vm: the language; lib: cjson, cmsgpack, struct, bit
 //
 // # Machines

@@ -21,9 +21,10 @@ type Host interface {
 
 // interp is one machine with the server's globals.
 type interp struct {
-	e    *Engine
-	vm   *vm.VM
-	host Host // of the run going on, else nil
+	e     *Engine
+	vm    *vm.VM
+	host  Host      // of the run going on, else nil
+	debug *debugger // of a machine that is debugged, else nil
 
 	proto    int // what redis.setresp chose
 	argv     [][]byte

@@ -46,6 +46,8 @@ const (
 	TrackNoLoop                      // with NOLOOP
 	TrackBroken                      // the client it redirects to is gone
 	TrackCaching                     // CLIENT CACHING was said about the next command
+	Debug                            // SCRIPT DEBUG YES or SYNC: the next EVAL is debugged
+	DebugSync                        // SYNC
 )
 
 // AllTracking is every state of CLIENT TRACKING.

@@ -7,13 +7,15 @@ import (
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/glob"
 	"github.com/sextantdb/sextant/resp/lua"
+	"github.com/sextantdb/sextant/resp/session"
 	"github.com/sextantdb/sextant/store/rdb"
 )
 
 const (
 	errScriptFlush   resp.Error = "ERR SCRIPT FLUSH only support SYNC|ASYNC option"
 	errScriptDebug   resp.Error = "ERR Use SCRIPT DEBUG YES/SYNC/NO"
-	errNoDebugger    resp.Error = "ERR The Lua debugger is not supported by this server"
+	errDebugPipeline resp.Error = "ERR SCRIPT DEBUG must be called outside a pipeline"
+	errDebugSHA      resp.Error = "ERR Please use EVAL instead of EVALSHA for debugging"
 	errFunctionFlush resp.Error = "ERR FUNCTION FLUSH only supports SYNC|ASYNC option"
 	errNoLibrary     resp.Error = "ERR Library not found"
 	errLibraryName   resp.Error = "ERR library name argument was not given"
@@ -60,16 +62,26 @@ func (f *family) scriptFlush(c *command.Ctx) {
 	c.Out.OK()
 }
 
-// scriptDebug knows the words; debugging itself would stop the node for one client, step by step.
+// scriptDebug says what the next EVAL of the client is.
 func scriptDebug(c *command.Ctx) {
+	const both = session.Debug | session.DebugSync
+	if c.Nested > 0 || c.Out.Len() > 0 {
+		c.Fail(errDebugPipeline)
+		return
+	}
 	switch {
 	case command.Is(c.Argv[2], "NO"):
-		c.Out.OK()
-	case command.Is(c.Argv[2], "YES"), command.Is(c.Argv[2], "SYNC"):
-		c.Fail(errNoDebugger)
+		c.Sess.Clear(both)
+	case command.Is(c.Argv[2], "YES"):
+		c.Sess.Set(session.Debug)
+		c.Sess.Clear(session.DebugSync)
+	case command.Is(c.Argv[2], "SYNC"):
+		c.Sess.Set(both)
 	default:
 		c.Fail(errScriptDebug)
+		return
 	}
+	c.Out.OK()
 }
 
 func kill(c *command.Ctx, eval bool) {

@@ -19,6 +19,7 @@ import (
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/lua"
+	"github.com/sextantdb/sextant/resp/session"
 	"github.com/sextantdb/sextant/store/value"
 )
 
@@ -27,6 +28,8 @@ type Deps struct {
 	Engine *lua.Engine
 	// Cluster says that the node is one of a cluster.
 	Cluster bool
+	// Debug takes the client's connection away and runs the session on a goroutine of its own. nil: nothing is debugged.
+	Debug func(c *command.Ctx, s DebugSession) error
 }
 
 type family struct{ Deps }
@@ -85,7 +88,7 @@ func Commands(d Deps) []command.Command {
 				{
 					Name: "DEBUG", Since: "3.2.0", Arity: 3, Flags: command.NoScript, ACL: command.CatScripting, Reply: "OK",
 					Args: "(mode=YES|SYNC|NO)", Run: scriptDebug,
-					Doc: command.Doc{Summary: "Chooses the debugging mode of scripts; there is none here.", Complexity: "O(1)"},
+					Doc: command.Doc{Summary: "Chooses whether the next scripts of the client are debugged.", Complexity: "O(1)"},
 				},
 				{
 					Name: "EXISTS", Since: "2.6.0", Arity: -3, Flags: command.NoScript, ACL: command.CatScripting, Args: "sha1...", Reply: "[int...]",
@@ -263,10 +266,18 @@ func (f *family) eval(c *command.Ctx, readOnly bool) {
 		c.Fail(err)
 		return
 	}
+	if c.Sess.Any(session.Debug) && c.Nested == 0 && f.Debug != nil {
+		f.debug(c, s, readOnly, keys, args)
+		return
+	}
 	f.run(c, s, readOnly, keys, args)
 }
 
 func (f *family) evalSHA(c *command.Ctx, readOnly bool) {
+	if c.Sess.Any(session.Debug) {
+		c.Fail(errDebugSHA)
+		return
+	}
 	s := f.Engine.Find(c.Argv[1])
 	if len(c.Argv[1]) != 40 {
 		c.Fail(resp.ErrNoScript)

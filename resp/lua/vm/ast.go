@@ -132,4 +132,12 @@ type (
 		line  int32
 	}
 	stmtBreak struct{}
+	// stmtAt stands around a statement, or alone (s nil) where a block ends, in code compiled for a debugger. active are
+	// the locals in scope; fresh: control came here in a new call or round, so that the line counts as another.
+	stmtAt struct {
+		s      stmtNode
+		line   int32
+		active []*local
+		fresh  bool
+	}
 )

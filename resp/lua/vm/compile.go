@@ -12,7 +12,8 @@ type Proto struct {
 	argCell  bool
 	upvals   []upvalue
 	body     []stmtFn
-	bytes    int // about what the code takes
+	bytes    int  // about what the code takes
+	debug    bool // made by CompileDebug
 }
 
 // Bytes is about how much memory the code takes.
@@ -49,7 +50,12 @@ func runBlock(f *frame, body []stmtFn) signal {
 const codeFactor = 12
 
 // Compile compiles a chunk. source is its name as PUC has it: "@file", "=name", or the text itself.
-func Compile(src, source string) (p *Proto, err error) {
+func Compile(src, source string) (p *Proto, err error) { return compile(src, source, false) }
+
+// CompileDebug is Compile for a debugger: the code tells VM.Line where it is.
+func CompileDebug(src, source string) (p *Proto, err error) { return compile(src, source, true) }
+
+func compile(src, source string, debug bool) (p *Proto, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			e, ok := r.(syntaxError)
@@ -59,9 +65,9 @@ func Compile(src, source string) (p *Proto, err error) {
 			err = e
 		}
 	}()
-	ps := &parser{lexer: lexer{src: src, source: source}}
+	ps := &parser{lexer: lexer{src: src, source: source}, debug: debug}
 	tree := ps.parse()
-	c := &compiler{source: source}
+	c := &compiler{source: source, debug: debug}
 	p = c.function(tree)
 	p.bytes = len(src)*codeFactor + 256
 	return p, nil
@@ -69,10 +75,13 @@ func Compile(src, source string) (p *Proto, err error) {
 
 func (e syntaxError) Error() string { return string(e) }
 
-type compiler struct{ source string }
+type compiler struct {
+	source string
+	debug  bool
+}
 
 func (c *compiler) function(fn *function) *Proto {
-	p := &Proto{source: c.source, line: fn.line, params: len(fn.params), vararg: fn.vararg, upvals: fn.upvals, needsArg: -1}
+	p := &Proto{source: c.source, debug: c.debug, line: fn.line, params: len(fn.params), vararg: fn.vararg, upvals: fn.upvals, needsArg: -1}
 	for _, v := range fn.params {
 		if v.captured {
 			p.cells = append(p.cells, v.slot)
@@ -202,6 +211,8 @@ func (c *compiler) statement(s stmtNode) stmtFn {
 		}
 	case *stmtReturn:
 		return c.returnStatement(s)
+	case *stmtAt:
+		return c.at(s)
 	case *stmtBreak:
 		return func(*frame) signal { return sigBreak }
 	}

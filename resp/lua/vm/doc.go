@@ -13,6 +13,7 @@
 //   - lex.go, parse.go, ast.go: source to tree; locals are resolved to registers, captured ones to cells
 //   - compile.go, ops.go: tree to closures over frames; there is no byte code
 //   - thread.go, error.go, meter.go: calls, frames, errors as panics, the memory bound, interruption
+//   - debug.go: what a debugger sees, of code that was compiled for one
 //   - base.go, str.go, pattern.go, format.go, tab.go, math.go, coroutine.go: libraries
 //
 // Why not gopher-lua: a script must be stopped before one concatenation or one table index takes a gigabyte, and

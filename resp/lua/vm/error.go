@@ -102,11 +102,19 @@ func (th *Thread) position() (source string, line int) {
 // calledAs is how the caller of the running function names it in its source: "field", "rep".
 func (th *Thread) calledAs() (kind, name string) {
 	if th.depth >= 2 {
-		if kind, name, ok := strings.Cut(th.frames[th.depth-2].callName, " '"); ok {
-			return kind, strings.TrimSuffix(name, "'")
+		if kind, name := nameIn(th.frames[th.depth-2].callName); kind != "" {
+			return kind, name
 		}
 	}
 	return "", "?"
+}
+
+// nameIn takes "field 'rep'" apart.
+func nameIn(callName string) (kind, name string) {
+	if kind, name, ok := strings.Cut(callName, " '"); ok {
+		return kind, strings.TrimSuffix(name, "'")
+	}
+	return "", ""
 }
 
 const idSize = 60

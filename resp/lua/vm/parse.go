@@ -1,6 +1,9 @@
 package vm
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Bounds of one chunk (LUAI_MAXCCALLS, LUAI_MAXVARS, LUAI_MAXUPVALUES).
 const (
@@ -13,6 +16,7 @@ type parser struct {
 	lexer
 	fn     *function
 	levels int
+	debug  bool // statements are told to VM.Line
 }
 
 func (p *parser) enter() {
@@ -75,6 +79,7 @@ func (p *parser) parse() *function {
 	p.fn = &function{vararg: true}
 	p.next()
 	p.fn.body = p.block()
+	p.fn.body = p.round(p.fn.body, p.line+1) // where Redis writes the end of the function it makes of a script
 	p.check(tkEOF)
 	return p.fn
 }
@@ -110,6 +115,17 @@ func (p *parser) scoped() (body []stmtNode) {
 	return body
 }
 
+// round marks a body that is entered again and again, or once a call, and ends at line.
+func (p *parser) round(body []stmtNode, line int32) []stmtNode {
+	if !p.debug {
+		return body
+	}
+	if len(body) > 0 {
+		body[0].(*stmtAt).fresh = true
+	}
+	return append(body, &stmtAt{line: line, active: slices.Clone(p.fn.active), fresh: len(body) == 0})
+}
+
 func (p *parser) ends() bool {
 	switch p.tok {
 	case tkElse, tkElseif, tkEnd, tkEOF, tkUntil:
@@ -123,7 +139,11 @@ func (p *parser) block() (body []stmtNode) {
 	last := false
 	for !last && !p.ends() {
 		var s stmtNode
+		line, active := p.line, len(p.fn.active)
 		s, last = p.statement()
+		if p.debug {
+			s = &stmtAt{s: s, line: line, active: slices.Clone(p.fn.active[:active])}
+		}
 		body = append(body, s)
 		p.accept(';')
 	}
@@ -140,7 +160,7 @@ func (p *parser) statement() (s stmtNode, last bool) {
 		p.next()
 		cond := p.expr()
 		p.expect(tkDo)
-		body := p.loop()
+		body := p.round(p.loop(), line)
 		p.match(tkEnd, tkWhile, line)
 		return &stmtWhile{cond, body, line}, false
 	case tkDo:
@@ -156,6 +176,7 @@ func (p *parser) statement() (s stmtNode, last bool) {
 		p.scope(func() {
 			p.fn.loops++
 			r.body = p.block()
+			r.body = p.round(r.body, p.line)
 			p.fn.loops--
 			p.match(tkUntil, tkRepeat, line)
 			r.cond = p.expr()
@@ -241,7 +262,7 @@ func (p *parser) forStatement(line int32) (s stmtNode) {
 			p.fn.loops++
 			p.scope(func() {
 				p.declare(n.v)
-				n.body = p.block()
+				n.body = p.round(p.block(), line)
 			})
 			p.fn.loops--
 			s = n
@@ -260,7 +281,7 @@ func (p *parser) forStatement(line int32) (s stmtNode) {
 				for _, v := range n.vars {
 					p.declare(v)
 				}
-				n.body = p.block()
+				n.body = p.round(p.block(), line)
 			})
 			p.fn.loops--
 			s = n
@@ -365,6 +386,7 @@ func (p *parser) body(method bool, line int32) *function {
 	}
 	p.expect(')')
 	fn.body = p.block()
+	fn.body = p.round(fn.body, p.line)
 	p.match(tkEnd, tkFunction, line)
 	p.fn = fn.parent
 	return fn

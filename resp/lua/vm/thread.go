@@ -22,6 +22,8 @@ type VM struct {
 	Clock func() float64
 	// Caught, if not nil, says what pcall returns behind false for an error.
 	Caught func(Value) []Value
+	// Line, if not nil, is called where code of CompileDebug comes to another line.
+	Line func(line int)
 	// Roots are values that Go holds for the script.
 	Roots []Value
 
@@ -94,6 +96,10 @@ type frame struct {
 	tailFn   Value // set with sigTail; the arguments are on the stack
 	tailBase int
 	call     Call
+
+	// Only of code of CompileDebug.
+	atLine int32    // told last
+	scope  []*local // the locals there
 }
 
 // Call is a built-in function's view of its call.
