@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs what the tests need from apt (redis-server and redis-tools, as peers and clients)
+# Installs what the tests need from apt (redis-server and redis-tools, as peers and clients; systemd, to check the unit file)
 # and runs all of them: formatting, vet, the race detector where concurrency is touched, the
 # rest without it. Needs Go and, on a fresh machine, root for apt.
 #
@@ -12,18 +12,26 @@ quick=no
 [ "${1:-}" = --quick ] && quick=yes
 
 need() { command -v "$1" >/dev/null 2>&1; }
-if ! need redis-server || ! need redis-cli || ! need redis-benchmark || ! need redis-check-rdb; then
+install() {
   sudo=
   [ "$(id -u)" = 0 ] || sudo=sudo
-  echo "== installing redis-server and redis-tools"
+  echo "== installing $*"
   export DEBIAN_FRONTEND=noninteractive
-  # The package would start a server of its own; the tests start theirs.
+  # The packages would start servers of their own; the tests start theirs.
   $sudo mkdir -p /etc/redis
   $sudo apt-get update -qq
   printf '#!/bin/sh\nexit 101\n' | $sudo tee /usr/sbin/policy-rc.d >/dev/null
   $sudo chmod +x /usr/sbin/policy-rc.d
-  $sudo apt-get install -y -qq redis-server redis-tools >/dev/null
+  result=0
+  $sudo apt-get install -y -qq "$@" >/dev/null || result=$?
   $sudo rm -f /usr/sbin/policy-rc.d
+  return $result
+}
+if ! need redis-server || ! need redis-cli || ! need redis-benchmark || ! need redis-check-rdb; then
+  install redis-server redis-tools
+fi
+if ! need systemd-analyze; then
+  install --no-install-recommends systemd || echo "systemd cannot be installed here: its unit file is not checked"
 fi
 
 echo "== gofmt, vet"

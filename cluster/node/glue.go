@@ -568,28 +568,3 @@ func replOptions(v *Values) repl.Options {
 	o.TempDir = v.Dir
 	return o
 }
-
-// supervisor is who the directive and the environment say watches over this process
-// (process_supervised).
-func supervisor(v *Values) string {
-	auto := v.Supervised == SupervisedAuto
-	switch {
-	case os.Getenv("UPSTART_JOB") != "" && (auto || v.Supervised == SupervisedUpstart):
-		return "upstart"
-	case os.Getenv("NOTIFY_SOCKET") != "" && (auto || v.Supervised == SupervisedSystemd):
-		return "systemd"
-	}
-	return "no"
-}
-
-// notifySystemd tells systemd, if it supervises us, what we are about.
-func notifySystemd(v *Values, state string) {
-	if supervisor(v) != "systemd" {
-		return
-	}
-	name := os.Getenv("NOTIFY_SOCKET")
-	if c, err := net.Dial("unixgram", name); err == nil {
-		_, _ = c.Write([]byte(state)) // a supervisor that went away needs no answer
-		_ = c.Close()
-	}
-}

@@ -38,7 +38,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		return 1
 	}
 	v := cfg.Now()
-	if v.Daemonize && os.Getenv(daemonMark) == "" {
+	if v.Daemonize && os.Getenv(daemonMark) == "" && supervisor(v) == "no" { // a supervisor watches the process it started
 		return daemonize(stderr)
 	}
 	if err := os.Chdir(v.Dir); err != nil {
@@ -72,6 +72,7 @@ func run(cfg *Config, log *Log, stderr io.Writer) int {
 		}
 		log.Raw(banner(sextantVersion, mode, int(v.Port), os.Getpid()))
 	}
+	beSupervised(v, log)
 	raiseFileLimit(int(v.MaxClients), log)
 
 	n, err := New(cfg, log)
@@ -92,7 +93,7 @@ func run(cfg *Config, log *Log, stderr io.Writer) int {
 		removePIDFile(v, log)
 		return 1
 	}
-	notifySystemd(v, "STATUS=Ready to accept connections\nREADY=1\n")
+	notifySystemd(v, readiness(v))
 
 	code := <-n.Over()
 	notifySystemd(v, "STOPPING=1\n")

@@ -186,7 +186,7 @@ func TestDaemonPIDFileAndLogFile(t *testing.T) {
 	require.NoFileExists(t, pidFile)
 }
 
-// systemd is told only when it supervises us.
+// systemd is told only when it supervises us; then the process stays the one that systemd started.
 func TestSystemdIsTold(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -201,18 +201,40 @@ func TestSystemdIsTold(t *testing.T) {
 		return string(b[:n])
 	}
 	env := []string{"NOTIFY_SOCKET=" + filepath.Join(dir, "notify")}
-	for _, supervised := range []string{"no", "systemd"} {
-		p := spawn(t, env, "--port", strconv.Itoa(freePort(t)), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--supervised", supervised)
-		eventually(t, func() bool { return strings.Contains(p.out.String(), "Ready to accept") }, "ready")
-		if supervised != "no" {
-			require.Contains(t, heard(), "READY=1")
+	for _, supervised := range []string{"no", "upstart", "systemd", "auto"} {
+		told := supervised == "systemd" || supervised == "auto"
+		args := []string{"--port", strconv.Itoa(freePort(t)), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--supervised", supervised}
+		if told {
+			args = append(args, "--daemonize", "yes", "--pidfile", filepath.Join(dir, supervised+".pid"))
 		}
+		p := spawn(t, env, args...)
+		if told {
+			require.Equal(t, "STATUS=Sextant is loading...\n", heard())
+			require.Equal(t, "STATUS=Ready to accept connections\nREADY=1\n", heard())
+		}
+		eventually(t, func() bool { return strings.Contains(p.out.String(), "Ready to accept") }, "ready")
 		require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
-		if supervised != "no" {
+		if told {
 			require.Contains(t, heard(), "STOPPING=1")
 		}
 		require.Equal(t, 0, p.code())
+		require.Equal(t, supervised == "upstart", strings.Contains(p.out.String(), "UPSTART_JOB not found"))
 	}
+}
+
+// Upstart takes a process that stops itself for ready, and wakes it.
+func TestUpstartIsTold(t *testing.T) {
+	t.Parallel()
+	p := spawn(t, []string{"UPSTART_JOB=sextant"}, "--port", strconv.Itoa(freePort(t)), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "", "--supervised", "auto")
+	eventually(t, func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+		return err == nil && strings.Contains(string(stat), ") T ")
+	}, "it stops")
+	require.NotContains(t, p.out.String(), "Ready to accept")
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGCONT))
+	eventually(t, func() bool { return strings.Contains(p.out.String(), "Ready to accept") }, "ready")
+	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	require.Equal(t, 0, p.code())
 }
 
 // A second signal ends a node that still waits for its replicas.

@@ -31,6 +31,7 @@ type server struct {
 	port     int
 	pass     string // what AUTH wants, if anything
 	argv     []string
+	env      []string      // beside this process's own
 	followed int           // the port it follows its primary through, when that is not the primary's
 	cmd      *exec.Cmd     // nil before the first start
 	ended    chan struct{} // closed when the process has ended
@@ -54,6 +55,7 @@ func (s *server) start() {
 	s.t.Helper()
 	s.cmd, s.ended, s.out = exec.Command(s.argv[0], s.argv[1:]...), make(chan struct{}), new(lockedBuffer)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
+	s.cmd.Env = append(os.Environ(), s.env...)
 	require.NoError(s.t, s.cmd.Start())
 	cmd, ended := s.cmd, s.ended
 	go func() {
@@ -171,7 +173,11 @@ func (s *server) session(typed string, words ...string) string {
 	s.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "redis-cli", append([]string{"-p", strconv.Itoa(s.port)}, words...)...)
+	program, err := exec.LookPath("redis-cli")
+	if err != nil {
+		s.t.Skip("no redis-cli (scripts/test.sh installs it)")
+	}
+	cmd := exec.CommandContext(ctx, program, append([]string{"-p", strconv.Itoa(s.port)}, words...)...)
 	cmd.Stdin = strings.NewReader(typed)
 	out, err := cmd.CombinedOutput()
 	require.NoError(s.t, err, "redis-cli %s:\n%s", words, out)
