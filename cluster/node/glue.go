@@ -191,24 +191,19 @@ func (k clients) Reset(c *command.Ctx) {
 	k.n.disp.Untrack(c)
 }
 
-// largestBuffers are the greatest input and output buffers of now.
-func (n *Node) largestBuffers() (in, out int64) {
-	n.disp.Each(func(_ *session.Session, c *server.Conn) bool {
-		b := c.Numbers()
-		in, out = max(in, b.Qbuf), max(out, b.Obl+b.Omem)
-		return true
-	})
-	return in, out
-}
+// crowd is what INFO tells about all clients together.
+type crowd struct{ largestIn, largestOut, watching int64 }
 
-func (n *Node) watchingClients() (count int64) {
-	n.disp.Each(func(s *session.Session, _ *server.Conn) bool {
+func (n *Node) clientsNow() (all crowd) {
+	n.disp.Each(func(s *session.Session, c *server.Conn) bool {
+		b := c.Numbers()
+		all.largestIn, all.largestOut = max(all.largestIn, b.Qbuf), max(all.largestOut, b.Obl+b.Omem)
 		if s.Watching() > 0 {
-			count++
+			all.watching++
 		}
 		return true
 	})
-	return count
+	return all
 }
 
 // clientBytes is the memory of clients and of replicas' connections.

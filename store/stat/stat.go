@@ -87,7 +87,7 @@ const (
 type field struct {
 	name, help string
 	kind       Kind
-	read       func() string
+	read       func(rendering) string
 	rows       func(emit func(name, value string))
 }
 
@@ -157,13 +157,21 @@ func (s *Section) Level(name, help string) *Level {
 // Int registers a number that is computed when asked for. read must be safe to call from
 // any goroutine.
 func (s *Section) Int(name, help string, kind Kind, read func() int64) {
-	s.add(field{name: name, help: help, kind: kind, read: func() string { return strconv.FormatInt(read(), 10) }})
+	s.int(name, help, kind, func(rendering) int64 { return read() })
 }
 
 // Float registers a number printed with prec digits after the point.
 func (s *Section) Float(name, help string, kind Kind, prec int, read func() float64) {
-	s.add(field{name: name, help: help, kind: kind, read: func() string {
-		f := read()
+	s.float(name, help, kind, prec, func(rendering) float64 { return read() })
+}
+
+func (s *Section) int(name, help string, kind Kind, read func(rendering) int64) {
+	s.add(field{name: name, help: help, kind: kind, read: func(r rendering) string { return strconv.FormatInt(read(r), 10) }})
+}
+
+func (s *Section) float(name, help string, kind Kind, prec int, read func(rendering) float64) {
+	s.add(field{name: name, help: help, kind: kind, read: func(r rendering) string {
+		f := read(r)
 		if math.IsNaN(f) || math.IsInf(f, 0) {
 			f = 0
 		}
@@ -173,7 +181,42 @@ func (s *Section) Float(name, help string, kind Kind, prec int, read func() floa
 
 // Text registers a field that INFO shows and /metrics leaves out.
 func (s *Section) Text(name, help string, read func() string) {
-	s.add(field{name: name, help: help, kind: Text, read: read})
+	s.add(field{name: name, help: help, kind: Text, read: func(rendering) string { return read() }})
+}
+
+// rendering is what has been looked up for one rendering, by Sample.
+type rendering map[any]any
+
+// Sample is numbers of a section that are looked up together, once a rendering: for what costs
+// more than a few loads.
+type Sample[T any] struct {
+	s    *Section
+	take func() T
+}
+
+// Sampled makes a Sample. take must be safe to call from any goroutine.
+func Sampled[T any](s *Section, take func() T) *Sample[T] { return &Sample[T]{s, take} }
+
+func (p *Sample[T]) in(r rendering) T {
+	v, ok := r[p].(T)
+	if !ok {
+		v = p.take()
+		r[p] = v
+	}
+	return v
+}
+
+// Int, Float and Text are Section's, of a number of the Sample.
+func (p *Sample[T]) Int(name, help string, kind Kind, of func(T) int64) {
+	p.s.int(name, help, kind, func(r rendering) int64 { return of(p.in(r)) })
+}
+
+func (p *Sample[T]) Float(name, help string, kind Kind, prec int, of func(T) float64) {
+	p.s.float(name, help, kind, prec, func(r rendering) float64 { return of(p.in(r)) })
+}
+
+func (p *Sample[T]) Text(name, help string, of func(T) string) {
+	p.s.add(field{name: name, help: help, kind: Text, read: func(r rendering) string { return of(p.in(r)) }})
 }
 
 // Rows registers lines whose names are known only when asked for, such as slave0:... or
@@ -239,11 +282,12 @@ func wanted(args []string) func(*Section) bool {
 }
 
 func (s *Section) each(emit func(name, value string)) {
+	r := rendering{}
 	for _, f := range s.fields {
 		if f.rows != nil {
 			f.rows(emit)
 		} else {
-			emit(f.name, f.read())
+			emit(f.name, f.read(r))
 		}
 	}
 }
@@ -253,7 +297,7 @@ func (r *Registry) Value(name string) (string, bool) {
 	for _, s := range r.sections {
 		for _, f := range s.fields {
 			if f.name == name && f.read != nil {
-				return f.read(), true
+				return f.read(rendering{}), true
 			}
 		}
 	}
@@ -266,6 +310,7 @@ func (r *Registry) Metrics() []byte {
 	type metric struct{ name, help, kind, value string }
 	var ms []metric
 	seen := map[string]bool{}
+	looked := rendering{}
 	for _, s := range r.sections {
 		for _, f := range s.fields {
 			if f.kind == Text || seen[f.name] {
@@ -276,7 +321,7 @@ func (r *Registry) Metrics() []byte {
 			if f.kind == Count {
 				kind = "counter"
 			}
-			ms = append(ms, metric{"sextant_" + f.name, f.help, kind, f.read()})
+			ms = append(ms, metric{"sextant_" + f.name, f.help, kind, f.read(looked)})
 		}
 	}
 	sort.Slice(ms, func(i, j int) bool { return ms[i].name < ms[j].name })

@@ -65,3 +65,17 @@ func TestMeasuredSections(t *testing.T) {
 	waiting[0]()
 	assert.Equal(t, 1, ended)
 }
+
+func TestASampleIsTakenOnceARendering(t *testing.T) {
+	var r Registry
+	taken := int64(0)
+	s := r.Section("a", "A", Default)
+	p := Sampled(s, func() int64 { taken++; return taken })
+	p.Int("x", "h", Gauge, func(n int64) int64 { return n })
+	p.Float("y", "h", Gauge, 1, func(n int64) float64 { return float64(n) / 2 })
+	p.Text("z", "", func(n int64) string { return strings.Repeat("z", int(n)) })
+	assert.Equal(t, "# A\r\nx:1\r\ny:0.5\r\nz:z\r\n", string(r.Info()))
+	assert.Equal(t, "# A\r\nx:2\r\ny:1.0\r\nz:zz\r\n", string(r.Info()))
+	assert.Contains(t, string(r.Metrics()), "sextant_x 3\n")
+	assert.Contains(t, string(r.Metrics()), "sextant_y 2.0\n")
+}
