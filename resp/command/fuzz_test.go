@@ -73,10 +73,11 @@ func FuzzCalls(f *testing.F) {
 			}
 		}
 	}
+	b := commandtest.New(f, dataFamilies()...)
 	f.Fuzz(func(t *testing.T, text []byte) {
-		b := commandtest.New(t, dataFamilies()...)
-		defer b.Close()
+		b.Again(t)
 		c := b.Client(0)
+		defer c.Close()
 		for n, line := range bytes.Split(text, []byte("\n")) {
 			words, ok := resp.SplitArgs(line, nil)
 			if !ok || len(words) == 0 || n == 20 {

@@ -208,7 +208,7 @@ func (w *world) load() error {
 			}
 			queue = append(queue, own)
 		case name == "SELECT":
-		case name == "SET":
+		case name == "SET" && len(argv) == 3:
 			w.put(string(argv[1]), string(argv[2]))
 		default:
 			return fmt.Errorf("unknown %s", name)
