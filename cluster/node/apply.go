@@ -169,7 +169,7 @@ func (n *Node) infoPersistence(s *stat.Section) {
 	gauge("rdb_bgsave_in_progress", "", func() int64 {
 		// A snapshot for replicas counts, as in Redis, where any child that writes an RDB does.
 		purpose, busy := n.source.Busy()
-		return flagInt(n.saver.Info().BgsaveInProgress || n.saving.Load() > 0 || busy && purpose == snapshot.ForSync)
+		return flagInt(n.saver.Info().BgsaveInProgress || n.saving.Load() > 0 || busy && purpose == snapshot.ForSync || n.repl.Saving())
 	})
 	gauge("rdb_last_save_time", "Unix time", func() int64 { return n.saver.Info().LastSaveTime })
 	s.Text("rdb_last_bgsave_status", "", func() string {

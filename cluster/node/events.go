@@ -64,6 +64,9 @@ func (n *Node) replEvent(e repl.Event) {
 	if n.agent != nil {
 		n.agent.Poke()
 	}
+	if v := n.cfg.Now(); e.Kind == repl.EvApplyError && v.ReplicaReadOnly && v.PropagationErrorBehavior != PropagationIgnore {
+		panic("This replica panicked sending an error to its master: " + e.Text) // it was asked for: the data differs
+	}
 }
 
 // verboseEvents are too many for the usual log of a cluster.

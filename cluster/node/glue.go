@@ -75,7 +75,7 @@ func (n *Node) adminDeps() admin.Deps {
 		Monitor:    func(c *command.Ctx) error { return n.disp.Monitor(c) },
 		Commands:   func() *observe.Commands { return n.commands },
 		NowMicros:  func() int64 { return time.Now().UnixMicro() },
-		Loading:    n.loading,
+		Loading:    n.filling,
 		AllowDebug: v.EnableDebugCommand, AllowModule: v.EnableModuleCommand, ClusterMode: v.ClusterEnabled,
 		Version:   redisVersion,
 		LazyFlush: func() bool { return n.cfg.Now().LazyfreeLazyUserFlush },

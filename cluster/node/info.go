@@ -335,9 +335,10 @@ func (n *Node) infoStats(s *stat.Section) {
 	s.Int("slave_expires_tracked_keys", "keys that clients of this replica gave an expiry time", stat.Gauge, d.OwnExpires.Load)
 	s.Int("active_defrag_hits", "blocks moved together", stat.Count, func() int64 { return n.moved() })
 	for _, name := range []string{"active_defrag_misses", "active_defrag_key_hits", "active_defrag_key_misses",
-		"total_active_defrag_time", "current_active_defrag_time", "unexpected_error_replies"} {
+		"total_active_defrag_time", "current_active_defrag_time"} {
 		s.Int(name, "", stat.Count, zero)
 	}
+	s.Counted("unexpected_error_replies", "commands of the primary that failed here", &n.repl.Counters.ApplyErrors)
 	s.Int("total_error_replies", "errors answered", stat.Count, n.commands.ErrorReplies)
 	s.Int("dump_payload_sanitizations", "", stat.Count, zero)
 	s.Counted("total_reads_processed", "reads from client sockets", &net.Reads)

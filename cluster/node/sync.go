@@ -20,7 +20,8 @@ import (
 //	on-empty-db  parsed from the socket in place if the node has no data, else as disabled
 //
 // Beside the old data clients go on reading (INFO's async_loading) and a primary that dies
-// meanwhile costs nothing. In place they are answered LOADING. So the default, Redis'
+// meanwhile costs nothing; swapdb lets them read only if that data is of the same history, as Redis does. In place
+// they are answered LOADING. So the default, Redis'
 // "disabled", keeps the old copy for as long as the machine can hold two.
 
 func loadModes() map[DisklessLoad]repl.LoadMode {
@@ -34,12 +35,16 @@ func (n *Node) replTarget() repl.Target {
 	return repl.StoreTarget{
 		Store: n.store, Now: nowMs, Room: roomFor, Libraries: n.libraries.replace,
 		Policy: func() store.Policy { return n.cfg.Now().MaxMemoryPolicy },
-		InPlace: func(loading bool) {
-			if loading {
+		Loading: func(how repl.LoadHow, on bool) {
+			if how == repl.LoadAside {
+				n.disp.SetGate(dispatch.GateAside, on)
+				return
+			}
+			if on && how == repl.LoadInPlace {
 				n.aof.CancelRewrite(errEnding)
 				n.saver.Cancel() // its pre-images would be the whole old data
 			}
-			n.setLoading(&n.syncing, loading)
+			n.setLoading(&n.syncing, on)
 		},
 		Replaced: func() { n.disp.Changed(nowMs()) },
 		Pace: func() func() {
@@ -57,6 +62,9 @@ func (n *Node) setLoading(flag *atomic.Bool, on bool) {
 	flag.Store(on)
 	n.disp.SetGate(dispatch.GateLoading, n.loading())
 }
+
+// filling is loading, or that a full sync is being loaded beside the data.
+func (n *Node) filling() bool { return n.loading() || n.repl.Status().Beside }
 
 // loading reports whether the data set is incomplete: a file is being loaded, or a full sync
 // in place of the old data.

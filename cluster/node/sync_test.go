@@ -31,36 +31,64 @@ func linked(t *testing.T, c *client) {
 	eventually(t, func() bool { return c.info("master_link_status") == "up" }, "linked")
 }
 
-// While a full sync is loaded beside the old data, from the socket or through a file, that is
-// read as before; then all of the new is there at once.
+// resync makes a replica of p ask for a full sync of the history it has already.
+func resync(t *testing.T, p *testNode) {
+	t.Helper()
+	c := p.dial()
+	full := c.info("sync_full")
+	eventually(t, func() bool {
+		require.Equal(t, "OK", c.do("MULTI"))
+		for _, call := range [][]string{{"CLIENT", "KILL", "TYPE", "replica"}, {"SET", "filler", strings.Repeat("x", 1<<20)}, {"DEL", "filler"}} {
+			require.Equal(t, "QUEUED", c.do(call...))
+		}
+		c.do("EXEC")
+		eventually(t, func() bool { return c.info("connected_slaves") == "1" }, "the replica is back")
+		return c.info("sync_full") != full
+	}, "a full sync")
+}
+
+// While a full sync of the same history is loaded beside the old data, that is read as before; then all of the new is
+// there at once. Commands that would be in the way are refused. Through a file that is so for any history.
 func TestOldDataIsReadUntilTheNewIsComplete(t *testing.T) {
 	t.Parallel()
 	for _, how := range []string{"swapdb", "disabled"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			p := primary(t, 100)
-			r := serve(t, "repl-diskless-load", how)
+			p := primary(t, 100, "repl-backlog-size", "16384")
+			r := serve(t, "repl-diskless-load", how, "replica-read-only", "no")
 			c := r.dial()
+			if how == "swapdb" {
+				follow(t, c, p.port)
+				linked(t, c)
+				require.Equal(t, "OK", c.do("FLUSHALL"))
+			}
 			require.Equal(t, "OK", c.do("SET", "old", "data"))
-			require.Equal(t, "OK", c.do("CONFIG", "SET", "key-load-delay", "5000"))
-			follow(t, c, p.port)
+			require.Equal(t, "OK", c.do("CONFIG", "SET", "key-load-delay", "20000"))
+			if how == "swapdb" {
+				resync(t, p)
+			} else {
+				follow(t, c, p.port)
+			}
 			eventually(t, func() bool { return c.info("async_loading") == "1" }, "it loads beside")
 			require.Equal(t, "0", c.info("loading"))
 			require.Equal(t, "data", c.do("GET", "old"))
 			require.Equal(t, "1", c.do("DBSIZE"))
 			require.Equal(t, "(nil)", c.do("GET", "new:1"))
-			require.Equal(t, "OK", c.do("SAVE"), "a snapshot of what clients see")
+			for _, refused := range [][]string{{"SAVE"}, {"REPLICAOF", "NO", "ONE"}, {"CONFIG", "SET", "appendonly", "no"}} {
+				require.Equal(t, "-LOADING Redis is loading the dataset in memory", c.do(refused...))
+			}
 			linked(t, c)
 			require.Equal(t, "100", c.do("DBSIZE"))
 			require.Equal(t, "(nil)", c.do("GET", "old"))
 			require.Equal(t, "0", c.info("async_loading"))
+			require.Equal(t, "OK", c.do("CONFIG", "SET", "appendonly", "no"))
 			require.Equal(t, "OK", p.dial().do("SET", "new:1", "changed"))
 			eventually(t, func() bool { return c.do("GET", "new:1") == "changed" }, "the stream goes on")
 		})
 	}
 }
 
-// The source dies in the middle: the old data is all there (H24).
+// The source dies in the middle: the old data is all there (H24). It is of another history: nobody reads it meanwhile.
 func TestOldDataSurvivesAPrimaryThatDies(t *testing.T) {
 	t.Parallel()
 	p := primary(t, 1000)
@@ -69,9 +97,11 @@ func TestOldDataSurvivesAPrimaryThatDies(t *testing.T) {
 	require.Equal(t, "OK", c.do("SET", "old", "data"))
 	require.Equal(t, "OK", c.do("CONFIG", "SET", "key-load-delay", "10000"))
 	follow(t, c, p.port)
-	eventually(t, func() bool { return c.info("async_loading") == "1" }, "it loads beside")
+	eventually(t, func() bool { return c.info("loading") == "1" }, "it loads")
+	require.Equal(t, "0", c.info("async_loading"))
+	require.Equal(t, "-LOADING Redis is loading the dataset in memory", c.do("GET", "old"))
 	p.Stop()
-	require.Equal(t, "OK", c.do("REPLICAOF", "NO", "ONE"))
+	eventually(t, func() bool { return c.do("REPLICAOF", "NO", "ONE") == "OK" }, "the load fails")
 	eventually(t, func() bool { return c.do("SET", "k", "v") == "OK" }, "a primary")
 	require.Equal(t, "data", c.do("GET", "old"))
 	require.Equal(t, "2", c.do("DBSIZE"))
@@ -254,4 +284,34 @@ func TestFlushWithARoleBeginsANewHistory(t *testing.T) {
 	require.NotEqual(t, old, s.repl.Status().ID)
 	require.True(t, s.repl.IsReplica())
 	require.Zero(t, s.store.DBSize(0))
+}
+
+// A link that is killed while it is not reading ends too, and goes on where it was.
+func TestKilledLinkComesBack(t *testing.T) {
+	t.Parallel()
+	p := primary(t, 10)
+	r := serve(t)
+	c := r.dial()
+	follow(t, c, p.port)
+	linked(t, c)
+	require.Equal(t, "OK", c.do("CLIENT", "PAUSE", "1000000", "WRITE"))
+	require.Equal(t, "OK", p.dial().do("SET", "k", "1"))
+	eventually(t, func() bool { return c.info("slave_read_repl_offset") != c.info("slave_repl_offset") }, "it waits with what it has read")
+	require.Equal(t, "1", c.do("CLIENT", "KILL", "TYPE", "master"))
+	require.Equal(t, "OK", c.do("CLIENT", "UNPAUSE"))
+	eventually(t, func() bool { return p.info0("sync_partial_ok") == "1" }, "it asks again")
+	eventually(t, func() bool { return c.do("GET", "k") == "1" }, "the stream goes on")
+}
+
+// In a transaction INFO tells of the role that REPLICAOF has asked for.
+func TestRoleWithinATransaction(t *testing.T) {
+	t.Parallel()
+	p, c := primary(t, 1), serve(t).dial()
+	require.Equal(t, "OK", c.do("MULTI"))
+	require.Equal(t, "QUEUED", c.do("REPLICAOF", "127.0.0.1", strconv.Itoa(p.port)))
+	require.Equal(t, "QUEUED", c.do("INFO", "replication"))
+	got := c.do("EXEC")
+	require.Contains(t, got, "role:slave")
+	require.Contains(t, got, "master_link_status:down")
+	linked(t, c)
 }

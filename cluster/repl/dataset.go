@@ -56,8 +56,16 @@ func SaveFrom(src *snapshot.Source, o snapshot.Options, now func() int64, write 
 			_ = snap.Run(ctx) // returns err, which is being returned
 			return err
 		}
-		go func() { walked <- snap.Run(ctx) }()
-		err = write(ctx, w, snap, in, at, req)
+		go func() {
+			snapshot.Yield()
+			walked <- snap.Run(ctx)
+		}()
+		written := make(chan error, 1)
+		go func() {
+			snapshot.Yield()
+			written <- write(ctx, w, snap, in, at, req)
+		}()
+		err = <-written
 		in.Close()
 		if walkErr := <-walked; err == nil {
 			err = walkErr
@@ -79,9 +87,9 @@ type StoreTarget struct {
 	// Libraries replaces the function libraries; called with every stripe held, and may not fail
 	// for code it took before. nil: a full sync that has some is refused.
 	Libraries func(code [][]byte) error
-	// InPlace is told before the old data goes because a load takes its place, and when that load
-	// has ended: clients must be kept away in between. nil: nobody keeps them away.
-	InPlace func(loading bool)
+	// Loading is told before a load begins, or the old data goes for it, and when that load has ended: clients are to be
+	// kept away in between as LoadHow says. nil: nobody keeps them away.
+	Loading func(how LoadHow, on bool)
 	// Replaced is told after a full sync has taken the place of the old data. nil: nobody.
 	Replaced func()
 	// Pace makes the function that is called after every key of one load, with no stripe held. nil: none.
@@ -110,16 +118,17 @@ func (t StoreTarget) Empty() bool {
 }
 
 // Begin implements Target.
-func (t StoreTarget) Begin(inPlace bool) (Dataset, error) {
+func (t StoreTarget) Begin(how LoadHow) (Dataset, error) {
+	inPlace := how == LoadInPlace
 	if !inPlace && !t.Store.HasShadow() {
 		return nil, errors.New("the store has no shadow")
 	}
-	d := &storeDataset{t: t, inPlace: inPlace}
+	d := &storeDataset{t: t, how: how, inPlace: inPlace}
 	if t.Pace != nil {
 		d.pace = t.Pace()
 	}
-	if inPlace && t.InPlace != nil {
-		t.InPlace(true)
+	if t.Loading != nil {
+		t.Loading(how, true)
 	}
 	d.flush()
 	d.reclaim() // the new data needs the room
@@ -129,7 +138,8 @@ func (t StoreTarget) Begin(inPlace bool) (Dataset, error) {
 // storeDataset is a data set being loaded, in the shadow or in place.
 type storeDataset struct {
 	t       StoreTarget
-	inPlace bool
+	how     LoadHow
+	inPlace bool   // how is LoadInPlace
 	pace    func() // nil: none
 	txn     store.Txn
 	libs    [][]byte
@@ -149,8 +159,8 @@ func (d *storeDataset) flush() {
 
 // ended lets clients back in.
 func (d *storeDataset) ended() {
-	if d.inPlace && d.t.InPlace != nil {
-		d.t.InPlace(false)
+	if d.t.Loading != nil {
+		d.t.Loading(d.how, false)
 	}
 }
 

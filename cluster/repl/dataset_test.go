@@ -96,13 +96,13 @@ func TestFullSyncBetweenStores(t *testing.T) {
 		shadow, room bool
 		mode         LoadMode
 		log          string
-		inPlace      []bool // what StoreTarget.InPlace is told
+		how          LoadHow // that StoreTarget.Loading is told
 	}{
-		{"from the socket into the shadow", true, true, LoadShadow, "to parser", nil},
-		{"through a file into the shadow", true, true, LoadFile, "to disk", nil},
-		{"no memory for both", true, false, LoadFile, "to disk", []bool{true, false}},
-		{"no memory for both, but wanted", true, false, LoadShadow, "to disk", []bool{true, false}},
-		{"no shadow", false, true, LoadShadow, "to disk", []bool{true, false}},
+		{"from the socket into the shadow", true, true, LoadShadow, "to parser", LoadClosed},
+		{"through a file into the shadow", true, true, LoadFile, "to disk", LoadAside},
+		{"no memory for both", true, false, LoadFile, "to disk", LoadInPlace},
+		{"no memory for both, but wanted", true, false, LoadShadow, "to disk", LoadInPlace},
+		{"no shadow", false, true, LoadShadow, "to disk", LoadInPlace},
 	} {
 		t.Run(how.name, func(t *testing.T) {
 			from, to := newStore(t, false), newStore(t, how.shadow)
@@ -116,10 +116,16 @@ func TestFullSyncBetweenStores(t *testing.T) {
 			p, r := freshNode(t), freshNode(t)
 			useStore(p, from)
 			useStore(r, to)
-			var told []bool
+			type word struct {
+				how LoadHow
+				on  bool
+			}
+			var told []word
 			target := r.e.deps.Target.(StoreTarget)
 			target.Room = func(bytes int64) bool { return how.room }
-			target.InPlace = func(on bool) { told = append(told, on) }
+			target.Loading = func(how LoadHow, on bool) {
+				told = append(told, word{how, on})
+			}
 			r.e.deps.Target = target
 			o := r.e.Options()
 			o.DisklessLoad = how.mode
@@ -130,8 +136,8 @@ func TestFullSyncBetweenStores(t *testing.T) {
 			up(t, r)
 			require.Equal(t, storeDump(from, databases), storeDump(to, databases))
 			r.logged(how.log)
-			require.Equal(t, how.inPlace, told)
-			if how.inPlace == nil {
+			require.Equal(t, []word{{how.how, true}, {how.how, false}}, told)
+			if how.how != LoadInPlace {
 				r.logged("Swapping active DB")
 			}
 			var txn store.Txn
@@ -181,7 +187,7 @@ func TestSaveFromIsACut(t *testing.T) {
 		write.CloseWithError(err)
 		done <- err
 	}()
-	ds, err := StoreTarget{Store: target, Now: wallMs}.Begin(true)
+	ds, err := StoreTarget{Store: target, Now: wallMs}.Begin(LoadInPlace)
 	require.NoError(t, err)
 	l := newLink(n.e, "", 0)
 	db, _, err := l.parse(read, func([]byte) error { return nil }, ds.Put)
@@ -228,7 +234,7 @@ func TestDiscardedShadowLeavesNothing(t *testing.T) {
 	s := newStore(t, true)
 	put(s, 1, "old", "data", store.NoExpire)
 	target := StoreTarget{Store: s, Now: wallMs}
-	ds, err := target.Begin(false)
+	ds, err := target.Begin(LoadAside)
 	require.NoError(t, err)
 	for i := range 1000 {
 		rec := rdb.Record{Kind: rdb.KindKey, DB: 1, Key: []byte("k" + strconv.Itoa(i)), Value: rdb.Value{Type: value.String, Encoding: value.Raw, Payload: []byte("v")}}

@@ -134,6 +134,7 @@ type Engine struct {
 	valid      bool // the stream's history and offset are those of our data, also for a new primary
 	streamDB   int  // database selected in the primary's stream at Stream.Offset
 	link       *link
+	promised   *link // stands for what EXEC's REPLICAOF will be when the stripes are free; never runs
 	downSince  int64 // Unix ms the link went down; 0: never was up, or is up
 	replicas   []*Replica
 	nextID     int64
@@ -143,6 +144,7 @@ type Engine struct {
 	handshakes map[int64]*handshake
 	shakeOrder []int64
 	lastPing   int64
+	syncing    *group // the snapshot under way, once it has replicas
 	failover   failover
 	// failoverTurn counts them, so that who acts later knows whether it is still the same one.
 	failoverTurn uint64
@@ -162,7 +164,7 @@ func New(d Deps, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.Stream = newStream(id, max(o.BacklogBytes, MinBacklogBytes), o.HardLimit)
+	e.Stream = newStream(id, max(o.BacklogBytes, MinBacklogBytes), o.hardLimit())
 	e.lonely = d.Now()
 	e.lastPing = e.lonely
 	return e, nil
@@ -217,7 +219,7 @@ func (e *Engine) Configure(o Options) error {
 		return err
 	}
 	e.opts.Store(&o)
-	e.Stream.resize(o.BacklogBytes, o.HardLimit)
+	e.Stream.resize(o.BacklogBytes, o.hardLimit())
 	e.kickSyncs()
 	return nil
 }
@@ -396,6 +398,9 @@ func (e *Engine) ensureBacklog() {
 func (e *Engine) Follow(host string, port int, later func(func())) bool {
 	e.mu.Lock()
 	same := e.link != nil && e.link.port == port && equalFold(e.link.host, host)
+	if later != nil && !same && e.link == nil {
+		e.promised = newLink(e, host, port)
+	}
 	e.mu.Unlock()
 	if same {
 		return false
@@ -438,7 +443,7 @@ func (e *Engine) followLocked(host string, port int) {
 	old := e.link
 	started := e.started
 	resumed := e.resumed
-	e.resumed = nil
+	e.resumed, e.promised = nil, nil
 	e.mu.Unlock()
 	streamDB := 0
 	if old != nil {
@@ -644,6 +649,12 @@ func (e *Engine) expireLocked(r *Replica, o *Options, now, offset int64) bool {
 		e.dropLocked(r)
 		return true
 	}
+	if since := r.sendingSince.Load(); since != 0 && now-since > o.Timeout.Milliseconds() {
+		e.Counters.ReplicasDropped.Inc()
+		e.warn(EvReplicaDropped, "Disconnecting timedout replica (full sync): %s", r.name())
+		e.dropLocked(r)
+		return true
+	}
 	if r.cursor == nil {
 		return false
 	}
@@ -653,7 +664,7 @@ func (e *Engine) expireLocked(r *Replica, o *Options, now, offset int64) bool {
 	} else if r.softSince == 0 {
 		r.softSince = now
 	}
-	if o.HardLimit > 0 && lag > o.HardLimit || r.softSince != 0 && now-r.softSince > o.SoftTime.Milliseconds() {
+	if hard := o.hardLimit(); hard > 0 && lag > hard || r.softSince != 0 && now-r.softSince > o.SoftTime.Milliseconds() {
 		e.Counters.ReplicasDropped.Inc()
 		e.warn(EvReplicaDropped, "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", r.name())
 		e.dropLocked(r)

@@ -43,16 +43,10 @@ var errTransfer = errors.New("the snapshot failed")
 
 // send sends the whole transfer to r.
 func (t *transfer) send(r *Replica, newline <-chan time.Time) error {
-	timed := func(p []byte) error {
-		if err := r.conn.SetWriteDeadline(time.Now().Add(r.e.opts.Load().Timeout)); err != nil {
-			return err
-		}
-		err := r.send(p)
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			r.e.Counters.ReplicasDropped.Inc()
-			r.e.warn(EvReplicaDropped, "Disconnecting timedout replica (full sync): %s", r.name())
-		}
-		return err
+	timed := func(p []byte) error { // expireLocked ends what takes too long
+		r.sendingSince.Store(r.e.deps.Now())
+		defer r.sendingSince.Store(0)
+		return r.send(p)
 	}
 	if err := timed([]byte(t.head)); err != nil {
 		return err
@@ -185,6 +179,13 @@ func (e *Engine) runSyncs() {
 	}
 }
 
+// Saving reports whether a snapshot for replicas is under way.
+func (e *Engine) Saving() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.syncing != nil
+}
+
 // syncDue decides whether a snapshot should begin now. The first replica's arrival starts the
 // delay in which others may join; it does not hold when files are made anyway or enough wait.
 func (e *Engine) syncDue(retryAt int64) bool {
@@ -222,15 +223,16 @@ type group struct {
 	file      *spool // nil when no replica needs one
 	bytes     int64
 	chunks    sync.Pool
+	cancel    context.CancelCauseFunc
 }
 
 // runSync makes one snapshot and sends it to all replicas that wait at its cut and want the
 // same parts of it.
 func (e *Engine) runSync(parent context.Context) error {
-	ctx, cancel := context.WithCancel(parent)
-	defer cancel()
+	ctx, cancel := context.WithCancelCause(parent)
+	defer cancel(nil)
 	o := e.opts.Load()
-	g := &group{e: e}
+	g := &group{e: e, cancel: cancel}
 
 	e.mu.Lock()
 	var want handshake
@@ -271,6 +273,11 @@ func (e *Engine) runSync(parent context.Context) error {
 		Quiesce: e.Quiesce,
 		Cut:     func() rdb.Replication { return g.cut(want) },
 	})
+	defer func() { // the log has told how it ended
+		e.mu.Lock()
+		e.syncing = nil
+		e.mu.Unlock()
+	}()
 	if err == nil && g.file != nil {
 		err = g.checkFile()
 	}
@@ -282,7 +289,11 @@ func (e *Engine) runSync(parent context.Context) error {
 		}
 		e.emit(EvFullSync, "Background RDB transfer terminated with success: %d bytes in %d ms", g.bytes, e.deps.Now()-began)
 	case errors.Is(err, errNobody):
-		e.warn(EvFullSync, "Diskless rdb transfer, last replica dropped, killing fork child.")
+		if g.file == nil {
+			e.warn(EvFullSync, "Diskless rdb transfer, last replica dropped, killing fork child.")
+		} else {
+			e.emit(EvFullSync, "Killing running RDB child: nobody waits for it any more")
+		}
 		return nil
 	default:
 		e.warn(EvFullSync, "BGSAVE for replication failed: %v", err)
@@ -346,6 +357,9 @@ func (g *group) cut(want handshake) rdb.Replication {
 		r.state = replicaWaitEnd
 		g.transfers = append(g.transfers, t)
 		r.begin <- t
+	}
+	if len(g.replicas) > 0 {
+		e.syncing = g
 	}
 	return rdb.Replication{StreamDB: db, ID: h.ID, Offset: off}
 }

@@ -10,7 +10,9 @@ import (
 // Register adds the fields of INFO replication to s, in Redis' order.
 func (e *Engine) Register(s *stat.Section) {
 	s.Text("role", "master or slave", func() string {
-		if e.replica.Load() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.replica.Load() || e.promised != nil {
 			return "slave"
 		}
 		return "master"
@@ -73,6 +75,9 @@ func (e *Engine) RegisterExtra(s *stat.Section) {
 func (e *Engine) linkRows(emit func(name, value string)) {
 	e.mu.Lock()
 	l := e.link
+	if l == nil {
+		l = e.promised
+	}
 	down := e.downSince
 	e.mu.Unlock()
 	if l == nil {

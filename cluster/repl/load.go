@@ -14,15 +14,27 @@ import (
 
 // Target is where a full sync goes.
 type Target interface {
-	// Begin makes a data set to load into: beside the one clients see, or in its place, in
-	// which case what was there is gone at once. Databases is how many an RDB may have.
-	Begin(inPlace bool) (Dataset, error)
+	// Begin makes a data set to load into. Databases is how many an RDB may have.
+	Begin(how LoadHow) (Dataset, error)
 	Databases() int
 	// Empty reports whether clients see no key at all.
 	Empty() bool
-	// CanShadow reports whether Begin(false) works, for data of about that many bytes (0: unknown).
+	// CanShadow reports whether Begin works other than LoadInPlace, for data of about that many bytes (0: unknown).
 	CanShadow(bytes int64) bool
 }
+
+// LoadHow says where a data set is loaded, and what clients have of it meanwhile.
+type LoadHow uint8
+
+const (
+	// LoadInPlace: what was there is gone at once, and clients are refused.
+	LoadInPlace LoadHow = iota
+	// LoadAside: beside the data clients see, which they go on reading.
+	LoadAside
+	// LoadClosed: beside it, to have it back if the load fails; clients are refused, because that data is not an
+	// older state of what is being loaded.
+	LoadClosed
+)
 
 // Dataset is a data set being loaded by one goroutine. One successful Install or
 // one Discard ends it.
@@ -79,7 +91,13 @@ func (l *link) fullSync(in *bufio.Reader, id string, offset int64) (rest []byte,
 	if viaFile {
 		err = l.loadFile(src, id, offset)
 	} else {
-		err = l.load(src, src.finish, inPlace, id, offset)
+		how := LoadAside
+		if h, _ := e.Stream.History(); inPlace {
+			how = LoadInPlace
+		} else if h.ID != id {
+			how = LoadClosed
+		}
+		err = l.load(src, src.finish, how, id, offset)
 	}
 	if err != nil {
 		return nil, err
@@ -138,24 +156,29 @@ func (b *bulk) finish(rest []byte) error {
 }
 
 // load parses src into a data set and makes it ours if finish agrees.
-func (l *link) load(src io.Reader, finish func(rest []byte) error, inPlace bool, id string, offset int64) error {
+func (l *link) load(src io.Reader, finish func(rest []byte) error, how LoadHow, id string, offset int64) error {
 	e := l.e
+	inPlace := how == LoadInPlace
 	if inPlace {
 		e.emit(EvLoad, "MASTER <-> REPLICA sync: Flushing old data")
 		e.abandonHistory()
 		l.synced.Store(false)
+	}
+	if how == LoadAside {
+		l.beside.Store(true)
+		defer l.beside.Store(false)
+	} else {
 		l.loading.Store(true)
 		defer l.loading.Store(false)
 	}
-	l.beside.Store(!inPlace)
-	defer l.beside.Store(false)
-	ds, err := e.deps.Target.Begin(inPlace)
+	ds, err := e.deps.Target.Begin(how)
 	if err != nil {
 		return fmt.Errorf("preparing for the data of MASTER: %w", err)
 	}
 	e.emit(EvLoad, "MASTER <-> REPLICA sync: Loading DB in memory")
 	db, _, err := l.parse(src, finish, ds.Put)
 	if err != nil || l.stopped.Load() {
+		e.warn(EvLoad, "Internal error in RDB: %v", err)
 		ds.Discard()
 		if err == nil {
 			err = l.ctx.Err()
@@ -221,8 +244,11 @@ func (l *link) loadFile(src *bulk, id string, offset int64) error {
 		bytes = expansion * l.read.Load()
 	}
 	t := l.e.deps.Target
-	inPlace := t.Empty() || !t.CanShadow(bytes)
-	return l.load(f, func([]byte) error { return nil }, inPlace, id, offset)
+	how := LoadAside
+	if t.Empty() || !t.CanShadow(bytes) {
+		how = LoadInPlace
+	}
+	return l.load(f, func([]byte) error { return nil }, how, id, offset)
 }
 
 // parse reads one RDB and passes its records to put. db is the database selected in the stream

@@ -482,7 +482,8 @@ func (t testTarget) Empty() bool {
 	return true
 }
 
-func (t testTarget) Begin(inPlace bool) (Dataset, error) {
+func (t testTarget) Begin(how LoadHow) (Dataset, error) {
+	inPlace := how == LoadInPlace
 	ds := &testDataset{n: t.n, inPlace: inPlace}
 	for i := range ds.data {
 		ds.data[i] = map[string]string{}

@@ -85,6 +85,15 @@ func DefaultOptions() Options {
 	}
 }
 
+// hardLimit is HardLimit as far as it means something: the bytes that the backlog keeps anyway cost a replica's lag
+// nothing, and one that was let in by a partial sync would be dropped at once.
+func (o *Options) hardLimit() int64 {
+	if o.HardLimit == 0 {
+		return 0
+	}
+	return max(o.HardLimit, o.BacklogBytes)
+}
+
 // MinBacklogBytes is the smallest backlog, as in Redis.
 const MinBacklogBytes = 16 << 10
 

@@ -4,6 +4,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/sextantdb/sextant/resp"
@@ -49,6 +50,8 @@ type Replica struct {
 	resumed  *Cursor // a partial sync's; nil for a full one
 	unsent   []byte
 	arrived  int64 // Unix ms
+
+	sendingSince atomic.Int64 // Unix ms; of what is being sent of a full sync; 0: nothing
 
 	done  chan struct{}  // closed when it is dropped
 	begin chan *transfer // capacity 1: its full sync begins
@@ -144,6 +147,12 @@ func (e *Engine) dropLocked(r *Replica) {
 	e.refreshGoodLocked()
 	close(r.done)
 	r.conn.Close()
+	if r.state != replicaOnline && r.cursor != nil {
+		r.cursor.Close() // write does not use it yet, and may wait for its transfer long
+	}
+	if g := e.syncing; g != nil && g.alive() == 0 {
+		g.cancel(errNobody) // it may be far from its next Write
+	}
 }
 
 // lost is dropLocked for an end that came from outside.
@@ -308,7 +317,6 @@ func (r *Replica) fullSync() *Cursor {
 		e.emit(EvFullSync, "RDB transfer completed, rdb only replica (%s) should be disconnected asap", r.name())
 		return nil
 	}
-	_ = r.conn.SetWriteDeadline(time.Time{}) // fails only on a closed connection, which the next write tells
 	e.mu.Lock()
 	r.state = replicaOnline
 	r.ackTime = e.deps.Now()

@@ -34,6 +34,8 @@ const (
 	GatePause
 	// GateBusy: a script runs over its time; only entries with AllowBusy run.
 	GateBusy
+	// GateAside: a full sync is being loaded beside the data; entries with NoAsyncLoading do not run.
+	GateAside
 	// GateMoving: keys are being handed to another node, and writes to them wait; see HoldKeys.
 	GateMoving
 )
@@ -129,6 +131,9 @@ func (w *worker) admit(c *client, cmd *command.Command, argv [][]byte, flags com
 		return resp.ErrMasterDown
 	}
 	if g&GateLoading != 0 && flags&command.Loading == 0 {
+		return resp.ErrLoading
+	}
+	if g&GateAside != 0 && flags&command.NoAsyncLoading != 0 {
 		return resp.ErrLoading
 	}
 	if g&GateBusy != 0 && flags&command.AllowBusy == 0 {

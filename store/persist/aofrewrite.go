@@ -132,6 +132,7 @@ func (a *AOF) startLocked() {
 	a.job, a.scheduled = j, false
 	before := a.ended
 	go func() {
+		snapshot.Yield()
 		<-before // of the files it may still write
 		a.finish(j, a.perform(j))
 	}()
@@ -301,7 +302,10 @@ func (a *AOF) cut(j *rewrite, st AOFSettings, next *aof.Log) (*snapshot.Snapshot
 // it fails.
 func (a *AOF) writeBase(ctx context.Context, st AOFSettings, temp string, snap *snapshot.Snapshot, stream *snapshot.Stream, o StreamOptions) (err error) {
 	walked := make(chan error, 1)
-	go func() { walked <- snap.Run(ctx) }()
+	go func() {
+		snapshot.Yield()
+		walked <- snap.Run(ctx)
+	}()
 	defer func() {
 		if err != nil {
 			snap.Abort(err)

@@ -69,6 +69,7 @@ var debugVerbs = []debugVerb{
 	{"QUICKLIST-PACKED-THRESHOLD", 1, 1, (*family).debugIgnored, []string{"QUICKLIST-PACKED-THRESHOLD <size>", "    Accepted; list nodes have no such threshold."}},
 	{"RELOAD", 0, -1, (*family).debugReload, []string{"RELOAD [option ...]", "    Save, empty the node and load the snapshot. Options:",
 		"    * MERGE: keys of the snapshot replace existing ones.", "    * NOFLUSH: do not empty the node.", "    * NOSAVE: do not save."}},
+	{"REPLICATE", 1, -1, func(_ *family, c *command.Ctx, args [][]byte) { debugReplicate(c, args) }, []string{"REPLICATE <string>", "    Send a command to the replicas only, whatever it is."}},
 	{"REPLYBUFFER", 2, 2, (*family).debugReplyBuffer, []string{"REPLYBUFFER PEAK-RESET-TIME <NEVER|RESET|milliseconds>",
 		"    Say how long the peak of a reply buffer is remembered.", "REPLYBUFFER RESIZING <0|1>", "    Let reply buffers shrink and grow."}},
 	{"RESTART", 0, 1, restart(true), []string{"RESTART [<milliseconds>]", "    End the node orderly and start it again after a delay."}},
@@ -79,6 +80,13 @@ var debugVerbs = []debugVerb{
 	{"SLEEP", 1, 1, (*family).debugSleep, []string{"SLEEP <seconds>", "    Stop the node for <seconds>, which may have decimals."}},
 	{"STRINGMATCH-LEN", 2, 2, debugMatch, []string{"STRINGMATCH-LEN <pattern> <string>", "    Return whether the glob <pattern> matches."}},
 	{"STRUCTSIZE", 0, 0, debugStructSize, []string{"STRUCTSIZE", "    Return the size of some structures."}},
+}
+
+func debugReplicate(c *command.Ctx, args [][]byte) {
+	c.Effects.Withhold |= command.ToAOF
+	c.PropagateAs(args...)
+	c.Effects.Withhold &^= command.ToAOF
+	c.Out.OK()
 }
 
 func (f *family) debug(c *command.Ctx) {

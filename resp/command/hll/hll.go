@@ -173,11 +173,8 @@ func pfcount(c *command.Ctx) {
 			c.Fail(resp.ErrCorruptHLL)
 			return
 		}
-		// The count is kept with the value, which changes it everywhere. A replica leaves that to
-		// its primary.
-		if c.Txn.View() != store.ViewReplica {
-			inPlace(c, key).Cache(n)
-		}
+		// The count is kept with the value, which changes it everywhere; on a replica, as in Redis, only there.
+		inPlace(c, key).Cache(n)
 	}
 	c.Out.Int(int64(n))
 }
