@@ -43,6 +43,7 @@ func (n *Node) bindConfig() {
 		n.disp.Tracking().Trim(nil) // the rest is housekeeping's
 		return nil
 	}, "tracking-table-max-keys")
+	c.OnChange(func(_, v *Values) error { n.showTitle(v); return nil }, "proc-title-template", "port", "tls-port", "bind")
 	c.OnChange(memory, "maxmemory", "maxmemory-policy", "maxmemory-samples", "lfu-log-factor", "lfu-decay-time")
 	rebind := func(refusal string) func(_, v *Values) error {
 		return func(_, v *Values) error {

@@ -596,20 +596,10 @@ func validNodename(s string) error {
 	return nil
 }
 
-// titleWords are the variables of proc-title-template.
-var titleWords = []string{"title", "listen-addr", "server-mode", "port", "tls-port", "unixsocket", "config-file"}
-
+// validTitle is what proc-title-template must be: with a program of no name it has to show something.
 func validTitle(s string) error {
-	bad := errors.New("template format is invalid or contains unknown variables")
-	for {
-		open := strings.IndexByte(s, '{')
-		if open < 0 {
-			return nil
-		}
-		end := strings.IndexByte(s[open:], '}')
-		if end < 0 || !slices.Contains(titleWords, s[open+1:open+end]) {
-			return bad
-		}
-		s = s[open+end+1:]
+	if title, ok := expandTitle(s, titleWords(&Values{Port: 1}, "", "")); !ok || title == "" {
+		return errors.New("template format is invalid or contains unknown variables")
 	}
+	return nil
 }

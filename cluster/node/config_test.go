@@ -233,6 +233,8 @@ func TestRefusalsHaveRedisText(t *testing.T) {
 		"cluster-announce-hostname a_b":                  "Hostnames may only contain alphanumeric characters, hyphens or dots",
 		"cluster-announce-human-nodename a:b":            "Announced human node name contained invalid character",
 		"proc-title-template {x}":                        "template format is invalid or contains unknown variables",
+		"proc-title-template {title}":                    "template format is invalid or contains unknown variables",
+		"proc-title-template {port":                      "template format is invalid or contains unknown variables",
 		"bind 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17": "Too many bind addresses specified.",
 		"user alice xyz":                                 "Error in user declaration 'xyz': Syntax error",
 		"loadmodule /x.so":                               "Modules are not supported: everything runs in one Go program, which cannot load them",

@@ -10,6 +10,7 @@ import (
 	"os/signal"
 	"runtime"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -32,6 +33,8 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "Can't find the working directory: %v\n", err)
 		return 1
 	}
+	args = cloned(args)
+	title := claimTitle()
 	cfg, err := Load(args, cwd, stdin)
 	if err != nil {
 		fmt.Fprint(stderr, err)
@@ -54,11 +57,20 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	if runtime.GOMAXPROCS(0) < 2 {
 		runtime.GOMAXPROCS(2)
 	}
-	return run(cfg, log, stderr)
+	return run(cfg, log, title, stderr)
+}
+
+// cloned are the arguments in memory of their own: see claimTitle.
+func cloned(args []string) []string {
+	own := make([]string, len(args))
+	for i, a := range args {
+		own[i] = strings.Clone(a)
+	}
+	return own
 }
 
 // run is a node's life from construction to exit.
-func run(cfg *Config, log *Log, stderr io.Writer) int {
+func run(cfg *Config, log *Log, title *titleSpace, stderr io.Writer) int {
 	v := cfg.Now()
 	log.Notice("oO0OoO0OoO0Oo Sextant is starting oO0OoO0OoO0Oo")
 	log.Notice("Sextant version=%s, speaks Redis=%s, bits=%d, pid=%d, just started", sextantVersion, redisVersion, strconv.IntSize, os.Getpid())
@@ -80,6 +92,8 @@ func run(cfg *Config, log *Log, stderr io.Writer) int {
 		explain(err, log, stderr)
 		return 1
 	}
+	n.title = title
+	n.showTitle(v)
 	if err := writePIDFile(v); err != nil {
 		log.Warning("%v", err)
 	}

@@ -85,6 +85,7 @@ type Node struct {
 	paused     atomic.Uint64
 	attackTold atomic.Int64 // Unix ms of the last warning about cross protocol scripting
 	besides    atomic.Int64 // see weighBesides
+	title      *titleSpace  // nil: not ours to change. Set by run before Start
 	weighedMs  atomic.Int64 // Unix time
 	cronPaused atomic.Bool
 	noChecksum atomic.Bool

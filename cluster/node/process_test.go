@@ -108,6 +108,27 @@ func TestSigtermSavesAndRestartLoads(t *testing.T) {
 	require.Equal(t, 0, q.code())
 }
 
+// What ps shows is what the template says, longer than the command line or shorter; the arguments are still known.
+func TestProcessTitle(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	p := launch(t, dir, "--dbfilename", "title.rdb")
+	c := p.dial()
+	shown := func() string {
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.cmd.Process.Pid))
+		require.NoError(t, err)
+		return strings.TrimRight(string(b), "\x00")
+	}
+	require.Equal(t, fmt.Sprintf("%s 127.0.0.1:%d", os.Args[0], p.port), shown())
+	long := strings.Repeat("long ", 40)
+	require.Equal(t, "OK", c.do("CONFIG", "SET", "proc-title-template", "{{ "+long+"{port} {config-file} end"))
+	require.Equal(t, fmt.Sprintf("{ %s%d - end", long, p.port), shown())
+	require.Equal(t, "OK", c.do("CONFIG", "SET", "proc-title-template", "x"))
+	require.Equal(t, "x", shown())
+	require.Equal(t, "[dbfilename title.rdb]", c.do("CONFIG", "GET", "dbfilename"))
+	require.Equal(t, "["+"dir "+dir+"]", c.do("CONFIG", "GET", "dir"))
+}
+
 // A failed attempt to start does not take away the proof that the data is complete.
 func TestFailedStartKeepsTheMark(t *testing.T) {
 	t.Parallel()
