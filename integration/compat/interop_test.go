@@ -181,6 +181,22 @@ redis.call('SADD', KEYS[1], ARGV[1])
 redis.call('PEXPIRE', KEYS[2], 1000000 + ARGV[1])
 return r`
 
+// writes is the i-th round of calls that write by transactions, scripts and functions, to streams with groups, and by
+// chance.
+func writes(i int) [][]string {
+	n := strconv.Itoa(i)
+	key := func(kind string) string { return fmt.Sprint("load:", kind, ":", i%17) }
+	return [][]string{{"SELECT", "9"},
+		{"MULTI"}, {"INCR", key("s")}, {"SELECT", "8"}, {"APPEND", key("s"), "x"}, {"SELECT", "9"}, {"EXEC"},
+		{"EVAL", script, "2", key("set"), key("list"), n},
+		{"FCALL", "mark", "1", key("hash"), n, "v"},
+		{"XADD", key("stream"), "MAXLEN", "~", "100", "*", "f", n}, {"XGROUP", "CREATE", key("stream"), "g", "0"},
+		{"XREADGROUP", "GROUP", "g", "c" + n[:1], "COUNT", "2", "STREAMS", key("stream"), ">"},
+		{"XAUTOCLAIM", key("stream"), "g", "other", "0", "0", "COUNT", "1"},
+		{"ZADD", key("zset"), n, "m" + n}, {"ZPOPMIN", key("zset")}, {"SPOP", "set:words:513", "1"},
+		{"GETEX", key("s"), "EX", "100000"}, {"LMOVE", key("list"), key("list2"), "LEFT", "RIGHT"}, {"COPY", key("zset"), key("copy"), "REPLACE"}}
+}
+
 // load writes to a server from several connections until it is told to stop: generated calls of all families,
 // transactions, scripts, functions, keys that expire meanwhile. It goes on for at least so many rounds.
 type load struct {
@@ -205,18 +221,8 @@ func startLoad(t *testing.T, s *server) *load {
 						calls = append(calls, call)
 					}
 				}
-				n := strconv.Itoa(i)
-				key := func(kind string) string { return fmt.Sprint("load:", kind, ":", i%17) }
-				calls = append(calls, []string{"RESET"}, []string{"SELECT", "9"},
-					[]string{"MULTI"}, []string{"INCR", key("s")}, []string{"SELECT", "8"}, []string{"APPEND", key("s"), "x"}, []string{"SELECT", "9"}, []string{"EXEC"},
-					[]string{"EVAL", script, "2", key("set"), key("list"), n},
-					[]string{"FCALL", "mark", "1", key("hash"), n, "v"},
-					[]string{"SET", key("short"), n, "PX", strconv.Itoa(1 + i%50)},
-					[]string{"XADD", key("stream"), "MAXLEN", "~", "100", "*", "f", n}, []string{"XGROUP", "CREATE", key("stream"), "g", "0"},
-					[]string{"XREADGROUP", "GROUP", "g", "c" + n[:1], "COUNT", "2", "STREAMS", key("stream"), ">"},
-					[]string{"XAUTOCLAIM", key("stream"), "g", "other", "0", "0", "COUNT", "1"},
-					[]string{"ZADD", key("zset"), n, "m" + n}, []string{"ZPOPMIN", key("zset")}, []string{"SPOP", "set:words:513", "1"},
-					[]string{"GETEX", key("s"), "EX", "100000"}, []string{"LMOVE", key("list"), key("list2"), "LEFT", "RIGHT"}, []string{"COPY", key("zset"), key("copy"), "REPLACE"})
+				calls = append(append(calls, []string{"RESET"}), writes(i)...)
+				calls = append(calls, []string{"SET", fmt.Sprint("load:short:", i%17), "x", "PX", strconv.Itoa(1 + i%50)})
 				c.do(t, calls)
 				l.n.Add(1)
 				time.Sleep(2 * time.Millisecond) // a load, not a flood: the servers have other work on the same processors

@@ -50,8 +50,8 @@ func prepare(t testing.TB, name string, port int, argv ...string) *server {
 	return s
 }
 
-// start runs the process and waits until it answers, be it with an error.
-func (s *server) start() {
+// run starts the process.
+func (s *server) run() {
 	s.t.Helper()
 	s.cmd, s.ended, s.out = exec.Command(s.argv[0], s.argv[1:]...), make(chan struct{}), new(lockedBuffer)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
@@ -62,6 +62,13 @@ func (s *server) start() {
 		_ = cmd.Wait() // how it ended is told by ProcessState
 		close(ended)
 	}()
+}
+
+// start runs the process and waits until it answers, be it with an error.
+func (s *server) start() {
+	s.t.Helper()
+	s.run()
+	ended := s.ended
 	s.eventually("answers", func() bool {
 		select {
 		case <-ended:
