@@ -56,6 +56,8 @@ type Store struct {
 
 	eviction atomic.Uint64 // packed Policy, lfu-log-factor, lfu-decay-time: see SetEviction
 
+	extending atomic.Int32 // Txns that wait in Extend
+
 	noting atomic.Int64 // who asks for Touched notes: see NoteTouched
 }
 

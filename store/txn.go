@@ -2,6 +2,8 @@ package store
 
 import (
 	"math/bits"
+	"runtime"
+	"time"
 
 	"github.com/sextantdb/sextant/store/slot"
 )
@@ -130,19 +132,34 @@ func (t *Txn) TryBeginStripe(s *Store, nowMs int64, stripe int) bool {
 	return t.tryLock()
 }
 
-// TryExtend takes the stripe of one more slot into the open Txn, out of order and so without waiting: it reports false when
-// another holds it.
-func (t *Txn) TryExtend(sl slot.Slot) bool {
+// Extend takes the stripe of one more slot into the open Txn, out of order. It waits for it until giveUp says so, and then
+// reports false. Two that do so at once can lock each other out: giveUp must see to that. Of all others nobody keeps
+// stripes while he waits for more, as long as somebody extends; see lock.
+func (t *Txn) Extend(sl slot.Slot, giveUp func() bool) bool {
 	if t.Holds(sl) {
 		return true
 	}
 	n := sl & t.s.stripeMask
-	if !t.s.stripes[n].mu.TryLock() {
-		return false
+	if mu := &t.s.stripes[n].mu; !mu.TryLock() {
+		t.s.extending.Add(1)
+		defer t.s.extending.Add(-1)
+		for !mu.TryLock() {
+			if giveUp() {
+				return false
+			}
+			time.Sleep(lockPoll)
+		}
 	}
 	t.hold(n)
 	t.only = nil
 	return true
+}
+
+// Retract undoes an Extend, of a stripe in which nothing was done.
+func (t *Txn) Retract(sl slot.Slot) {
+	n := sl & t.s.stripeMask
+	t.held[n>>6] &^= 1 << (n & 63)
+	t.s.stripes[n].mu.Unlock()
 }
 
 func (t *Txn) tryLock() bool {
@@ -151,12 +168,7 @@ func (t *Txn) tryLock() bool {
 		for ; w != 0; w &= w - 1 {
 			st := &t.s.stripes[i<<6+bits.TrailingZeros64(w)]
 			if !st.mu.TryLock() {
-				t.eachStripe(func(st *stripe) {
-					if n > 0 {
-						st.mu.Unlock()
-					}
-					n--
-				})
+				t.unlockFirst(n)
 				t.open = false
 				return false
 			}
@@ -190,17 +202,61 @@ func (t *Txn) reset(s *Store, nowMs int64) {
 
 func (t *Txn) hold(stripe uint16) { t.held[stripe>>6] |= 1 << (stripe & 63) }
 
+// lock takes the stripes held says, in ascending order. Who waits for one keeps those he has, but not while another extends
+// his own: that one may want them.
 func (t *Txn) lock() {
+	for !t.tryLockFrom() {
+		time.Sleep(lockPoll)
+	}
+	t.touch = t.s.noting.Load() != 0
+}
+
+// lockPoll is how long one rests who waits for a stripe and must look after others meanwhile.
+const lockPoll = 10 * time.Microsecond
+
+// spins is how often a stripe is tried before lock rests: most are held for a microsecond.
+const spins = 64
+
+// tryLockFrom reports false when it had to give back what it had.
+func (t *Txn) tryLockFrom() bool {
 	n := 0
-	t.eachStripe(func(st *stripe) {
-		st.mu.Lock()
-		t.only = st
-		n++
-	})
+	t.only = nil
+	for i, w := range t.held {
+		for ; w != 0; w &= w - 1 {
+			at := i<<6 + bits.TrailingZeros64(w)
+			st := &t.s.stripes[at]
+			if n == 0 {
+				st.mu.Lock() // who has none may wait for it
+			}
+			for tries := 0; n > 0 && !st.mu.TryLock(); tries++ {
+				if t.s.extending.Load() > 0 {
+					t.unlockFirst(n)
+					return false
+				}
+				if tries < spins {
+					runtime.Gosched()
+				} else {
+					time.Sleep(lockPoll)
+				}
+			}
+			t.only = st
+			n++
+		}
+	}
 	if n != 1 {
 		t.only = nil
 	}
-	t.touch = t.s.noting.Load() != 0
+	return true
+}
+
+// unlockFirst unlocks the first n stripes of held.
+func (t *Txn) unlockFirst(n int) {
+	t.eachStripe(func(st *stripe) {
+		if n > 0 {
+			st.mu.Unlock()
+		}
+		n--
+	})
 }
 
 // HoldsStripe reports whether the stripe of that number is held.

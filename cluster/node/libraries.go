@@ -39,7 +39,7 @@ func (n *Node) newScripts() *lua.Engine {
 }
 
 func (n *Node) scriptDeps() script.Deps {
-	return script.Deps{Engine: n.scripts, Cluster: n.cfg.Now().ClusterEnabled, Debug: n.debugScript}
+	return script.Deps{Engine: n.scripts, Narrow: n.cfg.Now().ClusterEnabled || n.loops == 1, Debug: n.debugScript}
 }
 
 // debugScript gives a session a goroutine of its own, with the client's connection.

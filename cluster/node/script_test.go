@@ -258,3 +258,41 @@ func TestClusterScriptsTouchOtherSlots(t *testing.T) {
 		}
 	}
 }
+
+// With one loop a script comes with the stripes of the keys it declares, and takes others' when it touches them.
+func TestScriptsTouchWhatTheyDidNotDeclare(t *testing.T) {
+	s := serve(t, "io-threads", "1")
+	c := s.dial()
+	require.Equal(t, "OK", c.do("MSET", "a", "1", "b", "2", "c", "3"))
+	assert.Equal(t, "[1 2 3 [a b c] 3]", c.do("EVAL", `local all = redis.call('KEYS', '*') table.sort(all)
+		return {redis.call('GET', KEYS[1]), redis.call('GET', 'b'), redis.call('MGET', 'b', 'c')[2], all, redis.call('DBSIZE')}`, "1", "a"))
+	assert.Equal(t, "OK", c.do("EVAL", "redis.call('SET', KEYS[1], 'x') redis.call('RENAME', KEYS[1], 'd') return redis.call('SET', 'e', 'y')", "1", "a"))
+	require.Equal(t, "OK", c.do("MULTI"))
+	require.Equal(t, "QUEUED", c.do("GET", "b"))
+	require.Equal(t, "QUEUED", c.do("EVAL", "redis.call('SELECT', 1) return redis.call('SET', 'f', redis.call('INCR', KEYS[1]))", "1", "c"))
+	require.Equal(t, "QUEUED", c.do("DBSIZE"))
+	assert.Equal(t, "[2 OK 4]", c.do("EXEC"))
+	require.Equal(t, "lib", c.do("FUNCTION", "LOAD", "#!lua name=lib\nredis.register_function('f', function(keys) return redis.call('GET', 'd') end)"))
+	assert.Equal(t, "x", c.do("FCALL", "f", "1", "b"))
+
+	// Nobody waits for stripes while he keeps others that a script may want.
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for range 300 {
+			s.disp.Fence(nowMs())
+		}
+	}()
+	for ended := false; !ended; {
+		assert.Equal(t, "4", c.do("EVAL", `redis.call('INCR', KEYS[1])
+			for i = 0, 40 do redis.call('SET', 'k' .. i, i) end
+			return redis.call('GET', 'k4')`, "1", "n"))
+		select {
+		case <-done:
+			ended = true
+		default:
+		}
+	}
+	assert.Equal(t, "OK", c.do("EVAL", "redis.call('INCR', KEYS[1]) return redis.call('FLUSHALL')", "1", "n"))
+	assert.Equal(t, "0", c.do("DBSIZE"))
+}

@@ -93,7 +93,7 @@ func (w *worker) awaitMove(c *client, cmd *command.Command, argv [][]byte, flags
 	wait := flags&command.WholeDB != 0 && len(m.keys) > 0
 	if flags&command.RunsScript != 0 { // it may touch what it did not name, as far as its stripes reach
 		for k := range m.keys {
-			wait = wait || w.txn.Holds(slot.Of([]byte(k.key)))
+			wait = wait || w.txn.Holds(slot.OfString(k.key))
 		}
 	}
 	if cmd.Flags&command.Queued != 0 {
@@ -110,11 +110,16 @@ func (w *worker) awaitMove(c *client, cmd *command.Command, argv [][]byte, flags
 	return wait
 }
 
-// moves reports whether a call touches a key under way. REQUIRES: its stripes held.
-func (d *Dispatcher) moves(db int, cmd *command.Command, argv [][]byte) bool {
+// movesWithin reports whether a key of a slot's stripe is under way. REQUIRES: the stripe is held.
+func (d *Dispatcher) movesWithin(at slot.Slot) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.mu.moving.touches(db, cmd, argv)
+	for k := range d.mu.moving.keys {
+		if d.store.Stripe(slot.OfString(k.key)) == d.store.Stripe(at) {
+			return true
+		}
+	}
+	return false
 }
 
 // mustAwaitMove is awaitMove for a parked client's call, which is not set aside here but walks anew on its own loop.
@@ -123,7 +128,9 @@ func (d *Dispatcher) mustAwaitMove(t *ticket) bool {
 	if t.cmd.Flags&(command.Write|command.MayReplicate) == 0 {
 		return false
 	}
-	return d.moves(t.db, t.cmd, t.argv)
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.mu.moving.touches(t.db, t.cmd, t.argv)
 }
 
 // Units runs work of the node itself that is no client's call: handing over keys ends with

@@ -205,8 +205,8 @@ func (w *worker) admitScript(c *command.Ctx, cmd *command.Command, malformed boo
 	if s.oom && !s.dirty && flags&command.DenyOOM != 0 {
 		return resp.ErrOOM
 	}
-	if d.router != nil && !w.client.trusted && !s.apart {
-		if err := w.routeScript(c, cmd, argv, flags); err != "" {
+	if !s.apart {
+		if err := w.reachScript(c, cmd, argv, flags); err != "" {
 			return err
 		}
 	}
@@ -252,12 +252,11 @@ func (w *worker) routeScript(c *command.Ctx, cmd *command.Command, argv [][]byte
 			}
 		}
 	}
-	if !w.txn.Holds(at) && (!s.rules.Compat || !w.stray(at)) {
-		s.anew = s.rules.Compat && !s.dirty && c.Nested == 0
+	if !s.rules.Compat && !s.rules.AnyCrossSlot && !w.txn.Holds(at) {
 		return resp.ErrScriptCrossSlot
 	}
-	if flags&command.Write != 0 && int(at) != s.slot && Gate(d.gates.Load())&GateMoving != 0 && d.moves(c.Sess.DB(), cmd, argv) {
-		return resp.ErrScriptUnstable(cmd.LowerName()) // a key of its own slot it would have waited for before it began
+	if !w.stray(c, at) {
+		return resp.ErrScriptCrossSlot
 	}
 	if !s.rules.Compat && !s.rules.AnyCrossSlot {
 		if s.slot >= 0 && s.slot != int(at) {
@@ -268,22 +267,74 @@ func (w *worker) routeScript(c *command.Ctx, cmd *command.Command, argv [][]byte
 	return ""
 }
 
-// strayWait is how long a script waits for a stripe it did not come with.
+// reachScript takes the stripes a call of a script needs and the script did not come with.
+func (w *worker) reachScript(c *command.Ctx, cmd *command.Command, argv [][]byte, flags command.Flags) resp.Error {
+	d := w.d
+	if d.router != nil && !w.client.trusted {
+		if err := w.routeScript(c, cmd, argv, flags); err != "" {
+			return err
+		}
+	} else if !w.whole && cmd.HasKeys() {
+		if k := cmd.SoleKey(); k > 0 && k < len(argv) {
+			if at := slot.Of(argv[k]); !w.txn.Holds(at) && !w.stray(c, at) {
+				return resp.ErrScriptCrossSlot
+			}
+		} else {
+			w.refs, _ = cmd.KeysOf(argv, w.refs[:0], false)
+			for _, r := range w.refs {
+				if !w.stray(c, slot.Of(argv[r.Index])) {
+					return resp.ErrScriptCrossSlot
+				}
+			}
+		}
+	}
+	if !w.whole && flags&command.WholeDB != 0 {
+		for stripe := range d.store.Stripes() {
+			if !w.stray(c, slot.Slot(stripe)) {
+				return resp.ErrScriptCrossSlot
+			}
+		}
+	}
+	return ""
+}
+
+// strayWait is how long a script waits for a stripe it did not come with, where several scripts may do so.
 const strayWait = 100 * time.Millisecond
 
-// stray takes the stripe of a slot of this node that is not that of the keys the script declared: a script without shebang
-// line may touch it. To wait for it without end could lock two scripts out of each other. A script that cannot have it and has
-// not written is run again with all stripes, one that has gets an error; from its next run on a script that strays comes with
-// all (EndScript), so that this happens once.
-func (w *worker) stray(at slot.Slot) bool {
-	w.script.strayed = true
-	for wait, rest := lockWaitLeast, strayWait; !w.txn.TryExtend(at); wait = min(2*wait, lockWaitMost) {
-		if rest -= wait; rest <= 0 {
+// stray takes the stripe of a slot that is not among those of the keys the script declared: alone a script may touch any key,
+// and in a cluster one without shebang line any of this node.
+//
+// With one loop no other script can want what this one has, and what it waits for comes. With several (only a cluster lets
+// scripts come with less than all then) two could lock each other out: one that has waited too long and has not written is
+// run again with all stripes, one that has gets an error. From its next run on such a script comes with all (EndScript), so
+// that this happens once.
+func (w *worker) stray(c *command.Ctx, at slot.Slot) bool {
+	if w.txn.Holds(at) {
+		return true
+	}
+	s, d := &w.script, w.d
+	s.strayed = len(d.workers) > 1
+	rest := strayWait
+	giveUp := func() bool {
+		if len(d.workers) == 1 {
 			return false
 		}
-		time.Sleep(wait)
+		rest -= lockWaitLeast
+		return rest <= 0
 	}
-	return true
+	for w.txn.Extend(at, giveUp) {
+		if Gate(d.gates.Load())&GateMoving == 0 || !d.movesWithin(at) {
+			return true
+		}
+		w.txn.Retract(at) // a key there is under way to another node; at its end that needs the stripe
+		rest -= lockWaitMost
+		if giveUp() {
+			break
+		}
+		time.Sleep(lockWaitMost)
+	}
+	s.anew = !s.dirty && c.Nested == 0
+	return false
 }
 
 // scriptRoute says to a script what a client is told by a redirection.

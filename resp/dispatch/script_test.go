@@ -75,7 +75,7 @@ func TestLoopsGoOnWhileAScriptHoldsStripes(t *testing.T) {
 
 // A script may write to keys it did not name, so that it waits while any key its stripes hold is handed to another node.
 func TestScriptWaitsForKeysUnderWayThatItDidNotName(t *testing.T) {
-	r := newRig(t, nil, nil)
+	r := newRig(t, &switchboard{}, nil)
 	a, b := r.dial(), r.dial()
 	keys := [][]byte{[]byte("{k}b")}
 	var x store.Txn

@@ -44,6 +44,7 @@ type worker struct {
 	asking bool     // the client said ASKING just before
 	room   bool     // the node was within maxmemory when the call was admitted
 	script scriptRun
+	whole  bool    // of the script being run: it came with all stripes
 	inner  *worker // runs commands while a script of this worker does; see Command
 	within bool    // this worker is another's inner: it must not wait for what that one's script holds
 	turn   uint64  // the loop's, of the call before
@@ -261,6 +262,10 @@ func (w *worker) execute(c *client, cmd *command.Command, argv [][]byte, flags c
 	if flags&command.RunsScript != 0 {
 		d.scripts.Add(1) // before it locks; see noScript
 		defer d.scripts.Add(-1)
+		if c.trusted || d.router == nil && gates&GateMoving != 0 {
+			flags |= command.WholeDB // it shall not have to stray: see reachScript
+		}
+		w.whole = flags&command.WholeDB != 0
 	}
 	if d.router != nil && len(w.slots) > 0 && !c.trusted {
 		if !w.routeAndLock(c, cmd, flags) {

@@ -51,8 +51,12 @@ func (in *interp) toLua(b []byte, depth int) (vm.Value, []byte) {
 		}
 		return m.NewString(string(rest[:n])), rest[n+2:]
 	case resp.KindSimple:
+		text := in.okText
+		if string(head) != "OK" {
+			text = m.NewString(string(head))
+		}
 		t := m.NewTable(0, 0)
-		t.SetString("ok", m.NewString(string(head)))
+		t.Set(in.okName, text)
 		return t.Value(), rest
 	case resp.KindError:
 		t := in.errorTable("-" + string(head))

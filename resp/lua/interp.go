@@ -39,11 +39,13 @@ type interp struct {
 	loading    *loading
 	loaded     map[*Library]map[string]*vm.Func
 
-	keysName, argvName vm.Value
+	keysName, argvName, okName, okText vm.Value
 }
 
 func newInterp(e *Engine, functions bool) *interp {
-	in := &interp{e: e, vm: vm.New(0), proto: resp.RESP2, functions: functions, keysName: vm.String("KEYS"), argvName: vm.String("ARGV")}
+	in := &interp{e: e, vm: vm.New(0), proto: resp.RESP2, functions: functions, keysName: vm.String("KEYS"), argvName: vm.String("ARGV"),
+		okName: vm.String("ok"), okText: vm.String("OK"),
+	}
 	m := in.vm
 	m.Interrupt = func() string {
 		if in.host == nil {
@@ -174,10 +176,4 @@ func (in *interp) begin(h Host) {
 	in.vm.SetLimit(in.e.o.MemoryLimit())
 }
 
-func (in *interp) array(words [][]byte) *vm.Table {
-	t := in.vm.NewTable(len(words), 0)
-	for i, w := range words {
-		t.SetInt(i+1, in.vm.NewString(string(w)))
-	}
-	return t
-}
+func (in *interp) array(words [][]byte) *vm.Table { return in.vm.NewStringTable(words) }

@@ -4,10 +4,10 @@
 //
 // # Locks
 //
-// Alone, a script holds every stripe: it may touch keys it did not declare. In a cluster its declared keys are of one slot,
-// and it holds that stripe; a script that declares none, or allow-cross-slot-keys, holds all. One without shebang line that
-// touches another slot of this node takes that stripe when it does so, and comes with all from its next run on. What lies
-// elsewhere is refused with Redis' texts.
+// A script holds the stripes of the keys it declares; one that declares none, or allow-cross-slot-keys, holds all. It may touch
+// keys it did not declare: alone any, in a cluster (without shebang line) any of its node. It takes their stripes when it does
+// so, and comes with all from its next run on. Alone with several loops scripts hold all from the first: two that strayed
+// could lock each other out. What lies on other nodes is refused with Redis' texts.
 //
 // # Concurrency
 //
@@ -26,8 +26,8 @@ import (
 // Deps are what the family fronts and reads.
 type Deps struct {
 	Engine *lua.Engine
-	// Cluster says that the node is one of a cluster.
-	Cluster bool
+	// Narrow says that scripts come with the stripes of the keys they declare: in a cluster, and where there is one loop.
+	Narrow bool
 	// Debug takes the client's connection away and runs the session on a goroutine of its own. nil: nothing is debugged.
 	Debug func(c *command.Ctx, s DebugSession) error
 }
@@ -186,7 +186,7 @@ func Commands(d Deps) []command.Command {
 // refine is what a script's own flags make of its command's. Keys it does not name may be touched, so that it locks
 // everything unless its slot is known.
 func (f *family) refine(argv [][]byte, cmd command.Flags, s lua.Flags) command.Flags {
-	if !f.Cluster || numKeys(argv) <= 0 || s&lua.AllowCrossSlot != 0 {
+	if !f.Narrow || numKeys(argv) <= 0 || s&lua.AllowCrossSlot != 0 {
 		cmd |= command.WholeDB
 	}
 	if s&lua.Compat != 0 {
@@ -221,7 +221,7 @@ func (f *family) evalFlags(argv [][]byte, cmd command.Flags) command.Flags {
 	if !ok {
 		flags = lua.Compat
 	}
-	if f.Cluster && flags&lua.Compat != 0 && f.Engine.AnyStrays() && len(argv) > 1 {
+	if f.Narrow && flags&lua.Compat != 0 && f.Engine.AnyStrays() && len(argv) > 1 {
 		flags |= f.strays(f.Engine.Find([]byte(lua.Digest(argv[1]))))
 	}
 	return f.refine(argv, cmd, flags)

@@ -3,6 +3,7 @@ package vm
 import (
 	"math"
 	"math/bits"
+	"strings"
 	"unsafe"
 )
 
@@ -45,6 +46,31 @@ func (vm *VM) NewTable(narr, nhash int) *Table {
 	}
 	if nhash > 0 {
 		t.setNodes(nhash)
+	}
+	return t
+}
+
+// NewStringTable makes a list of strings. Its strings live and die together, so that they cost two allocations.
+func (vm *VM) NewStringTable(words [][]byte) *Table {
+	t := vm.NewTable(len(words), 0)
+	if len(words) == 0 {
+		return t
+	}
+	size := 0
+	for _, w := range words {
+		size += len(w)
+	}
+	vm.meter.charge(int64(size) + strBytes*int64(len(words)))
+	var text strings.Builder
+	text.Grow(size)
+	for _, w := range words {
+		text.Write(w)
+	}
+	all, strs := text.String(), make([]Str, len(words))
+	for i, w := range words {
+		strs[i] = Str{kind: KindString, s: all[:len(w)]}
+		all = all[len(w):]
+		t.arr[i] = strValue(&strs[i])
 	}
 	return t
 }

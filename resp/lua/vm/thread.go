@@ -208,7 +208,11 @@ func (vm *VM) Clean() {
 	if len(th.stack) > keptStack {
 		th.stack = make([]Value, firstStack)
 	} else {
-		clear(th.stack)
+		for i := range th.stack { // most are nil: to write them all would be work for the garbage collector
+			if th.stack[i].p != nil {
+				th.stack[i] = Nil
+			}
+		}
 	}
 	if len(th.frames) > keptFrames {
 		th.frames = th.frames[:keptFrames:keptFrames]
