@@ -379,3 +379,18 @@ return string.sub("x", {})
 return table.concat({}, {})
 ----
 return tostring(2^63), 2^63 == 2^63 + 1, 1e308 * 10, -1e308 * 10, 5e-324, 1.7976931348623157e308
+----
+local ok, e = pcall(function() return 1 +
+{} end) return e
+----
+local ok, e = pcall(function() local a = 'x' return -
+a end) return e
+----
+local ok, e = pcall(function() return {} ..
+'x'
+.. 'y' end) return e
+----
+local ok, e = pcall(function() return 1
+< {}
+
+end) return e

@@ -133,11 +133,13 @@ type (
 	}
 	stmtBreak struct{}
 	// stmtAt stands around a statement, or alone (s nil) where a block ends, in code compiled for a debugger. active are
-	// the locals in scope; fresh: control came here in a new call or round, so that the line counts as another.
+	// the locals in scope; fresh: control came here in a new call or round, so that the line counts as another; back: so
+	// does the next line. Line 0 is told to nobody.
 	stmtAt struct {
 		s      stmtNode
 		line   int32
 		active []*local
 		fresh  bool
+		back   bool
 	}
 )

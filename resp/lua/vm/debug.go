@@ -9,12 +9,15 @@ func (c *compiler) at(s *stmtAt) stmtFn {
 	if s.s != nil {
 		inner = c.statement(s.s)
 	}
-	line, active, fresh := s.line, s.active, s.fresh
+	line, active, fresh, back := s.line, s.active, s.fresh, s.back
 	return func(f *frame) signal {
 		f.scope = active
-		if hook := f.th.vm.Line; hook != nil && (fresh || f.atLine != line) {
+		if hook := f.th.vm.Line; hook != nil && line > 0 && (fresh || f.atLine != line) {
 			f.line, f.atLine = line, line
 			hook(int(line))
+		}
+		if back {
+			f.atLine = 0
 		}
 		return inner(f)
 	}

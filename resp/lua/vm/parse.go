@@ -79,7 +79,7 @@ func (p *parser) parse() *function {
 	p.fn = &function{vararg: true}
 	p.next()
 	p.fn.body = p.block()
-	p.fn.body = p.round(p.fn.body, p.line+1) // where Redis writes the end of the function it makes of a script
+	p.fn.body = p.round(p.fn.body, p.lastLine, true, false)
 	p.check(tkEOF)
 	return p.fn
 }
@@ -115,15 +115,16 @@ func (p *parser) scoped() (body []stmtNode) {
 	return body
 }
 
-// round marks a body that is entered again and again, or once a call, and ends at line.
-func (p *parser) round(body []stmtNode, line int32) []stmtNode {
+// round marks, for a debugger, a body that control enters anew at its first statement (a function, a for loop), and that ends
+// at line; again: at whose end control goes back.
+func (p *parser) round(body []stmtNode, line int32, anew, again bool) []stmtNode {
 	if !p.debug {
 		return body
 	}
-	if len(body) > 0 {
+	if anew && len(body) > 0 {
 		body[0].(*stmtAt).fresh = true
 	}
-	return append(body, &stmtAt{line: line, active: slices.Clone(p.fn.active), fresh: len(body) == 0})
+	return append(body, &stmtAt{line: line, active: slices.Clone(p.fn.active), fresh: again || len(body) == 0})
 }
 
 func (p *parser) ends() bool {
@@ -142,6 +143,12 @@ func (p *parser) block() (body []stmtNode) {
 		line, active := p.line, len(p.fn.active)
 		s, last = p.statement()
 		if p.debug {
+			switch s.(type) {
+			case *stmtLocalFunc:
+				line = p.lastLine
+			case *stmtRepeat:
+				line = 0 // nothing happens at its first word
+			}
 			s = &stmtAt{s: s, line: line, active: slices.Clone(p.fn.active[:active])}
 		}
 		body = append(body, s)
@@ -160,7 +167,7 @@ func (p *parser) statement() (s stmtNode, last bool) {
 		p.next()
 		cond := p.expr()
 		p.expect(tkDo)
-		body := p.round(p.loop(), line)
+		body := p.round(p.loop(), line, false, true)
 		p.match(tkEnd, tkWhile, line)
 		return &stmtWhile{cond, body, line}, false
 	case tkDo:
@@ -176,7 +183,9 @@ func (p *parser) statement() (s stmtNode, last bool) {
 		p.scope(func() {
 			p.fn.loops++
 			r.body = p.block()
-			r.body = p.round(r.body, p.line)
+			if r.body = p.round(r.body, p.line, false, false); p.debug {
+				r.body[len(r.body)-1].(*stmtAt).back = true
+			}
 			p.fn.loops--
 			p.match(tkUntil, tkRepeat, line)
 			r.cond = p.expr()
@@ -262,7 +271,7 @@ func (p *parser) forStatement(line int32) (s stmtNode) {
 			p.fn.loops++
 			p.scope(func() {
 				p.declare(n.v)
-				n.body = p.round(p.block(), line)
+				n.body = p.round(p.block(), line, true, false)
 			})
 			p.fn.loops--
 			s = n
@@ -281,7 +290,7 @@ func (p *parser) forStatement(line int32) (s stmtNode) {
 				for _, v := range n.vars {
 					p.declare(v)
 				}
-				n.body = p.round(p.block(), line)
+				n.body = p.round(p.block(), line, true, false)
 			})
 			p.fn.loops--
 			s = n
@@ -386,7 +395,7 @@ func (p *parser) body(method bool, line int32) *function {
 	}
 	p.expect(')')
 	fn.body = p.block()
-	fn.body = p.round(fn.body, p.line)
+	fn.body = p.round(fn.body, p.line, true, false)
 	p.match(tkEnd, tkFunction, line)
 	p.fn = fn.parent
 	return fn
@@ -593,9 +602,10 @@ func (p *parser) subexpr(limit int) exprNode {
 	var e exprNode
 	switch p.tok {
 	case tkNot, '-', '#':
-		op, line := p.tok, p.line
+		op := p.tok
 		p.next()
-		e = unary(op, p.subexpr(unaryPriority), line)
+		e = p.subexpr(unaryPriority)
+		e = unary(op, e, p.lastLine)
 	default:
 		e = p.simple()
 	}
@@ -605,9 +615,9 @@ func (p *parser) subexpr(limit int) exprNode {
 		if !ok || pr.left <= limit {
 			break
 		}
-		line := p.line
 		p.next()
-		e = &exprBin{op, e, p.subexpr(pr.right), line}
+		right := p.subexpr(pr.right)
+		e = &exprBin{op, e, right, p.lastLine} // an operation is where its last operand ends, as in PUC
 	}
 	p.leave()
 	return e
