@@ -41,6 +41,7 @@ func TestFailover(t *testing.T) {
 			}
 		}()
 	}
+	eventually(t, func() bool { return c.do("EXISTS", "w0", "w1", "w2", "w3") == "4" }, "all write")
 	require.Equal(t, "OK", c.do("FAILOVER", "TO", "127.0.0.1", port, "TIMEOUT", "60000"))
 	require.Contains(t, []string{"-ERR FAILOVER already in progress.", "-ERR FAILOVER is not valid when server is a replica."}, c.do("FAILOVER"))
 	eventually(t, func() bool { return c.info("master_failover_state") == "no-failover" }, "it ends")
@@ -107,3 +108,31 @@ func (s *testNode) info0(name string) string { return s.dial().info(name) }
 
 // held reports whether the node itself holds writes.
 func (s *testNode) held() bool { mode, _ := s.disp.Paused(); return mode != 0 }
+
+// A real Redis takes the role over from us by FAILOVER, and hands it back in the same way.
+func TestFailoverBesideRealRedis(t *testing.T) {
+	t.Parallel()
+	redis, port := realRedis(t, "--repl-diskless-sync-delay", "0")
+	p := primary(t, 10)
+	c := p.dial()
+	follow(t, redis, p.port)
+	linked(t, redis)
+	ended := func(from *client, to *client) {
+		t.Helper()
+		eventually(t, func() bool {
+			return from.info("master_failover_state") == "no-failover" && from.info("role") == "slave"
+		}, "the role is handed over")
+		linked(t, from)
+		require.Equal(t, "master", to.info("role"))
+	}
+	require.Equal(t, "OK", c.do("FAILOVER", "TO", "127.0.0.1", strconv.Itoa(port)))
+	ended(c, redis)
+	require.Equal(t, "OK", redis.do("SET", "k", "redis"))
+	eventually(t, func() bool { return c.do("GET", "k") == "redis" }, "we follow")
+	eventually(t, func() bool { return redis.do("FAILOVER") == "OK" }, "we are online")
+	ended(redis, c)
+	require.Equal(t, "OK", c.do("SET", "k", "ours"))
+	eventually(t, func() bool { return redis.do("GET", "k") == "ours" }, "Redis follows")
+	require.Equal(t, "1", c.info("sync_full"), "the first copy")
+	require.Equal(t, "0", redis.info("sync_full"))
+}

@@ -484,10 +484,16 @@ func (n *Node) replDeps() repl.Deps {
 			}
 			return d.Conn, d.Unread, d.Unsent, nil
 		},
-		Leads:         n.leadsHook(),
-		Exclusive:     n.exclusive,
-		Save:          n.saveForReplicas,
-		Target:        n.replTarget(),
+		Leads:     n.leadsHook(),
+		Exclusive: n.exclusive,
+		Save:      n.saveForReplicas,
+		Target:    n.replTarget(),
+		Name: func(argv [][]byte) string {
+			if cmd, _ := n.table.Find(argv); cmd != nil {
+				return cmd.LowerName()
+			}
+			return "<unknown>"
+		},
 		Apply:         &lateApplier{n: n},
 		HoldWrites:    func(on bool) { n.disp.HoldWrites(dispatch.HoldFailover, on, nowMs()) },
 		AwaitUnpaused: func(done <-chan struct{}) { n.disp.AwaitUnpaused(done) },

@@ -7,8 +7,8 @@
 //
 // # Reading order
 //
-// stream.go (the bytes), engine.go (roles, history, periodic work), replica.go and fullsync.go
-// (the primary's side), link.go and load.go (the replica's side), wait.go, commands.go, info.go,
+// stream.go (the bytes, and who receives which), engine.go (roles, history, periodic work), replica.go and fullsync.go
+// (the primary's side), link.go and load.go (the replica's side), failover.go, wait.go, commands.go, info.go,
 // dataset.go (how store and store/snapshot become Save and Target).
 //
 // # Offsets
@@ -26,6 +26,9 @@
 // free (Ctx.AfterUnlock). Nothing is written to a socket under any of them.
 //
 // # Bounds
+//
+// What the append-only file receives beside the stream (detours) is kept as long as that file lags, which
+// persist.MaxAOFLag bounds.
 //
 // The stream keeps repl-backlog-size bytes, more only while a replica has not read them, and
 // that at most up to client-output-buffer-limit's replica class, beyond which the replica is

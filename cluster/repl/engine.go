@@ -17,7 +17,7 @@ import (
 	"github.com/sextantdb/sextant/store/stat"
 )
 
-// Deps is what the node gives an Engine. Immutable. Only Fsynced and Dial may be nil.
+// Deps is what the node gives an Engine. Immutable. What may be nil says so.
 type Deps struct {
 	// Listen takes events for the log and the metrics.
 	Listen Listener
@@ -53,6 +53,8 @@ type Deps struct {
 	Leads func(Member) string
 	// Fsynced is the offset up to which the append-only file is on disk; nil or false: it is off.
 	Fsynced func() (int64, bool)
+	// Name is the name of the command that words call, as the log has it. nil: the first word.
+	Name func(argv [][]byte) string
 	// Follows, if not nil, is told whom we follow from now on; "" is nobody. Roles cannot be changed
 	// from it, all else of the Engine may be called.
 	Follows func(host string, port int)

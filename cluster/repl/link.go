@@ -607,7 +607,7 @@ func (l *link) command(args [][]byte) (getack, lasting bool) {
 	}
 	if err := e.deps.Apply.Apply(args); err != nil {
 		e.Counters.ApplyErrors.Inc()
-		e.warn(EvApplyError, "== CRITICAL == This replica is sending an error to its master: '%v' after processing the command '%s'", err, strings.ToLower(string(args[0])))
+		e.warn(EvApplyError, "== CRITICAL == This replica is sending an error to its master: '%v' after processing the command '%s'", err, e.nameOf(args))
 	}
 	return false, e.deps.Apply.Lasting()
 }
@@ -623,6 +623,14 @@ func (e *Engine) setStreamDB(db int) {
 	e.mu.Lock()
 	e.streamDB = db
 	e.mu.Unlock()
+}
+
+// nameOf is the name of the command that words call, for the log.
+func (e *Engine) nameOf(argv [][]byte) string {
+	if e.deps.Name != nil {
+		return e.deps.Name(argv)
+	}
+	return strings.ToLower(string(argv[0]))
 }
 
 // is compares a word of a request with an upper-case name.

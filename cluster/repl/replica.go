@@ -3,7 +3,6 @@ package repl
 import (
 	"net"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -224,7 +223,7 @@ func (r *Replica) said(args [][]byte) bool {
 		if len(args) > 1 && is(args[0], "REPLCONF") && is(args[1], "GETACK") {
 			return true
 		}
-		e.warn(EvReplicaDropped, "Replica generated a reply to command '%s', disconnecting it: %s", strings.ToLower(string(args[0])), r.name())
+		e.warn(EvReplicaDropped, "Replica generated a reply to command '%s', disconnecting it: %s", e.nameOf(args), r.name())
 		return false
 	}
 	off, err := strconv.ParseInt(string(args[2]), 10, 64)

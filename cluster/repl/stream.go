@@ -24,6 +24,9 @@ const NoID = "0000000000000000000000000000000000000000"
 // chain of blocks; whoever receives them holds a Cursor into it, so an append costs the same
 // however many receive it, and what was appended is copied once.
 //
+// The bytes and the offset are what replicas receive. A tap receives the same but for its detours: bytes that it
+// leaves out (messages, PING, GETACK), and bytes that only taps receive, which no offset counts.
+//
 // Invariants, under mu: head.start ≤ from ≤ offset when there are blocks; a block is full
 // before the next one begins; bytes of a block below len(buf) never change while a cursor holds
 // it or a later one is reachable from a held one.
