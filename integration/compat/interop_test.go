@@ -395,6 +395,67 @@ func TestChainWithRedis(t *testing.T) {
 	require.Equal(t, "1", middle.info("stats")["sync_full"])
 }
 
+// TestLaterCommandsReachRedis: commands that 7.0 does not know reach it as what they did, but for fields of hashes that expire.
+func TestLaterCommandsReachRedis(t *testing.T) {
+	t.Parallel()
+	primary, replica := sextantServer(t), redisServer(t)
+	require.Equal(t, "OK", replica.say("REPLICAOF", "127.0.0.1", strconv.Itoa(primary.port)))
+	replica.inSync(primary)
+	for _, line := range []string{
+		"MSETEX 2 a 1 b 2 EX 1000 => 1",
+		"MSETEX 1 d 1 PXAT 4000000000000 NX => 1",
+		"SET e 5 => OK", "SET e 6 IFEQ 5 => OK",
+		"SET f 5 => OK", "DELIFEQ f 5 => 1",
+		"XADD s 1-1 f v => 1-1", "XADD s 2-1 f v => 2-1", "XADD s 3-1 f v => 3-1",
+		"XGROUP CREATE s g 0 => OK", "XREADGROUP GROUP g c NOACK COUNT 1 STREAMS s > => s\n1-1\nf\nv",
+		"XDELEX s KEEPREF IDS 1 1-1 => 1", "XACKDEL s g DELREF IDS 1 2-1 => -1", "XDELEX s DELREF IDS 1 2-1 => 1",
+		"HSET h f v g w x y => 3", "HGETDEL h FIELDS 1 f => v",
+		"HSETEX i FIELDS 1 a b => 1", "HSETEX i FNX FIELDS 1 c d => 1", "HPEXPIRE i 0 FIELDS 1 c => 2",
+	} {
+		call, want, _ := strings.Cut(line, " => ")
+		require.Equal(t, want, primary.say(strings.Fields(call)...), call)
+	}
+	sameData(t, primary, replica, "at the end")
+}
+
+// TestRestartsWithRedis: a replica that was stopped, and a primary that was, go on from where they were; what they
+// need for it stands in the RDB file, in the other's words.
+func TestRestartsWithRedis(t *testing.T) {
+	for _, way := range []struct {
+		name             string
+		primary, replica func(*testing.T, ...string) *server
+	}{
+		{"redis follows sextant", sextantServer, redisServer},
+		{"sextant follows redis", redisServer, sextantServer},
+	} {
+		t.Run(way.name, func(t *testing.T) {
+			t.Parallel()
+			primary := way.primary(t, "--save", "3600", "1")
+			replica := way.replica(t, "--save", "3600", "1", "--replicaof", "127.0.0.1", strconv.Itoa(primary.port))
+			c := primary.dial(t)
+			c.do(t, values())
+			sameData(t, primary, replica, "at first")
+			history := primary.info("replication")["master_replid"]
+
+			replica.stop()
+			for i := range 20 {
+				c.do(t, writes(i))
+			}
+			replica.start()
+			sameData(t, primary, replica, "after the replica's restart")
+			require.Equal(t, "1", primary.info("stats")["sync_full"], "that of the beginning")
+			require.Equal(t, "1", primary.info("stats")["sync_partial_ok"])
+
+			require.NoError(t, c.Close())
+			primary.restart()
+			sameData(t, primary, replica, "after the primary's restart")
+			require.Equal(t, "0", primary.info("stats")["sync_full"])
+			require.Equal(t, history, primary.info("replication")["master_replid2"], "it goes on with the history of its file")
+			require.Equal(t, primary.info("replication")["master_replid"], replica.info("replication")["master_replid"])
+		})
+	}
+}
+
 // road is a network between two servers that can be cut.
 type road struct {
 	l  net.Listener
