@@ -37,7 +37,6 @@ var described = map[string]string{
 	"client|kill docs tokens": "7.2 lists YES and NO; MAXAGE of 7.4",
 	"hscan docs tokens":       "NOVALUES of 7.4", "zscan docs tokens": "NOSCORES of Valkey 8.1", "set docs tokens": "IFEQ of Valkey 8.1",
 	"sort docs keys": "ours are told for arguments that are keys, not for patterns of keys", "sort_ro docs keys": "as SORT",
-	"failover": "being built",
 }
 
 // ask sends one call in RESP3.

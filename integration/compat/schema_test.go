@@ -156,13 +156,16 @@ func alone(t *testing.T, proto int, seen map[string]bool) {
 	require.NoError(t, os.WriteFile(dir+"/users.acl", nil, 0o600))
 	node := launch(t, "sextant", binary, "server", dir+"/redis.conf")
 	target := launch(t, "target", binary, "server")
-	s := &schemaScript{t: t, proto: proto, nodes: map[string]*side{"": node}, clients: map[string]*client{}, seen: seen}
+	s := &schemaScript{t: t, proto: proto, nodes: map[string]*side{"": node, "target": target}, clients: map[string]*client{}, seen: seen}
 	s.known = func(word string) string {
 		host, port, _ := net.SplitHostPort(target.addr)
 		switch word {
 		case "host":
 			return host
 		case "port":
+			return port
+		case "own":
+			_, port, _ = net.SplitHostPort(node.addr)
 			return port
 		case "dumped":
 			return node.ask(t, "DUMP", "plain").Text()
