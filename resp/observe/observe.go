@@ -62,17 +62,9 @@ func NewCommands(names []string, shards int) *Commands {
 // Shard is the shard of loop i.
 func (c *Commands) Shard(i int) *Shard { return c.shards[i] }
 
-// SetTracking switches the latency histograms on or off (latency-tracking). What they hold
-// is dropped when they are switched off, as in Redis.
-func (c *Commands) SetTracking(on bool) {
-	if c.tracking.Swap(on) && !on {
-		for _, s := range c.shards {
-			for i := range s.cmds {
-				s.cmds[i].hist.Store(nil)
-			}
-		}
-	}
-}
+// SetTracking switches the latency histograms on or off (latency-tracking). What they hold stays, as in Redis; INFO
+// does not show it while they are off.
+func (c *Commands) SetTracking(on bool) { c.tracking.Store(on) }
 
 // SetPercentiles sets the percentiles INFO latencystats shows (latency-tracking-info-percentiles).
 func (c *Commands) SetPercentiles(p []float64) {
@@ -93,7 +85,7 @@ func (s *Shard) Done(id int, nanos int64, failed bool) {
 			// Whoever comes second takes what the first has put there.
 			k.hist.CompareAndSwap(nil, new(Histogram))
 			if h = k.hist.Load(); h == nil {
-				return // tracking was switched off just now
+				return // Reset came in between
 			}
 		}
 		h.Record(nanos)
@@ -216,6 +208,9 @@ func (c *Commands) RegisterErrorstats(s *stat.Section) {
 // RegisterLatencystats: see RegisterCommandstats.
 func (c *Commands) RegisterLatencystats(s *stat.Section) {
 	s.Rows("percentiles of the time commands took, in microseconds", func(emit func(name, value string)) {
+		if !c.tracking.Load() {
+			return
+		}
 		percents := c.percents.Load().([]float64)
 		for id, name := range c.names {
 			h := c.Latency(id)
