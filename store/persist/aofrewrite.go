@@ -132,7 +132,6 @@ func (a *AOF) startLocked() {
 	a.job, a.scheduled = j, false
 	before := a.ended
 	go func() {
-		snapshot.Yield()
 		<-before // of the files it may still write
 		a.finish(j, a.perform(j))
 	}()
@@ -157,7 +156,13 @@ func (a *AOF) perform(j *rewrite) error {
 		return err
 	}
 	temp := fmt.Sprintf("temp-rewriteaof-bg-%d.aof", a.o.PID)
-	if err := a.writeBase(j.ctx, st, temp, snap, stream, o); err != nil {
+	// The cut, and what happens under a.mu, is not for a thread of low priority: event loops would wait for it.
+	written := make(chan error, 1)
+	go func() {
+		snapshot.Yield()
+		written <- a.writeBase(j.ctx, st, temp, snap, stream, o)
+	}()
+	if err := <-written; err != nil {
 		return err
 	}
 	a.o.Listener(AOFBaseWritten{Name: temp})
