@@ -18,18 +18,18 @@ type generator struct {
 	entries []*command.Command
 	streams []*command.Command // those of them that are about streams
 	used    map[string]bool
+	reached map[*command.Arg]bool // of the grammars
 }
 
 func newGenerator(t *testing.T, seed uint64) *generator {
 	table, err := table()
 	require.NoError(t, err)
-	g := &generator{rand: rand.New(rand.NewPCG(seed, 7)), used: map[string]bool{}}
+	g := &generator{rand: rand.New(rand.NewPCG(seed, 7)), used: map[string]bool{}, reached: map[*command.Arg]bool{}}
 	for _, c := range table.All() {
 		switch {
 		case c.Run == nil || notGenerated(c.FullName()) != "":
-		case c.Flags&command.Blocking != 0 && c.Group != command.Stream: // would wait; scripts compare them
 		case !since70(c.Since): // the other side is 7.0
-		case c.Flags&command.PubSub != 0: // changes what is read next; scripts compare them
+		case subscribes(c): // changes what is read next; scripts compare them
 		default:
 			g.entries = append(g.entries, c)
 			if c.Group == command.Stream {
@@ -39,6 +39,11 @@ func newGenerator(t *testing.T, seed uint64) *generator {
 	}
 	require.NotEmpty(t, g.entries)
 	return g
+}
+
+// subscribes reports whether a command may go without a reply of its own.
+func subscribes(c *command.Command) bool {
+	return c.Flags&command.PubSub != 0 && slices.ContainsFunc(c.Schema().Elem, func(s *command.Schema) bool { return s.Kind == command.None })
 }
 
 // since70 reports whether Redis 7.0 has what came with a version.
@@ -99,8 +104,8 @@ func (g *generator) call(of []*command.Command) []string {
 	c := of[g.rand.IntN(len(of))]
 	g.used[c.FullName()] = true
 	words := strings.Split(c.FullName(), "|")
-	for _, a := range c.Grammar() {
-		words = g.arg(words, &a)
+	for i := range c.Grammar() {
+		words = g.arg(words, &c.Grammar()[i])
 	}
 	switch g.rand.IntN(25) { // now and then what does not fit
 	case 0:
@@ -119,17 +124,19 @@ func (g *generator) call(of []*command.Command) []string {
 }
 
 func (g *generator) arg(words []string, a *command.Arg) []string {
-	if a.Optional && g.rand.IntN(3) > 0 {
+	if a.Optional && g.rand.IntN(2) > 0 {
 		return words
 	}
+	g.reached[a] = true
 	times := 1
 	if a.Multiple {
 		times = 1 + g.rand.IntN(3)
 	}
 	switch a.Token {
-	case "BLOCK":
-		return words // nobody comes
+	case "BLOCK": // nobody comes
+		return append(words, "BLOCK", g.pick("1", "5", "10", "-1", "x", "9223372036854775807000"))
 	case "STREAMS":
+		g.reach(a.Args)
 		return g.streamsAndIDs(words)
 	case "*": // the clocks differ
 		return append(words, g.ofStream("id"))
@@ -141,6 +148,10 @@ func (g *generator) arg(words []string, a *command.Arg) []string {
 		if strings.Contains(a.Name, "seconds") || a.Name == "ttl" {
 			// Nothing may expire while a sequence runs: the two servers would not agree when.
 			words = append(words, g.pick("-1", "0", "1000000", "99999999", "x", "1.5", "9223372036854775807"))
+			continue
+		}
+		if a.Name == "timeout" {
+			words = append(words, g.pick("0.001", "0.005", "0.01", "-1", "x", "nan", "1e30"))
 			continue
 		}
 		switch a.Type {
@@ -184,6 +195,12 @@ func (g *generator) ofStream(name string) string {
 		return g.pick("g", "g", "g", "g", "g", "h", "none")
 	case "consumer":
 		return g.pick("alice", "bob", "carol")
+	case "username":
+		return g.pick("alice", "bob", "alice", "bob", "carol")
+	case "rule":
+		return g.pick("on", "off", "nopass", ">word", "<word", "!nohash", "resetpass", "reset", "+@all", "-@all", "allcommands", "nocommands", "+get", "-set", "+config|get", "-config|set", "+select|0", "+nosuch",
+			"+@hash", "-@dangerous", "+@nosuch", "~*", "~k*", "allkeys", "resetkeys", "%R~k*", "%W~{t}*", "%RW~x", "%X~y", "&*", "&news", "allchannels", "resetchannels", "sanitize-payload",
+			"skip-sanitize-payload", "(+get ~x)", "(+set", "clearselectors", "")
 	case "min-idle-time":
 		return g.pick("0", "0", "0", "1000000", "-1", "x")
 	}
@@ -204,6 +221,32 @@ func (g *generator) streamsAndIDs(words []string) []string {
 		words = append(words, g.pick(g.ofStream("id"), ">", "0", "1-2"))
 	}
 	return words
+}
+
+// reach notes arguments that are made otherwise than by walking the grammar.
+func (g *generator) reach(args []command.Arg) {
+	for i := range args {
+		g.reached[&args[i]] = true
+		g.reach(args[i].Args)
+	}
+}
+
+// unreached names the arguments of entries that no call has had.
+func (g *generator) unreached() (names []string) {
+	var look func(path string, args []command.Arg)
+	look = func(path string, args []command.Arg) {
+		for i := range args {
+			at := path + " " + args[i].Name
+			if !g.reached[&args[i]] {
+				names = append(names, at)
+			}
+			look(at, args[i].Args)
+		}
+	}
+	for _, c := range g.entries {
+		look(c.FullName(), c.Grammar())
+	}
+	return names
 }
 
 func (g *generator) pick(s ...string) string { return s[g.rand.IntN(len(s))] }
@@ -238,4 +281,15 @@ func (g *generator) text() string {
 		return strings.Repeat("long ", 1+g.rand.IntN(60))
 	}
 	return g.pick("", "a", "hello world", "\x00\x01\xfe\xff", "12", "3.14", "ümlaut", "0", "OK", "string", "raw")
+}
+
+// The sequences that are compared reach every option of every command: a generator that never says one
+// compares nothing of it.
+func TestGeneratorReachesEveryOption(t *testing.T) {
+	g := newGenerator(t, *seed)
+	for range 3000 {
+		g.sequence()
+	}
+	require.Len(t, g.used, len(g.entries))
+	require.Empty(t, g.unreached(), "arguments that no call had")
 }
