@@ -104,7 +104,7 @@ func (c *client) do(t testing.TB, calls [][]string) (replies [][]byte) {
 	for range calls {
 		r, err := readReply(c.in, nil)
 		if err != nil {
-			require.ErrorIs(t, err, io.EOF)
+			require.ErrorIs(t, err, io.EOF, "at the reply to %q, after %q", calls[len(replies)], calls[:len(replies)])
 			return append(replies, []byte("(closed)"))
 		}
 		replies = append(replies, r)
@@ -221,8 +221,8 @@ func TestGeneratedSequences(t *testing.T) {
 				fits(t, seq[i], got[i], map[string]int{"2": resp.RESP2, "3": resp.RESP3}[seq[1][1]])
 			}
 			if i < len(got) && i < len(want) && equal(seq[i], got[i], want[i]) {
-				if queued(got[i]) != queued(want[i]) {
-					break // a form of 7.2 within MULTI: 7.0 will not execute what ours does
+				if want[i][0] == '-' && got[i][0] != '-' {
+					break // of later than 7.0: from here on the data may differ, and EXEC may
 				}
 				continue
 			}

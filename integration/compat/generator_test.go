@@ -107,7 +107,11 @@ func (g *generator) call(of []*command.Command) []string {
 	for i := range c.Grammar() {
 		words = g.arg(words, &c.Grammar()[i])
 	}
-	switch g.rand.IntN(25) { // now and then what does not fit
+	twist := g.rand.IntN(25) // now and then what does not fit
+	if c.Flags&command.Blocking != 0 {
+		twist = -1 // any word could become the timeout
+	}
+	switch twist {
 	case 0:
 		words = append(words, g.text())
 	case 1:

@@ -105,14 +105,9 @@ func parsePart(c *command.Ctx, from int) (p part, ok bool) {
 			return p, false
 		}
 	}
-	if len(c.Argv) > from+2 {
-		switch unit := c.Argv[from+2]; {
-		case command.Is(unit, "BIT"):
-			p.inBits = true
-		case !command.Is(unit, "BYTE"):
-			c.Fail(resp.ErrSyntax)
-			return p, false
-		}
+	if !p.unit(c, from+2) {
+		c.Fail(resp.ErrSyntax)
+		return p, false
 	}
 	if len(c.Argv) > from+1 {
 		if p.end, ok = c.Int(from + 1); !ok {
@@ -121,6 +116,15 @@ func parsePart(c *command.Ctx, from int) (p part, ok bool) {
 		p.ended = true
 	}
 	return p, true
+}
+
+// unit reads the unit, if there is one at that word.
+func (p *part) unit(c *command.Ctx, at int) bool {
+	if len(c.Argv) <= at {
+		return true
+	}
+	p.inBits = command.Is(c.Argv[at], "BIT")
+	return p.inBits || command.Is(c.Argv[at], "BYTE")
 }
 
 // bits is the part in bits of a string of n bytes, as [from, to).
@@ -164,11 +168,20 @@ func bitcount(c *command.Ctx) {
 		c.Fail(resp.ErrSyntax)
 		return
 	}
-	p, ok := parsePart(c, 2)
+	p := part{end: -1, ended: len(c.Argv) > 3}
+	if len(c.Argv) == 4 || len(c.Argv) == 5 { // Redis looks at both numbers before the unit, and not at it where they say that there is nothing
+		if p.start, ok = c.Int(2); ok {
+			p.end, ok = c.Int(3)
+		}
+		if !ok {
+			return
+		}
+	}
 	switch {
-	case !ok:
-	case p.start < 0 && p.end < 0 && p.start > p.end: // both may lie before the string
+	case len(c.Argv) > 3 && p.start < 0 && p.end < 0 && p.start > p.end: // both may lie before the string
 		c.Out.Int(0)
+	case len(c.Argv) > 5, !p.unit(c, 4):
+		c.Fail(resp.ErrSyntax)
 	default:
 		from, to := p.bits(len(b))
 		c.Out.Int(int64(value.CountBits(b, from, to)))
