@@ -76,6 +76,11 @@ type (
 		e    exprNode
 		line int32
 	}
+	// exprAt is the condition of an elseif in code compiled for a debugger.
+	exprAt struct {
+		e  exprNode
+		at *stmtAt
+	}
 	exprTable struct {
 		items []exprNode
 		keys  []exprNode

@@ -860,6 +860,9 @@ func (c *compiler) unary(e *exprUn) evalFn {
 // cond compiles an expression of which only the truth matters.
 func (c *compiler) cond(e exprNode) condFn {
 	switch e := e.(type) {
+	case *exprAt:
+		at, x := c.at(e.at), c.cond(e.e)
+		return func(f *frame) bool { at(f); return x(f) }
 	case *exprParen:
 		return c.cond(e.e)
 	case *exprUn:

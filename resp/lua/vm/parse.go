@@ -238,7 +238,12 @@ func (p *parser) ifStatement(line int32) stmtNode {
 	s := &stmtIf{}
 	for {
 		p.next()
-		s.conds = append(s.conds, p.expr())
+		line := p.line
+		cond := p.expr()
+		if p.debug && len(s.conds) > 0 {
+			cond = &exprAt{cond, &stmtAt{line: line, active: slices.Clone(p.fn.active)}}
+		}
+		s.conds = append(s.conds, cond)
 		p.expect(tkThen)
 		s.bodies = append(s.bodies, p.scoped())
 		if p.tok != tkElseif {

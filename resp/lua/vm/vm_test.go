@@ -212,10 +212,10 @@ local function f(x, ...)
   return function() return y end
 end
 local g = f(a)
-if a > 0 then
-  a = g()
-elseif a then
+if a > 99 then
   a = 0
+elseif a then
+  a = g()
 end
 while a > 100 do a = a - 1 end
 repeat local z = a until z
@@ -244,10 +244,10 @@ a = 0`
 	}
 	_, lerr := m.Call(m.Load(p))
 	require.Nil(t, lerr)
-	assert.Equal(t, "1 2 3 4 2 3 4 2 9 10 7 8 11 12 8 16 17 18", strings.Join(lines, " "))
+	assert.Equal(t, "1 2 3 4 2 3 4 2 9 10 7 8 11 13 14 8 16 17 18", strings.Join(lines, " "))
 	assert.Equal(t, "", seen[1])
 	assert.Equal(t, "a=2 b=nil i=2 c=4", strings.Replace(seen[4], "a=4", "a=2", 1))
 	assert.Equal(t, "x=4 arg=table", seen[7])
-	assert.Equal(t, "a=4 b=nil f=function g=function", seen[12])
+	assert.Equal(t, "a=4 b=nil f=function g=function", seen[14])
 	assert.Equal(t, "a=4 b=nil f=function g=function", seen[18])
 }
