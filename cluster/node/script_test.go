@@ -244,7 +244,7 @@ func TestClusterScriptsTouchOtherSlots(t *testing.T) {
 	for i := range clients {
 		clients[i] = s.dial()
 	}
-	for round := range 50 {
+	for round := range 20 {
 		script := "local n = " + strconv.Itoa(round) + " for i = 1, 2000 do n = n + i end redis.call('GET', KEYS[1]) redis.call('SET', ARGV[1], 'b') return redis.call('GET', ARGV[1])"
 		for i, o := range clients {
 			keys := []string{"a", "b"}

@@ -298,8 +298,11 @@ func (w *worker) reachScript(c *command.Ctx, cmd *command.Command, argv [][]byte
 	return ""
 }
 
-// strayWait is how long a script waits for a stripe it did not come with, where several scripts may do so.
-const strayWait = 100 * time.Millisecond
+// How long a script waits for a stripe it did not come with, where several scripts may do so.
+const (
+	strayWait      = 10 * time.Millisecond
+	strayWaitWrote = time.Second // of one that cannot be run again
+)
 
 // stray takes the stripe of a slot that is not among those of the keys the script declared: alone a script may touch any key,
 // and in a cluster one without shebang line any of this node.
@@ -314,20 +317,20 @@ func (w *worker) stray(c *command.Ctx, at slot.Slot) bool {
 	}
 	s, d := &w.script, w.d
 	s.strayed = len(d.workers) > 1
-	rest := strayWait
+	end := d.clock() + int64(strayWait)
+	if s.dirty || c.Nested > 0 {
+		end = d.clock() + int64(strayWaitWrote)
+	}
 	giveUp := func() bool {
-		if len(d.workers) == 1 {
-			return false
-		}
-		rest -= lockWaitLeast
-		return rest <= 0
+		now := d.clock()
+		d.scriptPulse.Store(now)
+		return len(d.workers) > 1 && now >= end
 	}
 	for w.txn.Extend(at, giveUp) {
 		if Gate(d.gates.Load())&GateMoving == 0 || !d.movesWithin(at) {
 			return true
 		}
 		w.txn.Retract(at) // a key there is under way to another node; at its end that needs the stripe
-		rest -= lockWaitMost
 		if giveUp() {
 			break
 		}
