@@ -499,6 +499,28 @@ func TestRewriteLimit(t *testing.T) {
 	require.Equal(t, int64(1), tell)
 }
 
+// BGREWRITEAOF right after a rewrite was stopped is not refused, as in Redis, where the child is gone by then.
+func TestAOFRewriteAfterOneThatWasStopped(t *testing.T) {
+	w := newWorld(t, disktest.New(), func(st *AOFSettings) {
+		st.Fsync = FsyncEverySec
+		st.Pace = Pace{Micros: func() int64 { return 1e9 }} // a rewrite takes until it is stopped
+	})
+	w.set("k", "1")
+	w.aof.Enable()
+	w.await(func() bool { return w.aof.Info().RewriteInProgress })
+	_, err := w.aof.Rewrite(false)
+	require.ErrorIs(t, err, ErrAOFInProgress)
+	st := *w.settings.Load()
+	st.Pace = Pace{}
+	w.settings.Store(&st)
+	w.aof.Disable()
+	scheduled, err := w.aof.Rewrite(false)
+	require.NoError(t, err)
+	require.False(t, scheduled)
+	w.await(func() bool { return !w.aof.Info().RewriteInProgress })
+	require.EqualValues(t, 1, w.aof.Info().Rewrites)
+}
+
 func TestAOFIsSwitchedOnAndOff(t *testing.T) {
 	w := newWorld(t, disktest.New(), func(st *AOFSettings) { st.Fsync = FsyncEverySec })
 	w.set("before", "1")

@@ -25,6 +25,7 @@ type rewrite struct {
 	done   chan struct{} // closed at the end
 
 	snap       *snapshot.Snapshot // guarded by AOF.mu; nil before the cut
+	again      bool               // guarded by AOF.mu: another one is to begin when this one has ended
 	committing bool               // guarded by AOF.mu: it can no longer be stopped
 	sess       *session           // guarded by AOF.mu: whose commands come behind the new base; nil: none are written
 }
@@ -67,8 +68,12 @@ func (a *AOF) Rewrite(later bool) (scheduled bool, err error) {
 	_, busy := a.o.Source.Busy()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.job != nil {
-		return false, ErrAOFInProgress
+	if j := a.job; j != nil {
+		if context.Cause(j.ctx) == nil {
+			return false, ErrAOFInProgress
+		}
+		j.again = true // it was stopped, and takes a moment to end
+		return false, nil
 	}
 	if a.scheduled = true; later || busy {
 		a.o.Listener(AOFScheduled{})
@@ -425,7 +430,9 @@ func (a *AOF) finish(j *rewrite, err error) {
 	}
 	j.cancel(nil)
 	a.mu.Lock()
-	a.job = nil
+	if a.job = nil; j.again {
+		a.startLocked()
+	}
 	a.mu.Unlock()
 	close(j.done)
 }
