@@ -10,6 +10,7 @@ import (
 
 	"github.com/sextantdb/sextant/cluster/core"
 	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/store/disk"
 )
 
 // stateFile is cluster-config-file on disk: an append-only log of records (its form is
@@ -151,7 +152,7 @@ func (s *stateFile) sync() error {
 	if !s.lagging {
 		return nil
 	}
-	if err := s.f.Sync(); err != nil {
+	if err := disk.Datasync(s.f); err != nil { // the length is data; times are not worth a wait
 		return err
 	}
 	s.lagging = false

@@ -73,7 +73,9 @@ func measure(t *testing.T, n int, timeout core.Mono) (s scale) {
 		return p.view.VoterVer > 0 && p.view.State == topology.StateOK && len(p.view.Rec.ISR) == 2
 	})
 	s.nodes, s.formed = n, w.now-start
-	w.run(5 * core.Second)
+	// Idle is when the news of the formation has been told: for half a minute every ping carries its
+	// share of it.
+	w.run(30 * core.Second)
 	for _, p := range ps {
 		k := 0
 		for _, c := range p.conns {

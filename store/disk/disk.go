@@ -55,7 +55,7 @@ type OS struct{}
 type file struct{ *os.File }
 
 // Sync makes what was written durable; the times in the inode may wait.
-func (f file) Sync() error { return datasync(f.File) }
+func (f file) Sync() error { return Datasync(f.File) }
 
 func (OS) open(path string, flags int) (File, error) {
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND|os.O_CREATE|flags, 0o644)

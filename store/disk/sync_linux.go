@@ -6,8 +6,8 @@ import (
 	"syscall"
 )
 
-// datasync is fdatasync, as Redis uses it on Linux.
-func datasync(f *os.File) error {
+// Datasync is fdatasync, as Redis uses it on Linux.
+func Datasync(f *os.File) error {
 	c, err := f.SyscallConn()
 	if err != nil {
 		return err

@@ -4,4 +4,4 @@ package disk
 
 import "os"
 
-func datasync(f *os.File) error { return f.Sync() }
+func Datasync(f *os.File) error { return f.Sync() }
