@@ -60,6 +60,8 @@ type MeetAck struct {
 	Tok     uint64
 	Refuse  string
 	YouAre  string
+	// Known: the receiver's slots are what the cluster's map gives to its shard already.
+	Known bool
 }
 
 // Buckets carries the 64 bucket hashes when the table hashes differ.

@@ -94,10 +94,11 @@ func (m *Machine) ownerNode(s slot.Slot) *peer {
 // the node that says of itself that it is the shard's primary.
 func (m *Machine) primaryOf(shard bus.ShardID) *peer {
 	if r := m.rec(shard); !r.IsZero() {
-		if p := m.find(r.Primary.ID); p != nil {
-			return p
+		p := m.find(r.Primary.ID)
+		if p == m.me && m.me.row.Shard != shard {
+			return nil // reset since, or gone to another shard: the record means who I was
 		}
-		return nil
+		return p
 	}
 	for _, p := range m.nodes {
 		if p.row.Shard == shard && p.row.Primary.IsZero() {

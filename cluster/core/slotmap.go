@@ -20,6 +20,10 @@ import (
 // version v+1 is proposed only when v is decided, so maps are ordered by (ballot, version),
 // and a voter never goes back in that order.
 
+// So a change costs one fsync at the voters, which run at the same time, and one round trip; what is
+// queued meanwhile shares the next one. Redis answers SETSLOT without any fsync. Ours cannot: a voter
+// that forgets in a power failure what it accepted lets two maps of one version be decided.
+
 // olderMap orders what voters have accepted.
 func olderMap(a, b *bus.SlotReg) bool {
 	return a.Accepted.Less(b.Accepted) || a.Accepted == b.Accepted && a.Ver < b.Ver

@@ -304,6 +304,14 @@ func mayJoin(mine, theirs bus.ClusterID, iFormed, theyFormed bool, mySlots, thei
 	return theirs < mine, ""
 }
 
+// agreesWithMap: what the row claims is what the decided map gives to its shard. A slot owner that
+// died before its MEET was answered is known to those it met, and they may have formed a cluster
+// that counts on it.
+func (m *Machine) agreesWithMap(row *bus.Row) bool {
+	claims, ok := bus.SetOf(row.Slots)
+	return ok && m.formed() && m.find(row.ID) != nil && !claims.Empty() && claims == m.slots.of(row.Shard)
+}
+
 func (m *Machine) adopt(c bus.ClusterID, why string) {
 	m.event(EvClusterID, bus.NodeID{}, 0, "cluster id %s gives way to %s: %s", m.cluster, c, why)
 	m.cluster = c
@@ -316,7 +324,11 @@ func (m *Machine) onMeet(msg *bus.Msg, b *bus.Meet, addr string) {
 		m.dropped(msg.From, "meet names somebody else")
 		return
 	}
-	adopt, refuse := mayJoin(m.cluster, msg.Cluster, m.formed(), b.Formed, m.claimed(), b.Slots)
+	theirs, known := b.Slots, m.agreesWithMap(&b.Row)
+	if known {
+		theirs = 0
+	}
+	adopt, refuse := mayJoin(m.cluster, msg.Cluster, m.formed(), b.Formed, m.claimed(), theirs)
 	if refuse == "" {
 		if adopt {
 			m.adopt(msg.Cluster, "met by "+msg.From.Short())
@@ -327,7 +339,7 @@ func (m *Machine) onMeet(msg *bus.Msg, b *bus.Meet, addr string) {
 	} else {
 		m.refuse("meet", refuse)
 	}
-	m.send(msg.From, &bus.MeetAck{Row: m.me.row, Lone: m.lone(), Formed: m.formed(), Slots: m.claimed(), Tok: b.Tok, Refuse: refuse, YouAre: addr})
+	m.send(msg.From, &bus.MeetAck{Row: m.me.row, Lone: m.lone(), Formed: m.formed(), Slots: m.claimed(), Tok: b.Tok, Refuse: refuse, YouAre: addr, Known: known})
 }
 
 func (m *Machine) onMeetAck(msg *bus.Msg, b *bus.MeetAck, addr string) {
@@ -337,7 +349,11 @@ func (m *Machine) onMeetAck(msg *bus.Msg, b *bus.MeetAck, addr string) {
 	if b.Row.ID == m.self {
 		return
 	}
-	adopt, refuse := mayJoin(m.cluster, msg.Cluster, m.formed(), b.Formed, m.claimed(), b.Slots)
+	mine := m.claimed()
+	if b.Known && !m.formed() {
+		mine = 0
+	}
+	adopt, refuse := mayJoin(m.cluster, msg.Cluster, m.formed(), b.Formed, mine, b.Slots)
 	if b.Refuse != "" {
 		refuse = b.Refuse
 	}

@@ -38,6 +38,13 @@ var ablations = map[string]ablation{
 		// The primary is no voter, so that the set can be replaced quickly while it is away.
 		step{0, faultVoters, 1, 0, 5, 0b010110}, step{150, faultCutBoth, 0, 3, 600, 0},
 		step{400, faultIsolate, 0, 1, 300, 0}, step{410, faultVoters, 1, 0, 5, 0b111000})},
+	"no-version": {rule: core.AblateNoVersion, kinds: []faultKind{faultVoters}, within: 60, shape: script(nil,
+		// n4 leaves the set without hearing of it and is heard by the primary alone, which reaches n1
+		// again for a moment: one voter of each version makes a majority of the old one.
+		step{0, faultVoters, 1, 0, 5, 0b010110}, step{290, faultCutBoth, 0, 3, 900, 0},
+		step{300, faultCutBoth, 4, 1, 900, 0}, step{300, faultCutBoth, 4, 2, 900, 0}, step{300, faultCutBoth, 4, 3, 900, 0},
+		step{300, faultCutBoth, 4, 5, 900, 0}, step{300, faultCutBoth, 0, 2, 900, 0}, step{300, faultCutBoth, 0, 5, 900, 0},
+		step{300, faultCutBoth, 0, 1, 35, 0}, step{305, faultVoters, 1, 0, 5, 0b100110})},
 	"no-cluster-id":  {rule: core.AblateNoClusterID, kinds: []faultKind{faultSoftReset, faultForeign, faultBump, faultFailover, faultForce}, within: 300, shape: func(pl *Plan) { pl.Foreign = true }},
 	"no-ban":         {rule: core.AblateNoBan, kinds: []faultKind{faultForget, faultCutBoth, faultPause}, within: 300},
 	"no-slot-ballot": {rule: core.AblateNoSlotBallot, kinds: []faultKind{faultRaceSlots}, within: 150, tune: quickVoters},
@@ -47,8 +54,6 @@ var ablations = map[string]ablation{
 var unseen = map[string]string{
 	"no-fence": "a primary stands against its own record only when its lease has run out, or for a BUMP that it wins itself: " +
 		"without the fence it is still not allowed to serve (R9). The fence guards commits of the strict mode (R1).",
-	"no-version": "not shown yet: a removed voter has installed the version without it and does not answer, one that missed that is " +
-		"frozen, and every header tells a newer version, so 150 seeds do not bring a stale majority together. PROTOCOL 3.8's model does.",
 }
 
 // step is a fault of a script; times in hundredths of T.

@@ -637,18 +637,18 @@ func (c *checker) executing(p *proc, key int, asking bool) {
 	if v.VoterVer == 0 || p.foreign() || c.light {
 		return
 	}
-	last := c.served[v.Shard]
+	last, any := c.served[v.Shard]
 	if v.Rec.Epoch < last.epoch {
 		w.violated("executed after a successor", "%s executes in epoch %d of shard %s, n%d did in epoch %d before", p, v.Rec.Epoch, v.Shard.Short(), last.proc, last.epoch)
 	}
-	if v.Rec.Epoch == last.epoch && last.proc != p.i {
+	if any && v.Rec.Epoch == last.epoch && last.proc != p.i {
 		w.violated("two executors in one epoch", "%s and n%d in epoch %d of shard %s", p, last.proc, last.epoch, v.Shard.Short())
 	}
 	c.served[v.Shard] = served{v.Rec.Epoch, p.i, p.life}
 	if asking {
 		return
 	}
-	if s := &c.slotBy[key]; s.ver == v.SlotVer && s.shard != v.Shard { // 11
+	if s := &c.slotBy[key]; s.ver == v.SlotVer && s.shard != v.Shard && !s.shard.IsZero() { // 11
 		w.violated("slot served by two shards", "slot %d in version %d of the map", w.slotOf(key), v.SlotVer)
 	}
 	c.slotBy[key] = slotServed{v.SlotVer, v.Shard}

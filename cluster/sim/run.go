@@ -242,18 +242,7 @@ func differ(a, b *topology.View) string {
 func (w *World) heal() {
 	w.phase = healed
 	w.log("=== healed")
-	w.net.heal()
-	for _, p := range w.procs {
-		if p.twin != nil {
-			w.part(p, p.twin, false)
-		}
-		p.paused, p.slow, p.disk.full, p.disk.slow = min(p.paused, w.now), 0, 0, 0
-		p.data.stuck = min(p.data.stuck, w.now)
-		p.armed = nil
-		if p.up {
-			p.loop()
-		}
-	}
+	w.calm()
 	began, last, acted := w.now, w.now, -w.p.T
 	limit := w.p.healLimit()
 	for w.bad == nil {
@@ -278,6 +267,22 @@ func (w *World) heal() {
 		w.run(w.p.T / 4)
 	}
 	w.run(w.p.T) // and it stays so for those who read and write
+}
+
+// calm ends all faults.
+func (w *World) calm() {
+	w.net.heal()
+	for _, p := range w.procs {
+		if p.twin != nil {
+			w.part(p, p.twin, false)
+		}
+		p.paused, p.slow, p.disk.full, p.disk.slow = min(p.paused, w.now), 0, 0, 0
+		p.data.stuck = min(p.data.stuck, w.now)
+		p.armed = nil
+		if p.up {
+			p.loop()
+		}
+	}
 }
 
 // healLimit: 3T + 2 s, see the package comment for what is added and why.
