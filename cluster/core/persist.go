@@ -192,6 +192,10 @@ func (m *Machine) restore(b Boot) {
 	for _, r := range b.State.Records {
 		m.restoreRecord(r)
 	}
+	if m.vote.ver > m.voterVer { // a torn write kept what was installed and lost that it is known
+		m.voterVer, m.voters = m.vote.ver, append([]bus.NodeID(nil), m.vote.set...)
+		sortIDs(m.voters)
+	}
 	m.boot++
 	if m.isOlder() { // it was stopped for that: this start is the newest one now
 		m.boot = max(m.boot, m.newer.life>>32+1)
