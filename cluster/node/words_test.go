@@ -15,7 +15,11 @@ func FuzzWords(f *testing.F) {
 	table := build(f, f.TempDir(), freePort(f)).table
 	for _, c := range table.All() {
 		words := bytes.ReplaceAll([]byte(c.FullName()), []byte("|"), []byte{0})
-		for _, more := range []string{"", "\x001", "\x001\x00k", "\x00k\x001\x00k2", "\x002\x00a\x00b\x00STORE\x00c", "\x00KEYS\x00k", "\x00g\x00c\x00STREAMS\x00a\x000", "\x00\x00\x00\x00\x00KEYS\x00a"} {
+		f.Add(words)
+		if !c.HasKeys() && c.Refine == nil {
+			continue
+		}
+		for _, more := range []string{"\x001", "\x001\x00k", "\x00k\x001\x00k2", "\x002\x00a\x00b\x00STORE\x00c", "\x00KEYS\x00k", "\x00g\x00c\x00STREAMS\x00a\x000", "\x00\x00\x00\x00\x00KEYS\x00a"} {
 			f.Add(append(bytes.Clone(words), more...))
 		}
 	}

@@ -145,8 +145,8 @@ func TestCommandInfoAndDocs(t *testing.T) {
 			}
 			compare(name+" "+field, mine.Elems[0].Elems[i], want.Elems[0].Elems[i])
 		}
+		a, b := ours.ask(t, "COMMAND", "DOCS", name).Elems[1], theirs.ask(t, "COMMAND", "DOCS", name).Elems[1]
 		for _, part := range []string{"since", "group", "doc_flags", "deprecated_since", "tokens", "keys"} {
-			a, b := ours.ask(t, "COMMAND", "DOCS", name).Elems[1], theirs.ask(t, "COMMAND", "DOCS", name).Elems[1]
 			compare(name+" docs "+part, documented(a, part), documented(b, part))
 		}
 	}

@@ -51,7 +51,7 @@ var differences = []struct {
 	why          string
 }{
 	{regexp.MustCompile(`^HELLO `), regexp.MustCompile(`7\.2`), regexp.MustCompile(`7\.0`), "the version; ids of connections"},
-	{regexp.MustCompile(`^HSCAN .*NOVALUES`), regexp.MustCompile(``), regexp.MustCompile(`syntax error`), "of 7.4"},
+	{regexp.MustCompile(`^HSCAN .*NOVALUES|^ZSCAN .*NOSCORES`), regexp.MustCompile(``), regexp.MustCompile(`syntax error`), "of 7.4 and Valkey 8.1"},
 	{regexp.MustCompile(`^LPOS .*-9223372036854775808`), regexp.MustCompile(`value must|greater`), regexp.MustCompile(``), "7.2 refuses the rank that has no opposite"},
 	{regexp.MustCompile(`^LREM \S+ -9223372036854775808 `), regexp.MustCompile(`value must between`), regexp.MustCompile(``), "7.2 refuses the one count that has no opposite"},
 	{regexp.MustCompile(`^SET .*IFEQ`), regexp.MustCompile(``), regexp.MustCompile(`syntax error`), "later than 7.0"},
@@ -117,7 +117,7 @@ func sanitized(reply []byte) []byte {
 	return sanitizeFlag.ReplaceAll(reply, nil)
 }
 
-var sanitizeFlag = regexp.MustCompile(`\$16\r\nsanitize-payload\r\n| sanitize-payload| ?[+-]@?[a-z|]+|\$\d+\r\n|[*~]\d+\r\n`)
+var sanitizeFlag = regexp.MustCompile(`\$16\r\nsanitize-payload\r\n| sanitize-payload| ?[+-]@?[a-z0-9|]+|\$\d+\r\n|[*~]\d+\r\n`)
 
 // lzf is the byte before a compressed string in an RDB payload.
 const lzf = 0xc3

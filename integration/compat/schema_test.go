@@ -133,6 +133,7 @@ func TestEveryReplyFitsItsSchema(t *testing.T) {
 	require.NoError(t, err)
 	for _, proto := range []int{resp.RESP2, resp.RESP3} {
 		t.Run("RESP"+strconv.Itoa(proto), func(t *testing.T) {
+			t.Parallel()
 			seen := map[string]bool{}
 			alone(t, proto, seen)
 			if !testing.Short() {
