@@ -103,13 +103,13 @@
 //
 //	nodes  links  bytes/s/node  msgs/s/node  busiest  formed   served again  one view  FAIL everywhere
 //	60     59     24,985        156          234      0.9 s    1,995 ms      1,995 ms  2,095 ms
-//	100    99     10,442         67          315      0.8 s    1,995 ms      1,995 ms  2,095 ms
-//	300    299    36,635         76          911      1.4 s    1,995 ms      2,015 ms  2,095 ms
+//	100    99     9,991         64           305      1.4 s   1,795 ms      1,815 ms  1,895 ms
+//	300    299    11,549        72           874      1.4 s   1,825 ms      1,845 ms  1,885 ms
 //
 // Up to MeshLimit (64) everyone pings everyone; above, the founder keeps the connections that
-// the MEETs made. Bytes were counted 5 s after the formation, whose news still rode on every ping
-// (six rows each, 600 bytes): that is why 300 nodes cost more each than 100. TestScale waits half a
-// minute since; the table has not been measured anew. 300 nodes take 39 s of one core (nothing
+// the MEETs made. Idle is half a minute after the formation: until then its news rides on every
+// ping, six rows each, which is why 300 nodes once seemed to cost three times as much (60 nodes have
+// not been measured since). 300 nodes take 39 s of one core (nothing
 // stands out: tables exchanged, rows encoded for the disk, pictures of slots). 1,000 nodes need 5 GiB
 // and did not finish within 45 minutes of a sixth of a core.
 // All figures are virtual: links of 0.2-0.5 ms, fsync up to 1 ms.
