@@ -129,7 +129,7 @@ func (c *Client) Do(args ...string) Result {
 		require.NoError(t, err, "%q answered %q", args, raw[i])
 		require.Zero(t, in.Buffered(), "%q answered more than one reply: %q", args, raw[i])
 		if cmd != nil {
-			require.NoError(t, cmd.Schema().Check(values[i], resp.RESP2+i), "%q", args)
+			require.NoError(t, cmd.Schema().Check(values[i], s.ctx.Out.Proto), "%q", args) // HELLO and RESET change it
 			if c.bench.succeeded != nil && values[i].Err() == nil {
 				c.bench.succeeded[cmd.FullName()] = true
 			}
