@@ -52,8 +52,8 @@ func notInTheirs(name string) bool {
 	switch name {
 	case "server-cpulist", "bio-cpulist", "aof-rewrite-cpulist", "bgsave-cpulist":
 		return true // names of 7.4 and later; 7.0 has them with an underscore
-	case "primaryauth", "primaryuser":
-		return true // Valkey's names of masterauth and masteruser
+	case "primaryauth", "primaryuser", "unixsocketgroup":
+		return true // Valkey's: names of masterauth and masteruser, and the group beside unixsocketperm
 	}
 	return strings.HasPrefix(name, "cluster-strict-") || contains([]string{
 		"cluster-consistency", "cluster-voters", "cluster-witness", "cluster-max-clock-drift-ppm",
