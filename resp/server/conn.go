@@ -66,6 +66,7 @@ type Conn struct {
 	queueCap    int    // cap of all of queue
 	queueOff    int    // sent bytes of queue[0]
 	outSent     int    // sent bytes of Out
+	muchOut     bool   // the last loan of a buffer was for much output
 	sentTotal   int64  // stream position of the next byte to send
 	mark        int64  // stream position where the running command's reply begins
 	holds       []hold // ascending by off and by start

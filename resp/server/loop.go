@@ -23,8 +23,10 @@ const (
 	uncounted    = 16 << 10  // output that no limit of a class counts: what fits Redis' fixed buffer, so that small replies pass any limit
 	replyBlock   = 20 << 10  // unit in which the rest is counted: what a block of Redis' takes from its allocator
 	maxHolds     = 1 << 16   // holds of a connection from which on its requests wait
-	pooledOut    = 64 << 10  // the largest output buffer that is lent again
+	pooledOut    = 64 << 10  // the largest output buffer that is lent to anybody
 	pooledOuts   = 256       // output buffers kept for lending
+	pooledLarge  = 512 << 10 // the largest that is lent again at all, to who wrote much the last time: a turn's output and a reply
+	pooledLarges = 64        // of those
 	keptInput    = 4 << 10   // the largest input buffer an idle connection keeps
 	idleScan     = 1000      // connections looked at per tick for timeouts, at least
 )
@@ -60,6 +62,8 @@ type Loop struct {
 	next      []Next    // for Foresee
 	argv      [][]byte
 	outs      [][]byte // output buffers to lend
+	larges    [][]byte // those above pooledOut
+	largesLow int      // the fewest there were of them since the last tick: so many nobody needs
 	ticked    bool     // the timer went off since the last housekeeping
 	scanAt    int      // where the next scan for timeouts begins
 	alarm     int64    // the time of the alarm that is set, in Mono; 0 if none
@@ -204,6 +208,7 @@ func (l *Loop) round() {
 	if tick {
 		l.ticked = false
 		l.srv.futile.Store(0)
+		l.dropLarge()
 		l.scan()
 	}
 	l.bury()
@@ -597,6 +602,13 @@ func (l *Loop) lend(c *Conn) {
 	if cap(c.Out.Bytes()) > 0 {
 		return
 	}
+	if n := len(l.larges); n > 0 && c.muchOut {
+		c.Out.Swap(l.larges[n-1])
+		l.larges[n-1] = nil
+		l.larges = l.larges[:n-1]
+		l.largesLow = min(l.largesLow, n-1)
+		return
+	}
 	if n := len(l.outs); n > 0 {
 		c.Out.Swap(l.outs[n-1])
 		l.outs[n-1] = nil
@@ -609,10 +621,24 @@ func (l *Loop) lend(c *Conn) {
 // takeBack ends the loan when nothing is left to send.
 func (l *Loop) takeBack(c *Conn) {
 	buf := c.Out.Swap(nil)
-	if cap(buf) > 0 && cap(buf) <= pooledOut && len(l.outs) < pooledOuts {
+	c.muchOut = len(buf) > pooledOut/2
+	switch {
+	case cap(buf) > pooledOut:
+		if cap(buf) <= pooledLarge && len(l.larges) < pooledLarges {
+			l.larges = append(l.larges, buf[:0])
+		}
+	case cap(buf) > 0 && len(l.outs) < pooledOuts:
 		l.outs = append(l.outs, buf[:0])
 	}
 	c.outSent = 0
+}
+
+// dropLarge gives up the large buffers that nobody has needed since the last tick.
+func (l *Loop) dropLarge() {
+	if l.largesLow > 0 {
+		l.larges = slices.Delete(l.larges, 0, l.largesLow)
+	}
+	l.largesLow = len(l.larges)
 }
 
 // takePushes moves what was pushed behind what is written.
