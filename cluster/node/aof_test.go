@@ -17,6 +17,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sextantdb/sextant/integration/proc"
 	"github.com/sextantdb/sextant/store/disk"
 )
 
@@ -161,9 +162,9 @@ func TestRealRedisAndWeTakeOverFromEachOther(t *testing.T) {
 		require.NoError(t, p.cmd.Process.Kill())
 		p.code()
 
-		port := freePort(t)
+		port := proc.FreePort(t)
 		real := exec.Command(path, append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--enable-debug-command", "yes"}, args...)...)
-		out := new(syncBuffer)
+		out := new(proc.Output)
 		real.Stdout = out
 		require.NoError(t, real.Start())
 		t.Cleanup(func() { _ = real.Process.Kill() }) // it may be gone
@@ -242,7 +243,7 @@ func (f faultyFile) Write(p []byte) (int, error) {
 func TestDiskThatFailsRefusesWrites(t *testing.T) {
 	t.Parallel()
 	d := &faulty{FS: disk.OS{}}
-	s := buildOn(t, d, t.TempDir(), freePort(t), "appendonly", "yes")
+	s := buildOn(t, d, t.TempDir(), proc.FreePort(t), "appendonly", "yes")
 	require.NoError(t, s.Start())
 	c := s.dial()
 	require.Equal(t, "OK", c.do("SET", "k", "1"))
@@ -262,7 +263,7 @@ func TestDiskThatFailsRefusesWrites(t *testing.T) {
 
 	// Under always Redis ends, and so do we: a client must not be told what is not so.
 	e := &faulty{FS: disk.OS{}}
-	u := buildOn(t, e, t.TempDir(), freePort(t), "appendonly", "yes", "appendfsync", "always")
+	u := buildOn(t, e, t.TempDir(), proc.FreePort(t), "appendonly", "yes", "appendfsync", "always")
 	require.NoError(t, u.Start())
 	e.fail(errors.New("broken"))
 	u.dial().send("SET", "k", "1")
@@ -307,7 +308,7 @@ func TestAppendOnlyFileAsProof(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	run := func(fsync string, end func(*testNode)) bool {
-		s := build(t, dir, freePort(t), "appendonly", "yes", "appendfsync", fsync)
+		s := build(t, dir, proc.FreePort(t), "appendonly", "yes", "appendfsync", fsync)
 		complete := s.cleanStart
 		require.NoError(t, s.Start())
 		require.Equal(t, "OK", s.dial().do("SET", "k", "v"))

@@ -12,12 +12,14 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/integration/proc"
 )
 
 func TestBothProtocolsAndTheUnixSocket(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	s := build(t, dir, freePort(t), "unixsocket", filepath.Join(dir, "s"), "unixsocketperm", "700")
+	s := build(t, dir, proc.FreePort(t), "unixsocket", filepath.Join(dir, "s"), "unixsocketperm", "700")
 	require.NoError(t, s.Start())
 	for _, c := range []*client{s.dial(), dialTo(t, "unix", filepath.Join(dir, "s"))} {
 		require.Equal(t, "OK", c.do("SET", "k", "v"))
@@ -100,7 +102,7 @@ func otherAddress(t *testing.T) string {
 func TestProtectedMode(t *testing.T) {
 	t.Parallel()
 	ip := otherAddress(t)
-	s := build(t, t.TempDir(), freePort(t), "bind", "127.0.0.1 "+ip)
+	s := build(t, t.TempDir(), proc.FreePort(t), "bind", "127.0.0.1 "+ip)
 	require.NoError(t, s.Start())
 	addr := net.JoinHostPort(ip, strconv.Itoa(s.port))
 	local := s.dial()
@@ -193,7 +195,7 @@ func TestConfigSetTakesEffect(t *testing.T) {
 	require.Contains(t, big.read(), "-ERR Protocol error: invalid bulk length")
 	set("proto-max-bulk-len", "512mb")
 
-	other := freePort(t)
+	other := proc.FreePort(t)
 	set("port", strconv.Itoa(other))
 	require.Equal(t, "PONG", dialTo(t, "tcp", "127.0.0.1:"+strconv.Itoa(other)).do("PING"))
 	_, err = net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(s.port))

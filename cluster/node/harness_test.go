@@ -2,24 +2,22 @@ package node
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sextantdb/sextant/integration/proc"
 	"github.com/sextantdb/sextant/store/disk"
 )
 
@@ -47,57 +45,18 @@ func eventually(t testing.TB, ok func() bool, what string, args ...any) {
 	}
 }
 
-// freePort returns a port that is free, and so is the one 10000 above.
-func freePort(t testing.TB) int {
-	for range 1000 {
-		port := 20000 + rand.IntN(2500)
-		if free(port) && free(port+10000) {
-			return port
-		}
-	}
-	t.Fatal("no port is free")
-	return 0
-}
-
-func free(port int) bool {
-	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-	if err != nil {
-		return false
-	}
-	_ = l.Close()
-	return true
-}
-
-// syncBuffer is a log that may be read while it is written.
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
-}
-
 // testNode is a Node in this process.
 type testNode struct {
 	*Node
 	t    testing.TB
 	port int
 	dir  string
-	out  *syncBuffer
+	out  *proc.Output
 }
 
 // serve starts a node with directives as on a command line, e.g. "save", "1 1".
 func serve(t testing.TB, directives ...string) *testNode {
-	s := build(t, t.TempDir(), freePort(t), directives...)
+	s := build(t, t.TempDir(), proc.FreePort(t), directives...)
 	require.NoError(t, s.Start())
 	return s
 }
@@ -111,7 +70,7 @@ func build(t testing.TB, dir string, port int, directives ...string) *testNode {
 // buildOn is build on another disk than the machine's.
 func buildOn(t testing.TB, d disk.FS, dir string, port int, directives ...string) *testNode {
 	t.Helper()
-	s := &testNode{t: t, port: port, dir: dir, out: new(syncBuffer)}
+	s := &testNode{t: t, port: port, dir: dir, out: new(proc.Output)}
 	args := []string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--loglevel", "verbose", "--hz", "50", "--enable-debug-command", "yes"}
 	for i := 0; i < len(directives); i += 2 {
 		args = append(args, "--"+directives[i])
@@ -262,8 +221,8 @@ func (c *client) closed() {
 type process struct {
 	t    testing.TB
 	cmd  *exec.Cmd
-	out  *syncBuffer
-	err  *syncBuffer
+	out  *proc.Output
+	err  *proc.Output
 	exit chan int
 	port int
 }
@@ -271,7 +230,7 @@ type process struct {
 // spawn starts this binary with arguments as redis-server's.
 func spawn(t testing.TB, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, out: new(syncBuffer), err: new(syncBuffer), exit: make(chan int, 1)}
+	p := &process{t: t, out: new(proc.Output), err: new(proc.Output), exit: make(chan int, 1)}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cmd = exec.CommandContext(ctx, os.Args[0], args...)
 	p.cmd.Env = append(append(os.Environ(), asServer+"=1"), env...)
@@ -293,7 +252,7 @@ func spawn(t testing.TB, env []string, args ...string) *process {
 // launch starts a process that serves, and waits until it does.
 func launch(t testing.TB, dir string, args ...string) *process {
 	t.Helper()
-	port := freePort(t)
+	port := proc.FreePort(t)
 	p := spawn(t, nil, append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--enable-debug-command", "yes"}, args...)...)
 	p.port = port
 	eventually(t, func() bool { return strings.Contains(p.out.String(), "Ready to accept connections tcp") }, "ready")
@@ -322,7 +281,7 @@ func realRedis(t testing.TB, args ...string) (*client, int) {
 	if err != nil {
 		t.Skip("redis-server is not installed; scripts/test.sh installs it")
 	}
-	port := freePort(t)
+	port := proc.FreePort(t)
 	cmd := exec.Command(path, append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", ""}, args...)...)
 	require.NoError(t, cmd.Start())
 	t.Cleanup(func() {

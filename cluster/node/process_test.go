@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/integration/proc"
 )
 
 // What cannot be done is refused at the start: exit code 1, and the reason on standard error in
@@ -67,7 +69,7 @@ func TestRefusalsOfAProcess(t *testing.T) {
 func TestClusterStateFileIsLocked(t *testing.T) {
 	t.Parallel()
 	a := serve(t, "cluster-enabled", "yes")
-	p := spawn(t, nil, "--port", strconv.Itoa(freePort(t)), "--bind", "127.0.0.1", "--dir", a.dir, "--cluster-enabled", "yes")
+	p := spawn(t, nil, "--port", strconv.Itoa(proc.FreePort(t)), "--bind", "127.0.0.1", "--dir", a.dir, "--cluster-enabled", "yes")
 	require.Equal(t, 1, p.code())
 	require.Contains(t, p.err.String(), "nodes.conf")
 	require.Contains(t, p.err.String(), "already used")
@@ -161,7 +163,7 @@ func TestSigtermDuringLoading(t *testing.T) {
 	require.Equal(t, 0, p.code())
 	before, err := os.Stat(filepath.Join(dir, "dump.rdb"))
 	require.NoError(t, err)
-	port := freePort(t)
+	port := proc.FreePort(t)
 	q := spawn(t, nil, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "3600 1", "--key-load-delay", "1000000")
 	eventually(t, func() bool { return strings.Contains(q.out.String(), "Server initialized") }, "initialized")
 	var d *client
@@ -185,7 +187,7 @@ func TestSigtermDuringLoading(t *testing.T) {
 func TestDaemonPIDFileAndLogFile(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	port := freePort(t)
+	port := proc.FreePort(t)
 	pidFile, logFile := filepath.Join(dir, "s.pid"), filepath.Join(dir, "s.log")
 	p := spawn(t, nil, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--daemonize", "yes",
 		"--pidfile", pidFile, "--logfile", logFile, "--save", "")
@@ -224,7 +226,7 @@ func TestSystemdIsTold(t *testing.T) {
 	env := []string{"NOTIFY_SOCKET=" + filepath.Join(dir, "notify")}
 	for _, supervised := range []string{"no", "upstart", "systemd", "auto"} {
 		told := supervised == "systemd" || supervised == "auto"
-		args := []string{"--port", strconv.Itoa(freePort(t)), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--supervised", supervised}
+		args := []string{"--port", strconv.Itoa(proc.FreePort(t)), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--supervised", supervised}
 		if told {
 			args = append(args, "--daemonize", "yes", "--pidfile", filepath.Join(dir, supervised+".pid"))
 		}
@@ -246,7 +248,7 @@ func TestSystemdIsTold(t *testing.T) {
 // Upstart takes a process that stops itself for ready, and wakes it.
 func TestUpstartIsTold(t *testing.T) {
 	t.Parallel()
-	p := spawn(t, []string{"UPSTART_JOB=sextant"}, "--port", strconv.Itoa(freePort(t)), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "", "--supervised", "auto")
+	p := spawn(t, []string{"UPSTART_JOB=sextant"}, "--port", strconv.Itoa(proc.FreePort(t)), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "", "--supervised", "auto")
 	eventually(t, func() bool {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
 		return err == nil && strings.Contains(string(stat), ") T ")

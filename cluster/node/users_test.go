@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/integration/proc"
 )
 
 // as is a client of user name.
@@ -94,7 +96,7 @@ func TestUsersInTheConfigurationAndInAFile(t *testing.T) {
 
 	file := filepath.Join(dir, "users.acl")
 	write(t, dir, "users.acl", "user alice on >pw ~x +get\n")
-	s := build(t, dir, freePort(t), "aclfile", file)
+	s := build(t, dir, proc.FreePort(t), "aclfile", file)
 	require.NoError(t, s.Start())
 	c := s.dial()
 	a := s.as("alice")
@@ -116,7 +118,7 @@ func TestUsersInTheConfigurationAndInAFile(t *testing.T) {
 func TestRewriteKeepsUsers(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	port := freePort(t)
+	port := proc.FreePort(t)
 	conf := write(t, dir, "redis.conf", "bind 127.0.0.1\nport "+strconv.Itoa(port)+"\ndir "+dir+"\n# people\nuser alice on nopass ~x +get\nuser gone on\n")
 	p := spawn(t, nil, conf)
 	p.port = port

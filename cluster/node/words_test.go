@@ -6,13 +6,14 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sextantdb/sextant/integration/proc"
 	"github.com/sextantdb/sextant/resp/command"
 )
 
 // FuzzWords gives any words to what is derived from the table before a handler runs: lookup, keys,
 // flags, permissions. What it finds must lie within the words.
 func FuzzWords(f *testing.F) {
-	table := build(f, f.TempDir(), freePort(f)).table
+	table := build(f, f.TempDir(), proc.FreePort(f)).table
 	for _, c := range table.All() {
 		words := bytes.ReplaceAll([]byte(c.FullName()), []byte("|"), []byte{0})
 		f.Add(words)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -12,7 +11,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -20,6 +18,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sextantdb/sextant/integration/proc"
 	"github.com/sextantdb/sextant/store/slot"
 )
 
@@ -28,30 +27,13 @@ type upRun struct {
 	t     *testing.T
 	cmd   *exec.Cmd
 	lines chan string
-	errs  *lockedBuffer
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer // guarded by mu
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
+	errs  *proc.Output
 }
 
 func startUp(t *testing.T, args ...string) *upRun {
 	exe, err := os.Executable()
 	require.NoError(t, err)
-	u := &upRun{t: t, lines: make(chan string, 64), errs: new(lockedBuffer)}
+	u := &upRun{t: t, lines: make(chan string, 64), errs: new(proc.Output)}
 	u.cmd = exec.Command(exe, append([]string{"cluster", "up", "--json"}, args...)...)
 	u.cmd.Stderr = u.errs
 	out, err := u.cmd.StdoutPipe()

@@ -17,6 +17,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/integration/proc"
 )
 
 // The figures the failover must keep with cluster-node-timeout 2000.
@@ -157,7 +159,7 @@ func probeUntilServed(t *testing.T, node *process, key string, began time.Time) 
 		last = err.Error()
 		time.Sleep(2 * time.Millisecond) // polling another process
 	}
-	t.Fatalf("slots not served within 30 s: %s\n%s", last, tail(node.out.String(), 40))
+	t.Fatalf("slots not served within 30 s: %s\n%s", last, proc.Tail(node.out.String(), 40))
 	return 0
 }
 

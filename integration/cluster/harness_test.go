@@ -7,20 +7,20 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/integration/proc"
 )
 
 // binary is the sextant under test, built once by TestMain.
@@ -51,52 +51,8 @@ type process struct {
 	dir  string
 	args []string
 	cmd  *exec.Cmd
-	out  *lockedBuffer
+	out  *proc.Output
 	done chan struct{} // closed when the process has ended
-}
-
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-// freePorts returns n client ports whose bus ports are free too.
-func freePorts(t testing.TB, n int) (ports []int) {
-	for len(ports) < n {
-		p := 11000 + rand.IntN(10000) // the bus ports, 10000 above, stay below the range of outgoing connections
-		if !free(p) || !free(p+10000) {
-			continue
-		}
-		taken := false
-		for _, q := range ports {
-			taken = taken || q == p
-		}
-		if !taken {
-			ports = append(ports, p)
-		}
-	}
-	return ports
-}
-
-func free(port int) bool {
-	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-	if err != nil {
-		return false
-	}
-	_ = l.Close()
-	return true
 }
 
 // start runs `sextant server` in dir with the given directives and waits until it answers.
@@ -109,7 +65,7 @@ func start(t testing.TB, dir string, port int, directives ...string) *process {
 }
 
 func (p *process) launch() {
-	p.out = new(lockedBuffer)
+	p.out = new(proc.Output)
 	p.done = make(chan struct{})
 	p.cmd = exec.Command(binary, p.args...)
 	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
@@ -201,15 +157,10 @@ func (p *process) eventually(limit time.Duration, what string, ok func() bool) {
 	deadline := time.Now().Add(limit)
 	for !ok() {
 		if time.Now().After(deadline) {
-			p.t.Fatalf("node %d: not within %v: %s\n%s", p.port, limit, what, tail(p.out.String(), 30))
+			p.t.Fatalf("node %d: not within %v: %s\n%s", p.port, limit, what, proc.Tail(p.out.String(), 30))
 		}
 		time.Sleep(5 * time.Millisecond) // the event is in another process: polling is how one awaits it
 	}
-}
-
-func tail(s string, lines int) string {
-	all := strings.Split(strings.TrimRight(s, "\n"), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
 // grid is a cluster of processes; node i < primaries is a primary at first.
@@ -227,7 +178,7 @@ func newGrid(t testing.TB, n int, directives ...string) *grid {
 func newGridWith(t testing.TB, n int, pass string, directives ...string) *grid {
 	g := &grid{t: t}
 	root := t.TempDir()
-	for _, port := range freePorts(t, n) {
+	for _, port := range proc.FreePorts(t, n) {
 		dir := filepath.Join(root, strconv.Itoa(port))
 		require.NoError(t, os.Mkdir(dir, 0o755))
 		p := &process{t: t, port: port, pass: pass, dir: dir}

@@ -10,6 +10,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/integration/proc"
 )
 
 // keysOf returns keys, one in a slot of each of the given nodes.
@@ -163,7 +165,7 @@ func TestCopiedStateFile(t *testing.T) {
 	key := ownedKey(t, g.nodes[0])
 	require.Equal(t, "OK", g.nodes[0].try("SET", key, "v"))
 	// The same directory at the same time is refused at once.
-	second := &process{t: t, port: freePorts(t, 1)[0], dir: g.nodes[0].dir}
+	second := &process{t: t, port: proc.FreePort(t), dir: g.nodes[0].dir}
 	out, err := runFor(20*time.Second, binary, "server", "--port", strconv.Itoa(second.port), "--bind", "127.0.0.1", "--dir", second.dir,
 		"--cluster-enabled", "yes")
 	require.Error(t, err)
@@ -175,7 +177,7 @@ func TestCopiedStateFile(t *testing.T) {
 	state, err := os.ReadFile(filepath.Join(g.nodes[0].dir, "nodes.conf"))
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "nodes.conf"), state, 0o644))
-	twin := start(t, dir, freePorts(t, 1)[0], "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
+	twin := start(t, dir, proc.FreePort(t), "--cluster-enabled", "yes", "--cluster-node-timeout", "2000")
 	assert.Equal(t, g.nodes[0].id(), twin.id())
 	// The later life wins: within a node timeout one of the two is left to serve.
 	time.Sleep(2500 * time.Millisecond) // a node timeout and a little: nothing to wait for happens

@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/integration/proc"
 )
 
 // Four ways a replica becomes primary by order. The plain one loses nothing under load.
@@ -261,7 +263,7 @@ func TestPasswordAndBusSecret(t *testing.T) {
 	heir.eventually(10*time.Second, "took over", func() bool { return heir.try("GET", key) == "v" })
 
 	for _, other := range [][]string{{"--cluster-bus-secret", "another secret that is long enough"}, {}} {
-		stranger := start(t, t.TempDir(), freePorts(t, 1)[0], append([]string{"--cluster-enabled", "yes", "--cluster-node-timeout", "1000"}, other...)...)
+		stranger := start(t, t.TempDir(), proc.FreePort(t), append([]string{"--cluster-enabled", "yes", "--cluster-node-timeout", "1000"}, other...)...)
 		require.Equal(t, "OK", stranger.try("CLUSTER", "MEET", "127.0.0.1", strconv.Itoa(heir.port)))
 		stranger.eventually(10*time.Second, "the handshake ends without success", func() bool {
 			return !strings.Contains(stranger.try("CLUSTER", "NODES"), "handshake")
@@ -280,7 +282,7 @@ func TestIPv6(t *testing.T) {
 		l.Close()
 	}
 	g := &grid{t: t}
-	for _, port := range freePorts(t, 3) {
+	for _, port := range proc.FreePorts(t, 3) {
 		p := &process{t: t, host: "::1", port: port, dir: t.TempDir()}
 		p.args = []string{"server", "--port", strconv.Itoa(port), "--bind", "::1", "--dir", p.dir, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000"}
 		p.launch()

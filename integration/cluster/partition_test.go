@@ -15,6 +15,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/integration/proc"
 )
 
 // split is a grid whose nodes have addresses of their own (127.x.y.1, .2, …) and reach each
@@ -31,7 +33,7 @@ type split struct {
 }
 
 func newSplit(t testing.TB, n int, directives ...string) *split {
-	s := &split{grid: &grid{t: t}, side: make([]int, n), gates: freePorts(t, n)}
+	s := &split{grid: &grid{t: t}, side: make([]int, n), gates: proc.FreePorts(t, n)}
 	s.open = sync.NewCond(&s.mu)
 	prefix := fmt.Sprintf("127.%d.%d.", 1+rand.IntN(254), rand.IntN(255))
 	root := t.TempDir()
@@ -39,7 +41,7 @@ func newSplit(t testing.TB, n int, directives ...string) *split {
 	for i := range n { // before any gate opens: gates look at them from their own goroutines
 		s.hosts = append(s.hosts, prefix+strconv.Itoa(i+1))
 	}
-	for i, port := range freePorts(t, n) {
+	for i, port := range proc.FreePorts(t, n) {
 		host, gate := s.hosts[i], s.gates[i]
 		dir := filepath.Join(root, strconv.Itoa(port))
 		require.NoError(t, os.Mkdir(dir, 0o755))

@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/integration/proc"
 )
 
 // TestModesOfRedisCLI goes through what redis-cli can do beside sending commands, against one server.
@@ -183,12 +185,12 @@ func TestModesOfRedisCLI(t *testing.T) {
 type watched struct {
 	t    *testing.T
 	cmd  *exec.Cmd
-	out  *lockedBuffer
+	out  *proc.Output
 	seen int // bytes of out that until has gone over
 }
 
 func watch(t *testing.T, s *server, words ...string) *watched {
-	w := &watched{t: t, cmd: exec.Command("redis-cli", append([]string{"-p", strconv.Itoa(s.port)}, words...)...), out: new(lockedBuffer)}
+	w := &watched{t: t, cmd: exec.Command("redis-cli", append([]string{"-p", strconv.Itoa(s.port)}, words...)...), out: new(proc.Output)}
 	w.cmd.Stdout, w.cmd.Stderr = w.out, w.out
 	require.NoError(t, w.cmd.Start())
 	t.Cleanup(w.end)
@@ -206,7 +208,7 @@ func (w *watched) until(pattern string) {
 			return
 		}
 		if time.Now().After(end) {
-			w.t.Fatalf("redis-cli %s never printed %q:\n%s", w.cmd.Args[3:], pattern, tail(text, 10))
+			w.t.Fatalf("redis-cli %s never printed %q:\n%s", w.cmd.Args[3:], pattern, proc.Tail(text, 10))
 		}
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sextantdb/sextant/integration/proc"
 	"github.com/sextantdb/sextant/resp"
 )
 
@@ -71,7 +72,7 @@ func realRedis(t testing.TB) string {
 }
 
 func launch(t *testing.T, name string, words ...string) *side {
-	port := freePorts(t, 1)[0]
+	port := proc.FreePort(t)
 	s := prepare(t, name, port, append(words, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", t.TempDir(),
 		"--save", "", "--appendonly", "no", "--enable-debug-command", "yes")...)
 	s.start()

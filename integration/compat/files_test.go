@@ -13,6 +13,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/integration/proc"
 )
 
 // here is a Sextant or a Redis in a given directory.
@@ -169,7 +171,7 @@ func refuses(t *testing.T, ours bool, dir, text string, directives ...string) {
 	if ours {
 		argv = []string{binary, "server"}
 	}
-	port := freePorts(t, 1)[0]
+	port := proc.FreePort(t)
 	argv = append(argv, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "")
 	s := prepare(t, "one that must not start", port, append(argv, directives...)...)
 	s.run()

@@ -12,6 +12,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/integration/proc"
 )
 
 // The guides that people follow to set up replication and a cluster, step by step, with our binary
@@ -96,7 +98,7 @@ func ours(t *testing.T, port int, pass, file string) *server {
 // primary of the other.
 func TestGuideThreeServers(t *testing.T) {
 	t.Parallel()
-	ports := freePorts(t, 3)
+	ports := proc.FreePorts(t, 3)
 	var files []string
 	var servers []*server
 	for _, port := range ports {
@@ -165,7 +167,7 @@ func TestGuideThreeServers(t *testing.T) {
 // and taken back.
 func TestGuideOldSpellings(t *testing.T) {
 	t.Parallel()
-	ports := freePorts(t, 2)
+	ports := proc.FreePorts(t, 2)
 	dir := t.TempDir()
 	master := ours(t, ports[0], "your_redis_master_password", configFile(t, "redis.conf",
 		"port "+strconv.Itoa(ports[0]),
@@ -222,7 +224,7 @@ func TestGuideOldSpellings(t *testing.T) {
 // Guide 3: the primary is shut down, its replica promoted, the primary brought back as a replica.
 func TestGuideManualFailover(t *testing.T) {
 	t.Parallel()
-	ports := freePorts(t, 2)
+	ports := proc.FreePorts(t, 2)
 	pair := make([]*server, 2)
 	for i, port := range ports {
 		pair[i] = ours(t, port, "", configFile(t, "redis.conf", "bind 127.0.0.1", "port "+strconv.Itoa(port), "dir "+t.TempDir(), quick))
@@ -253,7 +255,7 @@ func TestGuideManualFailover(t *testing.T) {
 // Guide 4: six nodes with replicas, made by redis-cli.
 func TestGuideSixNodes(t *testing.T) {
 	t.Parallel()
-	ports := freePorts(t, 6)
+	ports := proc.FreePorts(t, 6)
 	nodes := make([]*server, 6)
 	create := []string{"--cluster", "create"}
 	for i, port := range ports {

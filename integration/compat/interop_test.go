@@ -16,6 +16,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/sextantdb/sextant/integration/proc"
 	"github.com/sextantdb/sextant/resp/command"
 )
 
@@ -29,7 +30,7 @@ func sextantServer(t *testing.T, directives ...string) *server {
 }
 
 func serverOf(t *testing.T, name string, directives []string, argv ...string) *server {
-	port := freePorts(t, 1)[0]
+	port := proc.FreePort(t)
 	argv = append(argv, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "", "--enable-debug-command", "yes",
 		"--repl-diskless-sync-delay", "0")
 	s := prepare(t, name, port, append(argv, directives...)...)

@@ -11,6 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/integration/proc"
 )
 
 // Three real Sentinels watch one Sextant primary with two Sextant replicas, all with passwords, as
@@ -20,7 +22,7 @@ func TestRealSentinelFailsOver(t *testing.T) {
 	t.Parallel()
 	sentinel := realRedis(t)
 	const pass = "secret"
-	ports := freePorts(t, 6)
+	ports := proc.FreePorts(t, 6)
 	var nodes, watchers []*server
 	files := map[*server]string{}
 	for i, port := range ports[:3] {

@@ -2,22 +2,20 @@ package compat
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sextantdb/sextant/integration/proc"
 	"github.com/sextantdb/sextant/resp"
 )
 
@@ -35,7 +33,7 @@ type server struct {
 	followed int           // the port it follows its primary through, when that is not the primary's
 	cmd      *exec.Cmd     // nil before the first start
 	ended    chan struct{} // closed when the process has ended
-	out      *lockedBuffer // what it printed since its last start
+	out      *proc.Output  // what it printed since its last start
 }
 
 // prepare describes a server that argv starts on a port. The test kills it at its end.
@@ -44,7 +42,7 @@ func prepare(t testing.TB, name string, port int, argv ...string) *server {
 	t.Cleanup(func() {
 		s.kill()
 		if t.Failed() && s.out != nil {
-			t.Logf("the end of what %s on port %d printed:\n%s", s.name, s.port, tail(s.out.String(), 40))
+			t.Logf("the end of what %s on port %d printed:\n%s", s.name, s.port, proc.Tail(s.out.String(), 40))
 		}
 	})
 	return s
@@ -53,7 +51,7 @@ func prepare(t testing.TB, name string, port int, argv ...string) *server {
 // run starts the process.
 func (s *server) run() {
 	s.t.Helper()
-	s.cmd, s.ended, s.out = exec.Command(s.argv[0], s.argv[1:]...), make(chan struct{}), new(lockedBuffer)
+	s.cmd, s.ended, s.out = exec.Command(s.argv[0], s.argv[1:]...), make(chan struct{}), new(proc.Output)
 	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
 	s.cmd.Env = append(os.Environ(), s.env...)
 	require.NoError(s.t, s.cmd.Start())
@@ -72,7 +70,7 @@ func (s *server) start() {
 	s.eventually("answers", func() bool {
 		select {
 		case <-ended:
-			s.t.Fatalf("%s ended at its start:\n%s", s.name, tail(s.out.String(), 40))
+			s.t.Fatalf("%s ended at its start:\n%s", s.name, proc.Tail(s.out.String(), 40))
 		default:
 		}
 		reply := s.say("PING")
@@ -93,7 +91,7 @@ func (s *server) gone() {
 	select {
 	case <-s.ended:
 	case <-time.After(patience):
-		s.t.Fatalf("%s does not end:\n%s", s.name, tail(s.out.String(), 40))
+		s.t.Fatalf("%s does not end:\n%s", s.name, proc.Tail(s.out.String(), 40))
 	}
 	require.Zero(s.t, s.cmd.ProcessState.ExitCode(), "%s", s.out)
 }
@@ -210,40 +208,6 @@ func (s *server) eventually(what string, ok func() bool) {
 	}
 }
 
-// given are the ports that tests of this process have, so that those that run side by side do not
-// take each other's.
-var given = struct {
-	sync.Mutex
-	ports map[int]bool
-}{ports: map[int]bool{}}
-
-// freePorts returns ports that are free, and so are the ones 10000 above.
-func freePorts(t testing.TB, n int) (ports []int) {
-	given.Lock()
-	defer given.Unlock()
-	for range 10000 {
-		if len(ports) == n {
-			return ports
-		}
-		p := 13000 + rand.IntN(9000) // the upper ones stay below the range of outgoing connections
-		if !given.ports[p] && free(p) && free(p+10000) {
-			given.ports[p] = true
-			ports = append(ports, p)
-		}
-	}
-	t.Fatal("no port is free")
-	return nil
-}
-
-func free(port int) bool {
-	l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
-	if err != nil {
-		return false
-	}
-	_ = l.Close()
-	return true
-}
-
 // configFile writes a configuration file into a directory of its own and returns its path.
 func configFile(t testing.TB, name string, lines ...string) string {
 	path := filepath.Join(t.TempDir(), name)
@@ -267,27 +231,4 @@ func fileSays(t testing.TB, path, begins string, want bool) {
 		text, err := os.ReadFile(path)
 		return err == nil && strings.Contains("\n"+string(text), "\n"+begins) == want
 	}, patience, 10*time.Millisecond, "%s in %s: %v", begins, path, want)
-}
-
-func tail(s string, lines int) string {
-	all := strings.Split(strings.TrimRight(s, "\n"), "\n")
-	return strings.Join(all[max(0, len(all)-lines):], "\n")
-}
-
-// lockedBuffer is what a process prints; it may be read meanwhile.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer // guarded by mu
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/integration/proc"
 )
 
 // The unit file in scripts is one that systemd takes without a word, and its command line serves
@@ -44,7 +46,7 @@ func TestSystemdUnit(t *testing.T) {
 	})
 
 	t.Run("command line", func(t *testing.T) {
-		port := freePorts(t, 1)[0]
+		port := proc.FreePort(t)
 		file := configFile(t, "redis.conf", "bind 127.0.0.1", "port "+strconv.Itoa(port), "dir "+t.TempDir(), "daemonize yes", "supervised no")
 		socket, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(t.TempDir(), "notify"), Net: "unixgram"})
 		require.NoError(t, err)
