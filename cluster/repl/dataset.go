@@ -49,23 +49,14 @@ func SaveFrom(src *snapshot.Source, o snapshot.Options, now func() int64, write 
 				return fmt.Errorf("taking a snapshot: %w", err)
 			}
 		}
-		walked := make(chan error, 1)
 		in, err := snap.Stream()
 		if err != nil {
 			snap.Abort(err)
 			_ = snap.Run(ctx) // returns err, which is being returned
 			return err
 		}
-		go func() {
-			snapshot.Yield()
-			walked <- snap.Run(ctx)
-		}()
-		written := make(chan error, 1)
-		go func() {
-			snapshot.Yield()
-			written <- write(ctx, w, snap, in, at, req)
-		}()
-		err = <-written
+		walked := snapshot.Go(true, func() error { return snap.Run(ctx) })
+		err = <-snapshot.Go(true, func() error { return write(ctx, w, snap, in, at, req) })
 		in.Close()
 		if walkErr := <-walked; err == nil {
 			err = walkErr
@@ -119,11 +110,10 @@ func (t StoreTarget) Empty() bool {
 
 // Begin implements Target.
 func (t StoreTarget) Begin(how LoadHow) (Dataset, error) {
-	inPlace := how == LoadInPlace
-	if !inPlace && !t.Store.HasShadow() {
+	if how != LoadInPlace && !t.Store.HasShadow() {
 		return nil, errors.New("the store has no shadow")
 	}
-	d := &storeDataset{t: t, how: how, inPlace: inPlace}
+	d := &storeDataset{t: t, how: how}
 	if t.Pace != nil {
 		d.pace = t.Pace()
 	}
@@ -137,19 +127,18 @@ func (t StoreTarget) Begin(how LoadHow) (Dataset, error) {
 
 // storeDataset is a data set being loaded, in the shadow or in place.
 type storeDataset struct {
-	t       StoreTarget
-	how     LoadHow
-	inPlace bool   // how is LoadInPlace
-	pace    func() // nil: none
-	txn     store.Txn
-	libs    [][]byte
+	t    StoreTarget
+	how  LoadHow
+	pace func() // nil: none
+	txn  store.Txn
+	libs [][]byte
 }
 
 // flush empties where the data goes. What was there is freed by housekeeping: whoever changes
 // the node's role may be waiting for us.
 func (d *storeDataset) flush() {
 	d.txn.BeginAll(d.t.Store, d.t.Now())
-	if d.inPlace {
+	if d.how == LoadInPlace {
 		d.txn.FlushAll()
 	} else {
 		d.txn.FlushShadow()
@@ -199,7 +188,7 @@ func (d *storeDataset) Put(rec *rdb.Record) error {
 	t.Begin(d.t.Store, d.t.Now(), slot.Of(rec.Key))
 	defer t.End()
 	t.SetView(store.ViewStream) // keys whose time has come stay until the primary deletes them
-	if d.inPlace {
+	if d.how == LoadInPlace {
 		t.SelectDB(rec.DB)
 	} else {
 		t.SelectShadow(rec.DB)
@@ -235,7 +224,7 @@ func (d *storeDataset) Install(at func()) error {
 			return fmt.Errorf("loading function libraries: %w", err)
 		}
 	}
-	if !d.inPlace {
+	if d.how != LoadInPlace {
 		d.txn.InstallShadow()
 	}
 	at()

@@ -162,11 +162,7 @@ func (a *AOF) perform(j *rewrite) error {
 	}
 	temp := fmt.Sprintf("temp-rewriteaof-bg-%d.aof", a.o.PID)
 	// The cut, and what happens under a.mu, is not for a thread of low priority: event loops would wait for it.
-	written := make(chan error, 1)
-	go func() {
-		snapshot.Yield()
-		written <- a.writeBase(j.ctx, st, temp, snap, stream, o)
-	}()
+	written := snapshot.Go(true, func() error { return a.writeBase(j.ctx, st, temp, snap, stream, o) })
 	if err := <-written; err != nil {
 		return err
 	}
@@ -311,11 +307,7 @@ func (a *AOF) cut(j *rewrite, st AOFSettings, next *aof.Log) (*snapshot.Snapshot
 // writeBase writes the snapshot to the file temp, which is complete and durable when it succeeds, and gone when
 // it fails.
 func (a *AOF) writeBase(ctx context.Context, st AOFSettings, temp string, snap *snapshot.Snapshot, stream *snapshot.Stream, o StreamOptions) (err error) {
-	walked := make(chan error, 1)
-	go func() {
-		snapshot.Yield()
-		walked <- snap.Run(ctx)
-	}()
+	walked := snapshot.Go(true, func() error { return snap.Run(ctx) })
 	defer func() {
 		if err != nil {
 			snap.Abort(err)

@@ -298,10 +298,7 @@ func (p *Saver) start(ctx context.Context, background bool) error {
 	}
 	if background {
 		p.o.Listener(BackgroundStarted{PID: p.o.PID})
-		go func() {
-			snapshot.Yield()
-			_ = run() // finish has told
-		}()
+		snapshot.Go(true, run) // finish tells its error
 		return nil
 	}
 	return run()
@@ -349,13 +346,7 @@ func (p *Saver) save(ctx context.Context, st Settings, snap *snapshot.Snapshot, 
 	if err != nil {
 		return err
 	}
-	walked := make(chan error, 1)
-	go func() {
-		if low {
-			snapshot.Yield()
-		}
-		walked <- snap.Run(ctx)
-	}()
+	walked := snapshot.Go(low, func() error { return snap.Run(ctx) })
 	defer func() {
 		if err != nil {
 			snap.Abort(err)

@@ -2,5 +2,5 @@
 
 package snapshot
 
-// Yield does nothing where threads have no priorities of their own.
-func Yield() {}
+// yield does nothing where threads have no priorities of their own.
+func yield() {}
