@@ -49,19 +49,9 @@ func SaveFrom(src *snapshot.Source, o snapshot.Options, now func() int64, write 
 				return fmt.Errorf("taking a snapshot: %w", err)
 			}
 		}
-		in, err := snap.Stream()
-		if err != nil {
-			snap.Abort(err)
-			_ = snap.Run(ctx) // returns err, which is being returned
-			return err
-		}
-		walked := snapshot.Go(true, func() error { return snap.Run(ctx) })
-		err = <-snapshot.Go(true, func() error { return write(ctx, w, snap, in, at, req) })
-		in.Close()
-		if walkErr := <-walked; err == nil {
-			err = walkErr
-		}
-		return err
+		return <-snapshot.Go(true, func() error {
+			return snap.Read(ctx, true, func(in *snapshot.Stream) error { return write(ctx, w, snap, in, at, req) })
+		})
 	}
 }
 

@@ -153,7 +153,7 @@ func (a *AOF) perform(j *rewrite) error {
 		return err
 	}
 	a.o.Listener(AOFRewriteStarted{PID: a.o.PID})
-	snap, stream, o, err := a.cut(j, st, next)
+	snap, o, err := a.cut(j, st, next)
 	if err != nil {
 		if next != nil {
 			_ = next.Close()
@@ -162,7 +162,7 @@ func (a *AOF) perform(j *rewrite) error {
 	}
 	temp := fmt.Sprintf("temp-rewriteaof-bg-%d.aof", a.o.PID)
 	// The cut, and what happens under a.mu, is not for a thread of low priority: event loops would wait for it.
-	written := snapshot.Go(true, func() error { return a.writeBase(j.ctx, st, temp, snap, stream, o) })
+	written := snapshot.Go(true, func() error { return a.writeBase(j.ctx, st, temp, snap, o) })
 	if err := <-written; err != nil {
 		return err
 	}
@@ -247,7 +247,7 @@ func (a *AOF) nextLog() (*aof.Log, error) {
 }
 
 // cut makes the snapshot, and in the same instant lets the commands that follow go to next.
-func (a *AOF) cut(j *rewrite, st AOFSettings, next *aof.Log) (*snapshot.Snapshot, *snapshot.Stream, StreamOptions, error) {
+func (a *AOF) cut(j *rewrite, st AOFSettings, next *aof.Log) (*snapshot.Snapshot, StreamOptions, error) {
 	o := StreamOptions{
 		Info:     rdb.Info{CreatedUnix: j.began.Unix(), AOFBase: true},
 		Compress: st.Compress, Checksum: st.Checksum, Policy: st.Policy, Pace: st.Pace,
@@ -286,73 +286,61 @@ func (a *AOF) cut(j *rewrite, st AOFSettings, next *aof.Log) (*snapshot.Snapshot
 		if errors.As(err, &busy) {
 			err = errBusy
 		}
-		return nil, nil, o, err
+		return nil, o, err
 	}
 	a.mu.Lock()
 	j.snap = snap
 	a.mu.Unlock()
-	stream, err := snap.Stream()
-	if err == nil && refused != nil {
-		stream.Close()
-		err = refused
+	if refused != nil {
+		snap.Drop(refused)
+		return nil, o, refused
 	}
-	if err != nil {
-		snap.Abort(err)
-		_ = snap.Run(context.Background()) // returns err
-		return nil, nil, o, err
-	}
-	return snap, stream, o, nil
+	return snap, o, nil
 }
 
 // writeBase writes the snapshot to the file temp, which is complete and durable when it succeeds, and gone when
 // it fails.
-func (a *AOF) writeBase(ctx context.Context, st AOFSettings, temp string, snap *snapshot.Snapshot, stream *snapshot.Stream, o StreamOptions) (err error) {
-	walked := snapshot.Go(true, func() error { return snap.Run(ctx) })
-	defer func() {
+func (a *AOF) writeBase(ctx context.Context, st AOFSettings, temp string, snap *snapshot.Snapshot, o StreamOptions) error {
+	return snap.Read(ctx, true, func(in *snapshot.Stream) error {
+		path := a.dir.Path(temp)
+		file, err := a.o.FS.Create(path)
 		if err != nil {
-			snap.Abort(err)
+			return fmt.Errorf("Opening the temp file for AOF rewrite in rewriteAppendOnlyFile(): %w", err)
 		}
-		stream.Close()
-		<-walked
-	}()
-	path := a.dir.Path(temp)
-	file, err := a.o.FS.Create(path)
-	if err != nil {
-		return fmt.Errorf("Opening the temp file for AOF rewrite in rewriteAppendOnlyFile(): %w", err)
-	}
-	out := &pacedWriter{file: file, off: !st.IncrementalSync}
-	if st.RDBPreamble {
-		_, err = WriteStream(ctx, out, snap, stream, o)
-	} else {
-		ts := int64(0)
-		if st.Timestamps {
-			ts = a.o.Now().Unix()
+		out := &pacedWriter{file: file, off: !st.IncrementalSync}
+		if st.RDBPreamble {
+			_, err = WriteStream(ctx, out, snap, in, o)
+		} else {
+			ts := int64(0)
+			if st.Timestamps {
+				ts = a.o.Now().Unix()
+			}
+			err = writeCommands(ctx, out, in, o, ts)
 		}
-		err = writeCommands(ctx, out, stream, o, ts)
-	}
-	if err == nil {
-		err = file.Sync()
-	}
-	if closeErr := file.Close(); err == nil {
-		err = closeErr
-	}
-	if err != nil {
-		_ = a.o.FS.Remove(path)
-		return fmt.Errorf("Write error writing append only file on disk: %w", err)
-	}
-	return nil
+		if err == nil {
+			err = file.Sync()
+		}
+		if closeErr := file.Close(); err == nil {
+			err = closeErr
+		}
+		if err != nil {
+			_ = a.o.FS.Remove(path)
+			return fmt.Errorf("Write error writing append only file on disk: %w", err)
+		}
+		return nil
+	})
 }
 
 // firstBase makes the base of what is in the store. REQUIRES: dirMu; nobody changes the store.
 func (a *AOF) firstBase(ctx context.Context, st AOFSettings) error {
 	j := &rewrite{ctx: ctx, began: a.o.Now()}
-	snap, stream, o, err := a.cut(j, st, nil)
+	snap, o, err := a.cut(j, st, nil)
 	if err != nil {
 		return err
 	}
 	o.Pace = Pace{}
 	temp := fmt.Sprintf("temp-rewriteaof-%d.aof", a.o.PID)
-	if err := a.writeBase(ctx, st, temp, snap, stream, o); err != nil {
+	if err := a.writeBase(ctx, st, temp, snap, o); err != nil {
 		return err
 	}
 	base, err := a.dir.FirstBase(temp, st.RDBPreamble)

@@ -341,20 +341,11 @@ func (p *Saver) finish(ctx context.Context, j *job, changes int64, err error) {
 // save writes the temporary file and gives it its name. Each failure is told where it happens.
 // Invariant: until the rename has succeeded the old file is untouched.
 func (p *Saver) save(ctx context.Context, st Settings, snap *snapshot.Snapshot, low bool, o StreamOptions) error {
-	fs, listener := p.o.FS, p.o.Listener
-	stream, err := snap.Stream()
-	if err != nil {
-		return err
-	}
-	walked := snapshot.Go(low, func() error { return snap.Run(ctx) })
-	defer func() {
-		if err != nil {
-			snap.Abort(err)
-		}
-		stream.Close()
-		<-walked
-	}()
+	return snap.Read(ctx, low, func(in *snapshot.Stream) error { return p.write(ctx, st, snap, in, o) })
+}
 
+func (p *Saver) write(ctx context.Context, st Settings, snap *snapshot.Snapshot, in *snapshot.Stream, o StreamOptions) error {
+	fs, listener := p.o.FS, p.o.Listener
 	name := fmt.Sprintf("temp-%d.rdb", p.o.PID)
 	temp, final := filepath.Join(st.Dir, name), filepath.Join(st.Dir, st.Filename)
 	file, err := fs.Create(temp)
@@ -363,7 +354,7 @@ func (p *Saver) save(ctx context.Context, st Settings, snap *snapshot.Snapshot, 
 		return err
 	}
 	step := "rdbSaveRio"
-	bytes, err := WriteStream(ctx, &pacedWriter{file: file, off: !st.IncrementalSync}, snap, stream, o)
+	bytes, err := WriteStream(ctx, &pacedWriter{file: file, off: !st.IncrementalSync}, snap, in, o)
 	if err == nil {
 		step, err = "fsync", file.Sync()
 	}

@@ -25,6 +25,30 @@ func (sp *Snapshot) Stream() (*Stream, error) {
 	return st, nil
 }
 
+// Read walks the snapshot for one reader: it runs read beside the walk and returns when both have ended. When read fails the
+// snapshot is aborted. The error is read's, else the walk's. low is for the walk, as Go's. REQUIRES: no Run before it.
+func (sp *Snapshot) Read(ctx context.Context, low bool, read func(in *Stream) error) error {
+	in, err := sp.Stream()
+	if err != nil {
+		return err
+	}
+	walked := Go(low, func() error { return sp.Run(ctx) })
+	if err = read(in); err != nil {
+		sp.Abort(err)
+	}
+	in.Close()
+	if walkErr := <-walked; err == nil {
+		err = walkErr
+	}
+	return err
+}
+
+// Drop ends a snapshot that nobody reads.
+func (sp *Snapshot) Drop(reason error) {
+	sp.Abort(reason)
+	_ = sp.Run(context.Background()) // returns reason
+}
+
 // Next returns the next batch, which is valid until the following call. The error is io.EOF
 // when the reader has everything, else why the snapshot ended early, or ctx did.
 func (st *Stream) Next(ctx context.Context) (*Batch, error) {
