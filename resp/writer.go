@@ -1,6 +1,7 @@
 package resp
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -69,7 +70,36 @@ func (w *Writer) Int(n int64) { w.buf = redcon.AppendInt(w.buf, n) }
 func (w *Writer) Uint(n uint64) { w.buf = redcon.AppendUint(w.buf, n) }
 
 // Bulk writes a bulk string. A nil slice is the empty string; see Null.
-func (w *Writer) Bulk(b []byte) { w.buf = redcon.AppendBulk(w.buf, b) }
+func (w *Writer) Bulk(b []byte) { w.buf = appendBulk(w.buf, b) }
+
+// Bulks writes bulk strings in a row, growing the output once.
+func (w *Writer) Bulks(all [][]byte) {
+	size := 0
+	for _, b := range all {
+		size += len(b) + bulkFrame
+	}
+	w.buf = slices.Grow(w.buf, size)
+	for _, b := range all {
+		w.buf = appendBulk(w.buf, b)
+	}
+}
+
+// bulkFrame is the most bytes that a bulk string has around its content: $, the length, two line ends.
+const bulkFrame = 1 + 20 + 4
+
+// appendBulk writes the length of short strings, most of all replies, without a conversion.
+func appendBulk(dst, b []byte) []byte {
+	switch n := len(b); {
+	case n < 10:
+		dst = append(dst, '$', '0'+byte(n), '\r', '\n')
+	case n < 100:
+		dst = append(dst, '$', '0'+byte(n/10), '0'+byte(n%10), '\r', '\n')
+	default:
+		dst = append(strconv.AppendUint(append(dst, '$'), uint64(n), 10), '\r', '\n')
+	}
+	dst = append(dst, b...)
+	return append(dst, '\r', '\n')
+}
 
 // BulkString writes a bulk string.
 func (w *Writer) BulkString(s string) { w.buf = redcon.AppendBulkString(w.buf, s) }

@@ -1,12 +1,16 @@
 package resp
 
 import (
+	"bytes"
 	"math"
 	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 )
+
+var bulksWanted = "$1\r\na\r\n$9\r\n" + strings.Repeat("b", 9) + "\r\n$10\r\n" + strings.Repeat("c", 10) + "\r\n$99\r\n" + strings.Repeat("d", 99) +
+	"\r\n$100\r\n" + strings.Repeat("e", 100) + "\r\n"
 
 // Every reply form in both protocols, as Redis 7.2 writes it.
 func TestWriterForms(t *testing.T) {
@@ -21,6 +25,9 @@ func TestWriterForms(t *testing.T) {
 		{"int", func(w *Writer) { w.Int(math.MinInt64) }, ":-9223372036854775808\r\n", ":-9223372036854775808\r\n"},
 		{"uint", func(w *Writer) { w.Uint(math.MaxUint64) }, ":18446744073709551615\r\n", ":18446744073709551615\r\n"},
 		{"bulk", func(w *Writer) { w.Bulk([]byte("a\r\n")) }, "$3\r\na\r\n\r\n", "$3\r\na\r\n\r\n"},
+		{"bulks of one, two and three digits", func(w *Writer) {
+			w.Bulks([][]byte{[]byte("a"), bytes.Repeat([]byte("b"), 9), bytes.Repeat([]byte("c"), 10), bytes.Repeat([]byte("d"), 99), bytes.Repeat([]byte("e"), 100)})
+		}, bulksWanted, bulksWanted},
 		{"empty bulk", func(w *Writer) { w.Bulk(nil) }, "$0\r\n\r\n", "$0\r\n\r\n"},
 		{"bulk int", func(w *Writer) { w.BulkInt(-10); w.BulkUint(7) }, "$3\r\n-10\r\n$1\r\n7\r\n", "$3\r\n-10\r\n$1\r\n7\r\n"},
 		{"null", func(w *Writer) { w.Null() }, "$-1\r\n", "_\r\n"},

@@ -238,6 +238,26 @@ func (it *ListIter) Next() bool {
 	return it.at >= 0
 }
 
+// Strings goes over the next elements, up to len(dst), as long as they are kept as strings in one block, and
+// puts them into dst; they are valid until the list changes. It returns how many they are: 0 says that Next has a number to
+// tell, or nothing. REQUIRES: the walk goes forwards; dst is not empty.
+func (it *ListIter) Strings(dst [][]byte) (n int) {
+	if it.begun && !it.Next() || it.at < 0 {
+		return 0
+	}
+	more := true
+	if it.isBig {
+		n, more = it.large.Strings(dst)
+	} else {
+		n, it.at = it.pack.Strings(it.at, dst)
+		more = it.at != it.pack.End()
+	}
+	if it.begun = !more; !more {
+		it.at = -1
+	}
+	return n
+}
+
 // Element is the element the walk is at, valid until Next.
 func (it *ListIter) Element() []byte { return it.here().Bytes(it.tmp[:]) }
 

@@ -19,6 +19,22 @@ func elements(q *value.Sequence, from int, back bool) (all []string) {
 	return all
 }
 
+// byRuns walks as LRANGE does: strings in runs of up to three, numbers one by one.
+func byRuns(q *value.Sequence, from int) (all []string) {
+	var run [3][]byte
+	for it := q.From(from, false); ; {
+		if n := it.Strings(run[:]); n > 0 {
+			for _, s := range run[:n] {
+				all = append(all, string(s))
+			}
+		} else if it.Next() {
+			all = append(all, string(it.Element()))
+		} else {
+			return all
+		}
+	}
+}
+
 // The compact form must do everything as the large one does, which has a model of its own
 // (package quicklist).
 func TestFormsOfListsAgree(t *testing.T) {
@@ -54,6 +70,8 @@ func TestFormsOfListsAgree(t *testing.T) {
 		default:
 			at, back := r.IntN(n), r.IntN(2) == 0
 			require.Equal(t, elements(&large, at, back), elements(&small, at, back))
+			require.Equal(t, elements(&large, at, false), byRuns(&large, at))
+			require.Equal(t, elements(&small, at, false), byRuns(&small, at))
 			a, b := small.From(at, back), large.From(at, back)
 			a.Next()
 			b.Next()

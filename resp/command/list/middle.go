@@ -65,9 +65,17 @@ func lrange(c *command.Ctx) {
 		return
 	}
 	it := q.From(from, false)
-	for range to - from {
+	var run [64][]byte
+	for left := to - from; left > 0; {
+		n := it.Strings(run[:min(left, len(run))])
+		if n > 0 {
+			c.Out.Bulks(run[:n])
+			left -= n
+			continue
+		}
 		it.Next()
 		c.Out.Bulk(it.Element())
+		left--
 	}
 }
 

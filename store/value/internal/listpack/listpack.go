@@ -172,6 +172,28 @@ func (p Pack) Get(at int) Value {
 	return Value{Int: int64(binary.LittleEndian.Uint64(b[1:])), IsInt: true}
 }
 
+// Strings puts elements from the position at on into dst, up to its length and the first one that is kept
+// as a number. It returns how many they are and the position behind them.
+func (p Pack) Strings(at int, dst [][]byte) (n, next int) {
+	for ; n < len(dst); n++ {
+		b := p[at:]
+		var head, size int
+		switch c := b[0]; {
+		case c&0xC0 == 0x80:
+			head, size = 1, int(c&0x3F)
+		case c&0xF0 == 0xE0:
+			head, size = 2, int(c&0x0F)<<8|int(b[1])
+		case c == 0xF0:
+			head, size = 5, int(binary.LittleEndian.Uint32(b[1:]))
+		default: // a number, or the end
+			return n, at
+		}
+		dst[n] = b[head : head+size : head+size]
+		at += head + size + backBytes(head+size)
+	}
+	return n, at
+}
+
 // Seek is the position of element number i; negative numbers count from the last, -1. It is
 // -1 when there is no such element.
 func (p Pack) Seek(i int) int {

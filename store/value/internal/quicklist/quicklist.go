@@ -454,10 +454,31 @@ func (it *Iter) Step() bool {
 			return true
 		}
 	}
-	if it.k++; it.k >= it.l.row.len() {
+	return it.enter(it.k + 1)
+}
+
+// Strings puts the element that the Iter stands at and those behind it into dst, up to its length, the first
+// one kept as a number and the end of the node. It returns how many they are and whether the Iter stands at another element,
+// the next; else it is of no more use. REQUIRES: the Iter goes forwards.
+func (it *Iter) Strings(dst [][]byte) (n int, more bool) {
+	nd := it.l.row.at(it.k)
+	if nd.plain {
+		dst[0] = nd.pack
+		return 1, it.Step()
+	}
+	n, it.at = nd.pack.Strings(it.at, dst)
+	if it.at != nd.pack.End() {
+		return n, true
+	}
+	return n, it.enter(it.k + 1)
+}
+
+// enter goes to the first element of the node k, and reports whether there is one.
+func (it *Iter) enter(k int) bool {
+	if it.k = k; k >= it.l.row.len() {
 		return false
 	}
-	if nd = it.l.row.at(it.k); !nd.plain {
+	if nd := it.l.row.at(k); !nd.plain {
 		it.at = nd.pack.First()
 	}
 	return true

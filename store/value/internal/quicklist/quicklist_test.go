@@ -24,12 +24,31 @@ func contents(l *List) (all []string) {
 	return all
 }
 
+// runs is contents, walked in runs of strings.
+func runs(l *List) (all []string) {
+	var run [3][]byte
+	it := l.From(0, false)
+	for more := true; more; {
+		var n int
+		if n, more = it.Strings(run[:]); n == 0 {
+			all = append(all, string(it.Here().Append(nil)))
+			more = it.Step()
+			continue
+		}
+		for _, s := range run[:n] {
+			all = append(all, string(s))
+		}
+	}
+	return all
+}
+
 // check says what always holds.
 func check(t *testing.T, l *List, want []string) {
 	t.Helper()
 	require.Equal(t, len(want), l.Len())
 	if len(want) > 0 {
 		require.Equal(t, want, contents(l))
+		require.Equal(t, want, runs(l))
 	}
 	n, size := 0, int64(0)
 	for _, nd := range l.row.nodes() {
