@@ -31,7 +31,7 @@ func (n *Node) bindConfig() {
 		"repl-diskless-sync", "repl-diskless-sync-delay", "repl-diskless-sync-max-replicas", "repl-disable-tcp-nodelay",
 		"masteruser", "masterauth", "bind-source-addr", "replica-announce-ip", "replica-announce-port", "replica-announced",
 		"replica-priority", "replica-serve-stale-data", "min-replicas-to-write", "min-replicas-max-lag",
-		"client-output-buffer-limit", "repl-diskless-load")
+		"client-output-buffer-limit", "repl-diskless-load", "rdb-del-sync-files", "save", "appendonly", "dir", "dbfilename")
 	memory := func(_, v *Values) error {
 		n.weighBesides()
 		n.disp.SetMemory(memoryLimits(v))

@@ -514,7 +514,7 @@ func directives() []*directive {
 			"Accepted from Valkey's files; here the writes behind a full sync are held by the backlog in any case."),
 		choice("repl-diskless-load", "", disklessLoadNames, "disabled", mutable|denyLoading,
 			func(v *Values) *DisklessLoad { return &v.ReplDisklessLoad },
-			"Load the primary's snapshot from the socket: disabled, on-empty-db or swapdb."),
+			"Load the primary's snapshot from the socket: disabled, on-empty-db, swapdb, or flush-before-load (Valkey's)."),
 		flag("repl-disable-tcp-nodelay", "", false, mutable,
 			func(v *Values) *bool { return &v.ReplDisableTCPNodelay },
 			"Send to replicas in larger packets, later."),

@@ -69,10 +69,11 @@ const (
 	DisklessLoadDisabled DisklessLoad = iota
 	DisklessLoadOnEmptyDB
 	DisklessLoadSwapDB
+	DisklessLoadFlush
 )
 
 var disklessLoadNames = []named[DisklessLoad]{
-	{"disabled", DisklessLoadDisabled}, {"on-empty-db", DisklessLoadOnEmptyDB}, {"swapdb", DisklessLoadSwapDB},
+	{"disabled", DisklessLoadDisabled}, {"on-empty-db", DisklessLoadOnEmptyDB}, {"swapdb", DisklessLoadSwapDB}, {"flush-before-load", DisklessLoadFlush},
 }
 
 // TLSAuthClients says whether clients must show a certificate.

@@ -294,21 +294,38 @@ func (s saver) BGSave(schedule bool) (bool, resp.Error) {
 			}
 			return false, admin.ErrChildActive
 		}
-		if schedule {
-			n.saver.Schedule()
-			return true, ""
-		}
 		return false, resp.ErrSaveInProgress
 	}
 	if n.saving.Add(1) > 1 {
 		n.saving.Add(-1)
 		return false, resp.ErrSaveInProgress
 	}
+	n.unwanted.Store(false)
 	n.goes(func() {
 		defer n.saving.Add(-1)
 		_, _ = n.saver.Background(true) // a failure is told by its event and by INFO
+		if n.unwanted.Swap(false) {
+			n.saver.Abandon()
+		}
 	})
 	return false, ""
+}
+
+func (s saver) CancelBGSave() (running, scheduled bool) {
+	n := s.n
+	if n.saving.Load() > 0 {
+		n.unwanted.Store(true) // it may not have begun yet
+		running = true
+	}
+	if n.saver.Abandon() || running {
+		n.log.Notice("Background saving will be aborted due to user request")
+		return true, false
+	}
+	if n.saver.Unschedule() {
+		n.log.Notice("Scheduled background saving will be cancelled due to user request")
+		return false, true
+	}
+	return false, false
 }
 
 func (s saver) Flushed() bool {
@@ -488,6 +505,7 @@ func (n *Node) replDeps() repl.Deps {
 		Exclusive: n.exclusive,
 		Save:      n.saveForReplicas,
 		Target:    n.replTarget(),
+		Supersede: func(rename func() error) error { return n.saver.Supersede(rename) },
 		Name: func(argv [][]byte) string {
 			if cmd, _ := n.table.Find(argv); cmd != nil {
 				return cmd.LowerName()
@@ -522,7 +540,17 @@ func (l *lateApplier) Select(db int)             { l.get().Select(db) }
 // saveForReplicas is a full sync's snapshot, with the bounds in force when it begins.
 func (n *Node) saveForReplicas(ctx context.Context, w io.Writer, req repl.SaveRequest) error {
 	o := snapshot.Options{MaxPreImageBytes: preImageBound(n.cfg.Now()), Lockstep: persist.Lockstep()}
-	return repl.SaveFrom(n.source, o, nowMs, n.writeRDB)(ctx, w, req)
+	var changes int64
+	cut := req.Cut
+	req.Cut = func() rdb.Replication {
+		changes = n.store.Stats().Changes
+		return cut()
+	}
+	err := repl.SaveFrom(n.source, o, nowMs, n.writeRDB)(ctx, w, req)
+	if err != nil || req.Rename == nil {
+		return err
+	}
+	return n.saver.Adopt(changes, req.Rename)
 }
 
 // writeRDB writes what replicas get.
@@ -567,5 +595,9 @@ func replOptions(v *Values) repl.Options {
 	l := v.ClientOutputBufferLimit.Replica
 	o.HardLimit, o.SoftLimit, o.SoftTime = l.HardBytes, l.SoftBytes, time.Duration(l.SoftSeconds)*time.Second
 	o.TempDir = v.Dir
+	o.SavePoints = len(v.Save) > 0
+	if o.SavePoints || v.AppendOnly || !v.RDBDelSyncFiles {
+		o.RDBPath = v.Path(v.DBFilename)
+	}
 	return o
 }

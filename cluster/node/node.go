@@ -81,6 +81,7 @@ type Node struct {
 	peak       memoryPeak
 	rates      rates
 	saving     atomic.Int32 // saves asked for whose cut is not made yet
+	unwanted   atomic.Bool  // one of them is to be stopped once it has begun (BGSAVE CANCEL)
 	oomScore   oomScore
 	paused     atomic.Uint64
 	attackTold atomic.Int64 // Unix ms of the last warning about cross protocol scripting

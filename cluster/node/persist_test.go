@@ -56,6 +56,7 @@ func TestBgsaveIsInProgressAtOnce(t *testing.T) {
 		require.Equal(t, "Background saving started", c.do("BGSAVE"))
 		require.Equal(t, "1", c.info("rdb_bgsave_in_progress"))
 		require.Equal(t, "-ERR Background save already in progress", c.do("BGSAVE"))
+		require.Equal(t, "-ERR Background save already in progress", c.do("BGSAVE", "SCHEDULE"))
 		require.Equal(t, "-ERR Background save already in progress", c.do("SAVE"))
 		eventually(t, func() bool { return c.info("rdb_bgsave_in_progress") == "0" }, "done")
 		require.Equal(t, "ok", c.info("rdb_last_bgsave_status"))
@@ -78,6 +79,29 @@ func TestFlushallBreaksASaveOff(t *testing.T) {
 	require.NoError(t, err)
 	require.Empty(t, left, "no temporary file is left")
 	require.Equal(t, "ok", c.info("rdb_last_bgsave_status"), "nothing failed")
+}
+
+// BGSAVE CANCEL, Valkey's, stops what runs, also what has only just been asked for, and else what waits its turn.
+func TestCancelledSave(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	c := s.dial()
+	const nothing = "-ERR Background saving is currently not in progress or scheduled"
+	require.Equal(t, nothing, c.do("BGSAVE", "CANCEL"))
+	require.Equal(t, "OK", c.do("DEBUG", "POPULATE", "100", "key", "100"))
+	require.Equal(t, "OK", c.do("CONFIG", "SET", "rdb-key-save-delay", "10000000"))
+	for range 3 {
+		require.Equal(t, "Background saving started", c.do("BGSAVE"))
+		require.Equal(t, "Background saving cancelled", c.do("BGSAVE", "CANCEL"))
+		eventually(t, func() bool { return c.info("rdb_bgsave_in_progress") == "0" }, "stopped")
+		require.Equal(t, "ok", c.info("rdb_last_bgsave_status"))
+	}
+	require.Equal(t, "Background append only file rewriting started", c.do("BGREWRITEAOF"))
+	require.Equal(t, "Background saving scheduled", c.do("BGSAVE", "SCHEDULE"))
+	require.Equal(t, "Scheduled background saving cancelled", c.do("BGSAVE", "CANCEL"))
+	require.Equal(t, nothing, c.do("BGSAVE", "CANCEL"))
+	require.Equal(t, "OK", c.do("CONFIG", "SET", "rdb-key-save-delay", "0"))
+	require.NoFileExists(t, filepath.Join(s.dir, "dump.rdb"))
 }
 
 func TestFailingSavesStopWrites(t *testing.T) {

@@ -18,6 +18,7 @@ import (
 //	disabled     received into a file and checked; then loaded into the shadow if the node
 //	             has data and there is memory for both, else in place
 //	on-empty-db  parsed from the socket in place if the node has no data, else as disabled
+//	flush-before-load  parsed from the socket in place; whatever the node has is dropped for it
 //
 // Beside the old data clients go on reading (INFO's async_loading) and a primary that dies
 // meanwhile costs nothing; swapdb lets them read only if that data is of the same history, as Redis does. In place
@@ -27,6 +28,7 @@ import (
 func loadModes() map[DisklessLoad]repl.LoadMode {
 	return map[DisklessLoad]repl.LoadMode{
 		DisklessLoadDisabled: repl.LoadFile, DisklessLoadOnEmptyDB: repl.LoadOnEmpty, DisklessLoadSwapDB: repl.LoadShadow,
+		DisklessLoadFlush: repl.LoadFlush,
 	}
 }
 

@@ -2,6 +2,7 @@ package node
 
 import (
 	"net"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -314,4 +315,105 @@ func TestRoleWithinATransaction(t *testing.T) {
 	require.Contains(t, got, "role:slave")
 	require.Contains(t, got, "master_link_status:down")
 	linked(t, c)
+}
+
+// The snapshot of a sync through files stays at both ends as the RDB file: what was synced survives the end of the process
+// although nothing else saves, and a replica goes on from there with a partial sync. With rdb-del-sync-files only who saves
+// by other means keeps it.
+func TestSyncThroughFilesLeavesTheRDBFile(t *testing.T) {
+	t.Parallel()
+	p := primary(t, 100, "repl-diskless-sync", "no", "repl-diskless-load", "disabled")
+	pc := p.dial()
+	changed := pc.info("rdb_changes_since_last_save")
+	require.NotEqual(t, "0", changed)
+	r := serve(t, "repl-diskless-load", "disabled")
+	c := r.dial()
+	follow(t, c, p.port)
+	linked(t, c)
+	require.Equal(t, "0", pc.info("rdb_changes_since_last_save"), "the sync saved it")
+	require.Equal(t, "OK", pc.do("SET", "later", "1"))
+	r = r.again("replicaof", "127.0.0.1 "+strconv.Itoa(p.port))
+	c = r.dial()
+	linked(t, c)
+	eventually(t, func() bool { return c.do("GET", "later") == "1" }, "the stream goes on")
+	require.Equal(t, "1", pc.info("sync_partial_ok"))
+	require.Equal(t, "1", pc.info("sync_full"))
+
+	d := serve(t, "rdb-del-sync-files", "yes")
+	follow(t, d.dial(), p.port)
+	linked(t, d.dial())
+	require.NoFileExists(t, filepath.Join(d.dir, "dump.rdb"))
+	require.Equal(t, "OK", d.dial().do("REPLICAOF", "NO", "ONE"))
+	require.Equal(t, "OK", d.dial().do("CONFIG", "SET", "save", "3600 1"))
+	require.Equal(t, "OK", d.dial().do("SET", "own", "1")) // another history
+	follow(t, d.dial(), p.port)
+	linked(t, d.dial())
+	require.FileExists(t, filepath.Join(d.dir, "dump.rdb"))
+
+	require.NoFileExists(t, filepath.Join(p.dir, "appendonlydir"))
+	p = p.again()
+	require.Equal(t, "101", p.dial().do("DBSIZE"))
+	for _, n := range []*testNode{p, r, d} {
+		left, err := filepath.Glob(filepath.Join(n.dir, "temp-*"))
+		require.NoError(t, err)
+		require.Empty(t, left)
+	}
+}
+
+// A received RDB that cannot become the RDB file ends the sync, and the old data stays.
+func TestOldDataStaysWhenTheRDBFileCannotBeReplaced(t *testing.T) {
+	t.Parallel()
+	p, r := primary(t, 10), serve(t)
+	c := r.dial()
+	require.Equal(t, "OK", c.do("SET", "old", "1"))
+	file := filepath.Join(r.dir, "dump.rdb")
+	require.NoError(t, os.Mkdir(file, 0o755))
+	follow(t, c, p.port)
+	eventually(t, func() bool {
+		return strings.Contains(r.out.String(), "Failed trying to rename the temp DB into dump.rdb in MASTER <-> REPLICA synchronization: ")
+	}, "it says so")
+	require.Equal(t, "1", c.do("GET", "old"))
+	require.NoError(t, os.Remove(file))
+	linked(t, c)
+	require.Equal(t, "10", c.do("DBSIZE"))
+}
+
+// The snapshot that a sync through a file makes is completed without replicas if the node has save points, and stopped
+// if it has none.
+func TestSnapshotOutlivesItsReplicas(t *testing.T) {
+	t.Parallel()
+	for _, points := range []string{"", "3600 1000000"} {
+		p := primary(t, 100, "repl-diskless-sync", "no", "save", points)
+		pc := p.dial()
+		require.Equal(t, "OK", pc.do("CONFIG", "SET", "rdb-key-save-delay", "1000000"))
+		c := serve(t).dial()
+		follow(t, c, p.port)
+		eventually(t, func() bool { return pc.info("rdb_bgsave_in_progress") == "1" }, "it saves")
+		require.Equal(t, "OK", c.do("REPLICAOF", "NO", "ONE"))
+		eventually(t, func() bool { return pc.info("connected_slaves") == "0" }, "nobody waits")
+		if points == "" {
+			eventually(t, func() bool { return pc.info("rdb_bgsave_in_progress") == "0" }, "stopped")
+			require.NoFileExists(t, filepath.Join(p.dir, "dump.rdb"))
+			continue
+		}
+		require.Equal(t, "1", pc.info("rdb_bgsave_in_progress"))
+		require.Equal(t, "OK", pc.do("CONFIG", "SET", "rdb-key-save-delay", "0"))
+		eventually(t, func() bool { return pc.info("rdb_bgsave_in_progress") == "0" }, "whole")
+		require.FileExists(t, filepath.Join(p.dir, "dump.rdb"))
+		require.Equal(t, "0", pc.info("rdb_changes_since_last_save"))
+	}
+}
+
+// Valkey's flush-before-load drops the old data first: clients are refused, and it is gone when the load fails.
+func TestFlushBeforeLoad(t *testing.T) {
+	t.Parallel()
+	p, r := primary(t, 100), serve(t, "repl-diskless-load", "flush-before-load")
+	c := r.dial()
+	require.Equal(t, "OK", c.do("SET", "old", "1"))
+	require.Equal(t, "OK", c.do("CONFIG", "SET", "key-load-delay", "100000"))
+	follow(t, c, p.port)
+	eventually(t, func() bool { return c.info("loading") == "1" }, "it loads")
+	p.Stop()
+	eventually(t, func() bool { return c.info("loading") == "0" }, "it fails")
+	require.Equal(t, "0", c.do("DBSIZE"))
 }

@@ -49,9 +49,13 @@ func SaveFrom(src *snapshot.Source, o snapshot.Options, now func() int64, write 
 				return fmt.Errorf("taking a snapshot: %w", err)
 			}
 		}
-		return <-snapshot.Go(true, func() error {
+		err := <-snapshot.Go(true, func() error {
 			return snap.Read(ctx, true, func(in *snapshot.Stream) error { return write(ctx, w, snap, in, at, req) })
 		})
+		if err == nil && req.Whole != nil {
+			err = req.Whole()
+		}
+		return err
 	}
 }
 

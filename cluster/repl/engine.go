@@ -38,6 +38,9 @@ type Deps struct {
 	Save func(ctx context.Context, w io.Writer, req SaveRequest) error
 	// Target takes the data set of a full sync.
 	Target Target
+	// Supersede runs rename, which puts the RDB received from our primary in the place of the node's, while nobody else
+	// is about to do that. nil: nobody ever is.
+	Supersede func(rename func() error) error
 	// Apply executes our primary's commands.
 	Apply Applier
 	// AwaitUnpaused returns when what our primary sends may be applied, at once if nothing speaks
@@ -75,6 +78,11 @@ type SaveRequest struct {
 	Quiesce func() (release func())
 	// Cut must be called once with every stripe held. It returns what belongs into the head.
 	Cut func() rdb.Replication
+	// Whole, if not nil, must be called when everything has been written.
+	Whole func() error
+	// Rename, if not nil, must be called after Whole: what was written becomes the node's RDB file, unless a save of later
+	// data is that already.
+	Rename func() error
 }
 
 // Applier executes the stream of our primary: as the primary's commands, without the gates that

@@ -128,9 +128,9 @@ func (t *transfer) sendFile(r *Replica, timed func([]byte) error, newline <-chan
 	return nil
 }
 
-// spool is a snapshot in a file without a name. Its last user closes it.
+// spool is a snapshot in a file. Its last user closes it.
 type spool struct {
-	f    *os.File
+	f    *rdbFile
 	refs atomic.Int32
 }
 
@@ -221,6 +221,8 @@ type group struct {
 	replicas  []*Replica
 	transfers []*transfer
 	file      *spool // nil when no replica needs one
+	keep      string // the path at which file stays; "" when it does not
+	wanted    bool   // also without replicas
 	bytes     int64
 	chunks    sync.Pool
 	cancel    context.CancelCauseFunc
@@ -252,15 +254,17 @@ func (e *Engine) runSync(parent context.Context) error {
 	target := "replicas sockets"
 	if needFile {
 		target = "disk"
-		f, err := os.CreateTemp(o.TempDir, "temp-repl-*.rdb")
-		if err == nil {
-			err = os.Remove(f.Name()) // it lives as long as somebody sends it
+		if !want.skipData && !want.skipFunc {
+			g.keep = o.RDBPath
 		}
+		g.wanted = g.keep != "" && o.SavePoints
+		f, err := createRDB(o, "sync-to", g.keep != "")
 		if err != nil {
 			e.warn(EvFullSync, "BGSAVE for replication failed: %v", err)
 			e.dropWaiting()
 			return err
 		}
+		defer f.unname()
 		g.file = &spool{f: f}
 		g.file.refs.Store(1)
 		defer g.file.release()
@@ -272,16 +276,20 @@ func (e *Engine) runSync(parent context.Context) error {
 		SkipData: want.skipData, SkipFunctions: want.skipFunc,
 		Quiesce: e.Quiesce,
 		Cut:     func() rdb.Replication { return g.cut(want) },
+		Whole:   g.whole,
+		Rename:  g.rename(),
 	})
 	defer func() { // the log has told how it ended
 		e.mu.Lock()
 		e.syncing = nil
 		e.mu.Unlock()
 	}()
-	if err == nil && g.file != nil {
-		err = g.checkFile()
-	}
 	g.finish(err)
+	if err == nil && g.keep != "" {
+		if err := syncName(g.keep); err != nil {
+			e.warn(EvFullSync, "The name of %s may not survive a power cut: %v", g.keep, err)
+		}
+	}
 	switch {
 	case err == nil:
 		if up := g.alive(); g.file == nil {
@@ -389,7 +397,7 @@ func (g *group) Write(p []byte) (int, error) {
 			}
 		}
 	}
-	if alive == 0 {
+	if alive == 0 && !g.wanted {
 		return 0, errNobody
 	}
 	if streams == 0 {
@@ -423,7 +431,11 @@ func (g *group) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (g *group) checkFile() error {
+// whole sees to it that the file has everything, durably if it is to stay.
+func (g *group) whole() error {
+	if g.file == nil {
+		return nil
+	}
 	info, err := g.file.f.Stat()
 	if err != nil {
 		return err
@@ -431,8 +443,22 @@ func (g *group) checkFile() error {
 	if info.Size() != g.bytes {
 		return io.ErrShortWrite
 	}
-	return nil
+	if g.keep == "" {
+		return nil
+	}
+	return g.file.f.Sync()
 }
+
+// rename is what makes the file the node's, nil when it is not to be.
+func (g *group) rename() func() error {
+	if g.keep == "" {
+		return nil
+	}
+	return func() error { return g.file.f.rename(g.keep) }
+}
+
+// useless: nobody is left for whom the snapshot is worth completing.
+func (g *group) useless() bool { return !g.wanted && g.alive() == 0 }
 
 // alive is how many replicas have not gone.
 func (g *group) alive() (n int) {

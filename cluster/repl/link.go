@@ -131,8 +131,12 @@ func (l *link) run(prev <-chan struct{}) {
 			}
 			continue // at once: the primary's backlog may be moving on
 		}
-		if timeout := net.Error(nil); was == linkTransfer && errors.As(err, &timeout) && timeout.Timeout() {
-			e.warn(EvLinkError, "Timeout receiving bulk data from MASTER... If the problem persists try to set the 'repl-timeout' parameter in redis.conf to a larger value.")
+		if timeout := net.Error(nil); errors.As(err, &timeout) && timeout.Timeout() {
+			if was == linkTransfer {
+				e.warn(EvLinkError, "Timeout receiving bulk data from MASTER... If the problem persists try to set the 'repl-timeout' parameter in redis.conf to a larger value.")
+			} else {
+				e.warn(EvLinkError, "%v", errConnectTimeout)
+			}
 		}
 		e.warn(EvLinkError, "%v", err)
 		t := time.NewTimer(wait)
@@ -145,6 +149,8 @@ func (l *link) run(prev <-chan struct{}) {
 		wait = min(2*wait, retryMost)
 	}
 }
+
+var errConnectTimeout = errors.New("Timeout connecting to the MASTER...")
 
 var errMasterTimeout = errors.New("MASTER timeout: no data nor PING received...")
 
@@ -181,7 +187,7 @@ func (l *link) attempt() error {
 	cancel()
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) {
-			return errors.New("Timeout connecting to the MASTER...")
+			return errConnectTimeout
 		}
 		return fmt.Errorf("Error condition on socket for SYNC: %w", err)
 	}

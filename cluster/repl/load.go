@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -76,7 +76,7 @@ func (l *link) fullSync(in *bufio.Reader, id string, offset int64) (rest []byte,
 
 	t := e.deps.Target
 	mode := e.opts.Load().DisklessLoad
-	inPlace := mode == LoadOnEmpty && t.Empty()
+	inPlace := mode == LoadFlush || mode == LoadOnEmpty && t.Empty()
 	viaFile := !inPlace && (mode != LoadShadow || !t.CanShadow(size))
 	how := "to parser"
 	if viaFile {
@@ -220,14 +220,13 @@ const expansion = 4
 // loadFile receives src into a file and proves it whole. Then it is loaded: beside the old
 // data when there is some and memory allows, else in its place.
 func (l *link) loadFile(src *bulk, id string, offset int64) error {
-	f, err := os.CreateTemp(l.e.opts.Load().TempDir, "temp-repl-*.rdb")
-	if err == nil {
-		defer f.Close()
-		err = os.Remove(f.Name())
-	}
+	o := l.e.opts.Load()
+	f, err := createRDB(o, "sync-from", o.RDBPath != "")
 	if err != nil {
 		return fmt.Errorf("Opening the temp file needed for MASTER <-> REPLICA synchronization: %w", err)
 	}
+	defer f.Close()
+	defer f.unname()
 	out := bufio.NewWriterSize(f, 256<<10)
 	nothing := func(*rdb.Record) error { return nil }
 	_, bytes, err := l.parse(io.TeeReader(src, out), src.finish, nothing)
@@ -236,6 +235,9 @@ func (l *link) loadFile(src *bulk, id string, offset int64) error {
 	}
 	if err := out.Flush(); err != nil {
 		return fmt.Errorf("Write error or short write writing to the DB dump file needed for MASTER <-> REPLICA synchronization: %w", err)
+	}
+	if err := l.keepFile(f, o.RDBPath); err != nil {
+		return err
 	}
 	if _, err := f.Seek(0, io.SeekStart); err != nil {
 		return err
@@ -249,6 +251,31 @@ func (l *link) loadFile(src *bulk, id string, offset int64) error {
 		how = LoadInPlace
 	}
 	return l.load(f, func([]byte) error { return nil }, how, id, offset)
+}
+
+// keepFile makes f, which is whole, the node's RDB file at path: a start without the primary, or without having met it yet, finds
+// the data and its place in the stream.
+func (l *link) keepFile(f *rdbFile, path string) error {
+	if path == "" {
+		return nil
+	}
+	err := f.Sync()
+	if err != nil {
+		return fmt.Errorf("Failed trying to sync the temp DB to disk in MASTER <-> REPLICA synchronization: %w", err)
+	}
+	rename := func() error { return f.rename(path) }
+	if l.e.deps.Supersede != nil {
+		err = l.e.deps.Supersede(rename)
+	} else {
+		err = rename()
+	}
+	if err != nil {
+		return fmt.Errorf("Failed trying to rename the temp DB into %s in MASTER <-> REPLICA synchronization: %w", filepath.Base(path), err)
+	}
+	if err := syncName(path); err != nil {
+		return fmt.Errorf("Failed trying to sync DB directory %s in MASTER <-> REPLICA synchronization: %w", filepath.Dir(path), err)
+	}
+	return nil
 }
 
 // parse reads one RDB and passes its records to put. db is the database selected in the stream

@@ -464,7 +464,13 @@ func (n *testNode) save(ctx context.Context, w io.Writer, req SaveRequest) error
 			}
 		}
 	}
-	return out.End()
+	if err := out.End(); err != nil {
+		return err
+	}
+	if err := req.Whole(); err != nil || req.Rename == nil {
+		return err
+	}
+	return req.Rename()
 }
 
 type testTarget struct{ n *testNode }

@@ -20,9 +20,12 @@ const (
 	// LoadOnEmpty parses the stream straight into the data set when that is empty, else it is
 	// LoadFile ("on-empty-db").
 	LoadOnEmpty
+	// LoadFlush parses the stream straight into the data set, whose old data is dropped for it
+	// ("flush-before-load", a name of Valkey's): neither a disk nor the memory of both is needed.
+	LoadFlush
 )
 
-var loadModeNames = [...]string{LoadShadow: "swapdb", LoadFile: "disabled", LoadOnEmpty: "on-empty-db"}
+var loadModeNames = [...]string{LoadShadow: "swapdb", LoadFile: "disabled", LoadOnEmpty: "on-empty-db", LoadFlush: "flush-before-load"}
 
 // String is the name in redis.conf.
 func (m LoadMode) String() string { return loadModeNames[m] }
@@ -71,6 +74,10 @@ type Options struct {
 
 	// TempDir is where transfers are spooled (directive dir).
 	TempDir string
+	// RDBPath is the node's RDB file, which an RDB that went through a file becomes (dir, dbfilename). "": none does.
+	RDBPath string
+	// SavePoints says that the node saves by itself: what replicas no longer wait for is worth having as a file.
+	SavePoints bool
 }
 
 // DefaultOptions returns the defaults of redis.conf, except that a full sync is loaded beside

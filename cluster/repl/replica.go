@@ -149,7 +149,7 @@ func (e *Engine) dropLocked(r *Replica) {
 	if r.state != replicaOnline && r.cursor != nil {
 		r.cursor.Close() // write does not use it yet, and may wait for its transfer long
 	}
-	if g := e.syncing; g != nil && g.alive() == 0 {
+	if g := e.syncing; g != nil && g.useless() {
 		g.cancel(errNobody) // it may be far from its next Write
 	}
 }

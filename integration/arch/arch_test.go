@@ -84,7 +84,7 @@ var law = []pkg{
 	{"cluster/manage", true, "cluster/topology store/slot"},
 	{"cluster/sim", true, "cluster/core cluster/topology bus store/slot"},
 	{"cluster/agent", false, "cluster/core cluster/topology bus bus/link resp resp/command resp/session store store/disk store/slot store/stat"},
-	{"cluster/repl", false, "store store/slot store/stat store/value store/snapshot store/rdb resp resp/client resp/command resp/session"},
+	{"cluster/repl", false, "store store/disk store/slot store/stat store/value store/snapshot store/rdb resp resp/client resp/command resp/session"},
 	{"cluster/fanout", false, "bus resp/channel store/stat"},
 	{"cluster/migrate", false, "cluster/topology store store/rdb store/slot resp resp/client resp/command resp/session"},
 	{"cluster/node", false, "..."},

@@ -166,6 +166,15 @@ func (p *Saver) Schedule() {
 	p.mu.Unlock()
 }
 
+// Unschedule takes Schedule back and reports whether there was something to take.
+func (p *Saver) Unschedule() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was := p.scheduled
+	p.scheduled = false
+	return was
+}
+
 // Cron begins a background save if a save point or the schedule asks for one. The caller
 // calls it some times a second. REQUIRES: the caller has no Txn open.
 func (p *Saver) Cron() {
@@ -221,6 +230,36 @@ func (p *Saver) Abandon() bool {
 	}
 	j.cancel(errCancelled)
 	return true
+}
+
+// Supersede runs rename, which gives the RDB file other contents than ours, while no save is about to do the same: one
+// that runs is stopped. REQUIRES: as Cancel.
+func (p *Saver) Supersede(rename func() error) error {
+	for {
+		p.Cancel()
+		p.mu.Lock()
+		if p.job == nil {
+			defer p.mu.Unlock()
+			return rename()
+		}
+		p.mu.Unlock() // another has begun
+	}
+}
+
+// Adopt runs rename, which makes a snapshot that somebody else wrote the RDB file; changes is what the store's Changes
+// were at its cut. It does nothing when a save of a later cut has been made or is under way.
+func (p *Saver) Adopt(changes int64, rename func() error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.job != nil || changes < p.clean {
+		return nil
+	}
+	if err := rename(); err != nil {
+		return err
+	}
+	p.clean, p.lastSave = changes, p.o.Now().Unix()
+	p.failed.Store(false)
+	return nil
 }
 
 // Wait returns when the save that is running has ended. REQUIRES: as Cancel.

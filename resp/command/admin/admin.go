@@ -93,6 +93,9 @@ type Saver interface {
 	// runs it refuses, or, with schedule, remembers to start afterwards (scheduled is then
 	// true). The error is "" or resp.ErrSaveInProgress or ErrChildActive.
 	BGSave(schedule bool) (scheduled bool, err resp.Error)
+	// CancelBGSave stops the save that runs in the background, or else forgets the one that is scheduled, and says
+	// which of them there was. Not meant are snapshots for replicas.
+	CancelBGSave() (running, scheduled bool)
 	// RewriteAOF starts a rewrite of the append only file, or, with later or while a snapshot is being
 	// written, remembers to start it afterwards (scheduled is then true). The error is "" or
 	// ErrRewriteInProgress.
@@ -114,6 +117,9 @@ type Saver interface {
 // ReloadOptions are the words behind DEBUG RELOAD. Merge lets loaded keys replace
 // existing ones silently; without it and with NoFlush, a key that exists is an error.
 type ReloadOptions struct{ NoSave, NoFlush, Merge bool }
+
+// ErrNothingToCancel is BGSAVE CANCEL's answer when no save is under way or scheduled.
+const ErrNothingToCancel resp.Error = "ERR Background saving is currently not in progress or scheduled"
 
 // ErrChildActive is BGSAVE's answer while the append only file is rewritten.
 const ErrChildActive resp.Error = "ERR Another child process is active (AOF?): can't BGSAVE right now. Use BGSAVE SCHEDULE in order to schedule a BGSAVE whenever possible."

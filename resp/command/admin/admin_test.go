@@ -72,6 +72,11 @@ func (n *node) RewriteAOF(later bool) (bool, resp.Error) {
 	return n.busy, n.err
 }
 func (n *node) SetAOFFlushSleep(d time.Duration) { n.note("flush sleep %v", d) }
+func (n *node) CancelBGSave() (running, scheduled bool) {
+	n.note("cancel")
+	return n.busy, n.err != ""
+}
+
 func (n *node) BGSave(schedule bool) (bool, resp.Error) {
 	n.note("bgsave %v", schedule)
 	return n.busy && schedule, n.err
@@ -214,6 +219,13 @@ func TestSaving(t *testing.T) {
 	b.err = resp.ErrSaveInProgress
 	require.Equal(t, "-ERR Background save already in progress", do(c, "BGSAVE"))
 	require.Equal(t, "-ERR syntax error", do(c, "BGSAVE NOW"))
+	require.Equal(t, "Background saving cancelled", do(c, "BGSAVE CANCEL"))
+	b.busy = false
+	require.Equal(t, "Scheduled background saving cancelled", do(c, "BGSAVE cancel"))
+	b.err = ""
+	require.Equal(t, "-ERR Background saving is currently not in progress or scheduled", do(c, "BGSAVE CANCEL"))
+	require.Equal(t, "-ERR syntax error", do(c, "BGSAVE CANCEL SCHEDULE"))
+	b.busy, b.err = true, resp.ErrSaveInProgress
 	b.take()
 	// Nobody waits on a bench: parked calls answer at once that their time is up.
 	do(c, "SAVE")

@@ -159,6 +159,9 @@ func (f *family) bgsave(c *command.Ctx) {
 	case len(c.Argv) == 1:
 	case len(c.Argv) == 2 && command.Is(c.Argv[1], "SCHEDULE"):
 		schedule = true
+	case len(c.Argv) == 2 && command.Is(c.Argv[1], "CANCEL"):
+		f.cancelSave(c)
+		return
 	default:
 		c.Fail(resp.ErrSyntax)
 		return
@@ -170,6 +173,17 @@ func (f *family) bgsave(c *command.Ctx) {
 		c.Out.Simple("Background saving scheduled")
 	default:
 		c.Out.Simple("Background saving started")
+	}
+}
+
+func (f *family) cancelSave(c *command.Ctx) {
+	switch running, scheduled := f.Saver.CancelBGSave(); {
+	case running:
+		c.Out.Simple("Background saving cancelled")
+	case scheduled:
+		c.Out.Simple("Scheduled background saving cancelled")
+	default:
+		c.Fail(ErrNothingToCancel)
 	}
 }
 

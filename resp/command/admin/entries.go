@@ -61,7 +61,7 @@ func Commands(d Deps) []command.Command {
 			Doc: doc("Rewrites the append only file to its shortest form in the background.", "O(1)"),
 		},
 		{
-			Name: "BGSAVE", Since: "1.0.0", Arity: -1, Flags: disk, Args: "[SCHEDULE]", Reply: "simple", Run: f.bgsave,
+			Name: "BGSAVE", Since: "1.0.0", Arity: -1, Flags: disk, Args: "[operation=SCHEDULE|CANCEL]", Reply: "simple", Run: f.bgsave,
 			Doc: command.Doc{Summary: "Saves a snapshot in the background.", Complexity: "O(1)", History: []string{"3.2.2: Added the SCHEDULE option."}},
 		},
 		{
