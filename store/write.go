@@ -5,6 +5,7 @@ import (
 	"strconv"
 
 	"github.com/sextantdb/sextant/store/arena"
+	"github.com/sextantdb/sextant/store/slot"
 	"github.com/sextantdb/sextant/store/value"
 )
 
@@ -211,6 +212,33 @@ func (t *Txn) Edit(key []byte) (value.Object, bool) {
 	o := t.amend(&p)
 	t.changed(&p, key)
 	return o, true
+}
+
+// EditEntry is Edit of the Object that Lookup found under key, without looking again. REQUIRES: e holds an Object, and
+// nothing was changed since.
+func (t *Txn) EditEntry(e Entry, key []byte) value.Object {
+	o := t.AmendEntry(e, key)
+	t.AmendedEntry(e, key)
+	return o
+}
+
+// AmendEntry is EditEntry as Amend is Edit. AmendedEntry says that it was a real change. REQUIRES: as EditEntry.
+func (t *Txn) AmendEntry(e Entry, key []byte) value.Object {
+	p := place{st: e.st, b: e.b, space: t.space}
+	if invariants {
+		if t.s.find(&p, t.space, key); p.b != e.b {
+			panic("store: an entry is to be edited that has changed")
+		}
+	}
+	if t.s.snap != nil {
+		p.slot = slot.Of(key)
+	}
+	return t.amend(&p)
+}
+
+// AmendedEntry: see AmendEntry.
+func (t *Txn) AmendedEntry(e Entry, key []byte) {
+	t.changed(&place{st: e.st, space: t.space}, key)
 }
 
 // Amend is Edit for a change that may turn out to be none, or one that WATCH and Dirty should not

@@ -238,7 +238,7 @@ func (f family) change(c *command.Ctx, key []byte, e store.Entry, found bool) ed
 	enc := value.Listpack
 	if found {
 		if enc, o = e.Encoding(), e.Object(); o != nil {
-			o, _ = c.Txn.Edit(key)
+			o = c.Txn.EditEntry(e, key)
 		} else {
 			payload = e.Payload()
 		}

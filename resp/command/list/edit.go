@@ -22,6 +22,7 @@ type edit struct {
 	key   []byte
 	q     value.Sequence
 	lim   value.Limits
+	entry store.Entry
 	found bool // the key exists
 	large bool // and holds a large list
 	begun bool
@@ -37,7 +38,7 @@ func (f family) open(c *command.Ctx, key []byte) (ed edit, ok bool) {
 	}
 	if ed.found = found; found {
 		ed.q = value.ListOf(e.Payload(), e.Object())
-		ed.large = ed.q.Large() != nil
+		ed.entry, ed.large = e, ed.q.Large() != nil
 	}
 	return ed, true
 }
@@ -50,7 +51,7 @@ func (ed *edit) begin() {
 	ed.begun = true
 	switch {
 	case ed.large:
-		ed.c.Txn.Edit(ed.key)
+		ed.c.Txn.EditEntry(ed.entry, ed.key)
 	case ed.found:
 		ed.c.Scratch = append(ed.c.Scratch[:0], ed.q.Payload()...)
 		ed.q = value.ListOf(ed.c.Scratch, nil)

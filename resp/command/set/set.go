@@ -176,8 +176,7 @@ func (f family) change(c *command.Ctx, key []byte, e store.Entry, found bool) ed
 		return edit{value.EditSet(0, nil, nil, c.Scratch, f.Limits()), false}
 	}
 	if e.Object() != nil {
-		o, _ := c.Txn.Edit(key)
-		return edit{value.EditSet(value.Hashtable, nil, o, c.Scratch, f.Limits()), true}
+		return edit{value.EditSet(value.Hashtable, nil, c.Txn.EditEntry(e, key), c.Scratch, f.Limits()), true}
 	}
 	return edit{value.EditSet(e.Encoding(), e.Payload(), nil, c.Scratch, f.Limits()), true}
 }

@@ -22,6 +22,21 @@ func (f family) sadd(c *command.Ctx) {
 		return
 	}
 	// A call that adds nothing must not count as a change.
+	if found && entry.Object() != nil {
+		e := value.EditSet(value.Hashtable, nil, c.Txn.AmendEntry(entry, key), nil, value.Limits{})
+		n := 0
+		for _, m := range members {
+			if e.Add(m) {
+				n++
+			}
+		}
+		if n > 0 {
+			c.Txn.AmendedEntry(entry, key)
+			c.Notify(command.EventSet, "sadd", key)
+		}
+		c.Out.Int(int64(n))
+		return
+	}
 	first := 0
 	for first < len(members) && s.Has(members[first]) {
 		first++

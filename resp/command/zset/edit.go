@@ -22,7 +22,9 @@ type edit struct {
 	c     *command.Ctx
 	key   []byte
 	z     value.SortedSet
+	entry store.Entry
 	found bool // the key exists
+	large bool // and holds a large sorted set
 	begun bool
 }
 
@@ -36,6 +38,7 @@ func open(c *command.Ctx, key []byte) (ed edit, ok bool) {
 	}
 	if ed.found = found; found {
 		ed.z = value.ZSetOf(e.Payload(), e.Object())
+		ed.entry, ed.large = e, ed.z.Large() != nil
 	}
 	return ed, true
 }
@@ -46,8 +49,8 @@ func (ed *edit) begin() {
 		return
 	}
 	ed.begun = true
-	if ed.z.Large() != nil {
-		ed.c.Txn.Edit(ed.key)
+	if ed.large {
+		ed.c.Txn.EditEntry(ed.entry, ed.key)
 		return
 	}
 	ed.c.Scratch = append(ed.c.Scratch[:0], ed.z.Payload()...)
@@ -75,10 +78,8 @@ func (ed *edit) end() (gone bool) {
 	case large == nil:
 		c.Txn.SetPayload(ed.key, value.ZSet, value.Listpack, payload, store.KeepTTL)
 		c.Scratch = payload
-	default:
-		if e, _ := c.Txn.Lookup(ed.key, store.NoTouch|store.NoStats); !ed.found || e.Object() == nil {
-			c.Txn.SetObject(ed.key, large, store.KeepTTL)
-		}
+	case !ed.large:
+		c.Txn.SetObject(ed.key, large, store.KeepTTL)
 	}
 	return false
 }

@@ -319,6 +319,46 @@ func (p Pack) Delete(at, count int) Pack {
 	return p.splice(at, to-at, 0, -n)
 }
 
+// PrependBefore is Prepend without moving anything: p lies in mem from lo on and has EntryBytes(s) bytes of room
+// before it, which the new element and the header take.
+func PrependBefore(mem []byte, lo int, s []byte) {
+	was := Pack(mem[lo:])
+	count := int(binary.LittleEndian.Uint16(was[4:]))
+	lo -= EntryBytes(s)
+	p := Pack(mem[lo:])
+	if n, ok := parseInt(s); ok {
+		size := intBytes(n)
+		putInt(p[headerBytes:], n)
+		p[headerBytes+size] = byte(size)
+	} else {
+		size := stringBytes(len(s))
+		putString(p[headerBytes:], s)
+		putBack(p[headerBytes+size:], size)
+	}
+	binary.LittleEndian.PutUint32(p, uint32(len(p)))
+	binary.LittleEndian.PutUint16(p[4:], uint16(min(count+1, countMax)))
+}
+
+// DropFirst takes the first count elements, of more, out of p without moving the others: it returns the
+// position in p at which the listpack begins then.
+func DropFirst(p Pack, count int) (begin int) {
+	at := p.First()
+	for range count {
+		at = p.Next(at)
+	}
+	begin = at - headerBytes
+	n := int(binary.LittleEndian.Uint16(p[4:]))
+	rest := p[begin:]
+	binary.LittleEndian.PutUint32(rest, uint32(len(rest)))
+	binary.LittleEndian.PutUint16(rest[4:], countMax)
+	if n != countMax {
+		binary.LittleEndian.PutUint16(rest[4:], uint16(n-count))
+	} else if c := rest.Len(); c < countMax {
+		binary.LittleEndian.PutUint16(rest[4:], uint16(c))
+	}
+	return begin
+}
+
 // Truncate keeps the first bytes up to the position at, which are keep elements.
 func (p Pack) Truncate(at, keep int) Pack {
 	p = append(p[:at], endMark)

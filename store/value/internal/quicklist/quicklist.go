@@ -53,9 +53,21 @@ func (l Limit) plain(s []byte) bool {
 // node is a piece of the list. It has at least one element.
 type node struct {
 	gen   uint64
-	pack  listpack.Pack // of a plain node: the element itself
-	n     int
+	mem   []byte // mem[lo:] is the listpack, of a plain node the element itself
+	n     int32
+	lo    uint32 // the room before it: elements that come and go at the front move nothing
 	plain bool
+}
+
+func (nd *node) pack() listpack.Pack { return nd.mem[nd.lo:] }
+
+// setPack takes back what pack() has become.
+func (nd *node) setPack(p listpack.Pack) {
+	if at := int(nd.lo); len(p) > 0 && at < len(nd.mem) && &p[0] == &nd.mem[at] {
+		nd.mem = nd.mem[:at+len(p)]
+		return
+	}
+	nd.mem, nd.lo = p, 0
 }
 
 const (
@@ -90,7 +102,7 @@ func (l *List) Clone() *List {
 	return &c
 }
 
-func (nd *node) bytes() int64 { return nodeBytes + int64(cap(nd.pack)) }
+func (nd *node) bytes() int64 { return nodeBytes + int64(cap(nd.mem)) }
 
 // own makes node k one that may be changed.
 func (l *List) own(k int) *node {
@@ -101,7 +113,7 @@ func (l *List) own(k int) *node {
 	l.bytes -= nd.bytes()
 	own := *nd
 	own.gen = l.gen
-	own.pack = append(make(listpack.Pack, 0, len(nd.pack)+len(nd.pack)/8), nd.pack...)
+	own.mem, own.lo = append(make([]byte, 0, len(nd.pack())+len(nd.pack())/8), nd.pack()...), 0
 	l.row.set(k, &own)
 	l.bytes += own.bytes()
 	return &own
@@ -112,24 +124,29 @@ func (l *List) own(k int) *node {
 func (l *List) edit(k, count int, change func(listpack.Pack) listpack.Pack) {
 	nd := l.own(k)
 	l.n += count
-	if nd.n += count; nd.n == 0 {
+	if nd.n += int32(count); nd.n == 0 {
 		l.bytes -= nd.bytes()
 		l.row.remove(k, k+1)
 		return
 	}
-	l.bytes -= int64(cap(nd.pack))
-	nd.pack = change(nd.pack)
-	l.bytes += int64(cap(nd.pack))
+	l.bytes -= nd.bytes()
+	nd.setPack(change(nd.pack()))
+	l.bytes += nd.bytes()
 }
 
-// newNode makes a node of one element, with room for that many bytes.
-func (l *List) newNode(s []byte, limit Limit, room int) *node {
+// newNode makes a node of one element, with room for that many bytes, before the element if front.
+func (l *List) newNode(s []byte, limit Limit, room int, front bool) *node {
 	nd := &node{gen: l.gen, n: 1}
 	if limit.plain(s) {
 		nd.plain = true
-		nd.pack = append(nd.pack, s...)
+		nd.mem = append(nd.mem, s...)
 	} else {
-		nd.pack = listpack.New(make([]byte, 0, room)).Append(s)
+		room = max(room, listpack.EmptyBytes+listpack.EntryBytes(s))
+		if front {
+			nd.lo = uint32(room - listpack.EmptyBytes - listpack.EntryBytes(s))
+		}
+		mem := make([]byte, room)
+		nd.mem = mem[:int(nd.lo)+len(listpack.New(mem[nd.lo:]).Append(s))]
 	}
 	l.bytes += nd.bytes()
 	l.n++
@@ -139,7 +156,7 @@ func (l *List) newNode(s []byte, limit Limit, room int) *node {
 // takes reports whether s may be added to node k.
 func (l *List) takes(k int, s []byte, limit Limit) bool {
 	nd := l.row.at(k)
-	return !nd.plain && !limit.plain(s) && !limit.Exceeds(len(nd.pack)+listpack.EntryBytes(s), nd.n+1)
+	return !nd.plain && !limit.plain(s) && !limit.Exceeds(len(nd.pack())+listpack.EntryBytes(s), int(nd.n)+1)
 }
 
 // Push adds s at an end.
@@ -150,15 +167,11 @@ func (l *List) Push(s []byte, front bool, limit Limit) {
 	}
 	if l.n > 0 && l.takes(end, s, limit) {
 		nd := l.own(end)
-		was := cap(nd.pack)
-		if front {
-			nd.pack = nd.pack.Prepend(s)
-		} else {
-			nd.pack = nd.pack.Append(s)
-		}
+		was := cap(nd.mem)
+		nd.push(s, front)
 		nd.n++
 		l.n++
-		l.bytes += int64(cap(nd.pack) - was)
+		l.bytes += int64(cap(nd.mem) - was)
 		return
 	}
 	room := 0
@@ -166,10 +179,10 @@ func (l *List) Push(s []byte, front bool, limit Limit) {
 		l.fit(end)
 		if full := l.row.at(end); l.row.len() > 1 && !full.plain {
 			// A list that grows this way will fill the next node too: no growing step by step.
-			room = (len(full.pack) + roomUnit - 1) &^ (roomUnit - 1)
+			room = (len(full.pack()) + roomUnit - 1) &^ (roomUnit - 1)
 		}
 	}
-	nd := l.newNode(s, limit, room)
+	nd := l.newNode(s, limit, room, front)
 	if front {
 		l.row.insert(0, nd)
 	} else {
@@ -177,21 +190,52 @@ func (l *List) Push(s []byte, front bool, limit Limit) {
 	}
 }
 
+// push adds s at an end of the listpack of a node that is no plain one.
+func (nd *node) push(s []byte, front bool) {
+	size := listpack.EntryBytes(s)
+	pack := nd.pack()
+	behind := cap(nd.mem) - len(nd.mem)
+	if front && int(nd.lo) < size || !front && behind < size {
+		// The spare room is on the other side, or there is too little: then it grows by half on this one.
+		mem, lo := nd.mem[:cap(nd.mem)], (int(nd.lo)+behind)/2
+		if spare := int(nd.lo) + behind; spare < 2*size || spare < len(pack)/8 {
+			room := size + len(pack)/2
+			mem, lo = make([]byte, len(pack)+room), 0
+			if front {
+				lo = room
+			}
+		}
+		copy(mem[lo:], pack)
+		nd.mem, nd.lo = mem[:lo+len(pack)], uint32(lo)
+	}
+	if front {
+		listpack.PrependBefore(nd.mem, int(nd.lo), s)
+		nd.lo -= uint32(size)
+	} else {
+		nd.setPack(nd.pack().Append(s))
+	}
+}
+
+// shift takes the first elements out of the listpack of a node that is no plain one, and not all of them.
+func (nd *node) shift(count int) {
+	nd.lo += uint32(listpack.DropFirst(nd.pack(), count))
+	nd.n -= int32(count)
+}
+
 // fit gives back what a node that has been filled holds in reserve.
 func (l *List) fit(k int) {
 	nd := l.row.at(k)
-	if nd.gen != l.gen || cap(nd.pack)-len(nd.pack) < len(nd.pack)/8 {
-		return
+	if pack := nd.pack(); nd.gen == l.gen && cap(nd.mem)-len(pack) >= len(pack)/8 {
+		l.bytes -= nd.bytes()
+		nd.mem, nd.lo = append(make([]byte, 0, len(pack)), pack...), 0
+		l.bytes += nd.bytes()
 	}
-	l.bytes -= nd.bytes()
-	nd.pack = append(make(listpack.Pack, 0, len(nd.pack)), nd.pack...)
-	l.bytes += nd.bytes()
 }
 
 // AddPack adds the elements of a listpack behind the last, as a node of its own. The List owns
 // it from then on. REQUIRES: it has n > 0 elements.
 func (l *List) AddPack(p listpack.Pack, n int) {
-	nd := &node{gen: l.gen, pack: p, n: n}
+	nd := &node{gen: l.gen, mem: p, n: int32(n)}
 	l.bytes += nd.bytes()
 	l.n += n
 	l.row.insert(l.row.len(), nd)
@@ -200,7 +244,7 @@ func (l *List) AddPack(p listpack.Pack, n int) {
 // AddPlain adds one element behind the last, as a node of its own. The List owns s from then
 // on.
 func (l *List) AddPlain(s []byte) {
-	nd := &node{gen: l.gen, pack: s, n: 1, plain: true}
+	nd := &node{gen: l.gen, mem: s, n: 1, plain: true}
 	l.bytes += nd.bytes()
 	l.n++
 	l.row.insert(l.row.len(), nd)
@@ -210,16 +254,16 @@ func (l *List) AddPlain(s []byte) {
 // 0 <= i < Len.
 func (l *List) seek(i int) (k, off int) {
 	if i < l.n/2 {
-		for k = 0; i >= l.row.at(k).n; k++ {
-			i -= l.row.at(k).n
+		for k = 0; i >= int(l.row.at(k).n); k++ {
+			i -= int(l.row.at(k).n)
 		}
 		return k, i
 	}
 	i = l.n - i // from the end: 1 is the last
-	for k = l.row.len() - 1; i > l.row.at(k).n; k-- {
-		i -= l.row.at(k).n
+	for k = l.row.len() - 1; i > int(l.row.at(k).n); k-- {
+		i -= int(l.row.at(k).n)
 	}
-	return k, l.row.at(k).n - i
+	return k, int(l.row.at(k).n) - i
 }
 
 // At is element number i. REQUIRES: 0 <= i < Len.
@@ -230,9 +274,9 @@ func (l *List) At(i int) listpack.Value {
 
 func (nd *node) value(off int) listpack.Value {
 	if nd.plain {
-		return listpack.Value{Str: nd.pack}
+		return listpack.Value{Str: nd.pack()}
 	}
-	return nd.pack.Get(nd.pack.Seek(off))
+	return nd.pack().Get(nd.pack().Seek(off))
 }
 
 // Set puts s in the place of element number i. REQUIRES: 0 <= i < Len.
@@ -240,8 +284,9 @@ func (l *List) Set(i int, s []byte, limit Limit) {
 	k, off := l.seek(i)
 	nd := l.row.at(k)
 	if !nd.plain && !limit.plain(s) {
-		at := nd.pack.Seek(off)
-		if size := len(nd.pack) - (nd.pack.Next(at) - at) + listpack.EntryBytes(s); nd.n == 1 || !limit.Exceeds(size, nd.n) {
+		pack := nd.pack()
+		at := pack.Seek(off)
+		if size := len(pack) - (pack.Next(at) - at) + listpack.EntryBytes(s); nd.n == 1 || !limit.Exceeds(size, int(nd.n)) {
 			l.edit(k, 0, func(p listpack.Pack) listpack.Pack { return p.Replace(at, s) })
 			return
 		}
@@ -270,7 +315,7 @@ func (l *List) insertAt(k, off int, s []byte, limit Limit) {
 		l.edit(k-1, 1, func(p listpack.Pack) listpack.Pack { return p.Append(s) })
 		return
 	case off == 0:
-		l.row.insert(k, l.newNode(s, limit, 0))
+		l.row.insert(k, l.newNode(s, limit, 0, false))
 		return
 	}
 	l.split(k, off)
@@ -285,19 +330,20 @@ func (l *List) insertAt(k, off int, s []byte, limit Limit) {
 // number of elements.
 func (l *List) split(k, off int) {
 	nd := l.own(k)
-	at := nd.pack.Seek(off)
-	rest := listpack.New(make([]byte, 0, len(nd.pack)-at+listpack.EmptyBytes))
-	for p := at; p != nd.pack.End(); p = nd.pack.Next(p) {
-		if v := nd.pack.Get(p); v.IsInt {
+	pack := nd.pack()
+	at := pack.Seek(off)
+	rest := listpack.New(make([]byte, 0, len(pack)-at+listpack.EmptyBytes))
+	for p := at; p != pack.End(); p = pack.Next(p) {
+		if v := pack.Get(p); v.IsInt {
 			rest = rest.AppendInt(v.Int)
 		} else {
 			rest = rest.Append(v.Str)
 		}
 	}
-	behind := &node{gen: l.gen, pack: rest, n: nd.n - off}
+	behind := &node{gen: l.gen, mem: rest, n: nd.n - int32(off)}
 	l.bytes += behind.bytes() - nd.bytes()
-	nd.pack = append(listpack.Pack(nil), nd.pack.Truncate(at, off)...)
-	nd.n = off
+	nd.mem, nd.lo = append([]byte(nil), pack.Truncate(at, off)...), 0
+	nd.n = int32(off)
 	l.bytes += nd.bytes()
 	l.row.insert(k+1, behind)
 }
@@ -310,18 +356,23 @@ func (l *List) Delete(i, count int) {
 	k, off := l.seek(i)
 	for count > 0 {
 		nd := l.row.at(k)
-		if off == 0 && count >= nd.n { // whole nodes, in one go
+		if off == 0 && count >= int(nd.n) { // whole nodes, in one go
 			to := k
-			for ; to < l.row.len() && count >= l.row.at(to).n; to++ {
+			for ; to < l.row.len() && count >= int(l.row.at(to).n); to++ {
 				nd = l.row.at(to)
-				count -= nd.n
-				l.n -= nd.n
+				count -= int(nd.n)
+				l.n -= int(nd.n)
 				l.bytes -= nd.bytes()
 			}
 			l.row.remove(k, to)
 			continue
 		}
-		here := min(count, nd.n-off)
+		here := min(count, int(nd.n)-off)
+		if off == 0 {
+			l.own(k).shift(here)
+			l.n -= here
+			return
+		}
 		l.edit(k, -here, func(p listpack.Pack) listpack.Pack { return p.Delete(p.Seek(off), here) })
 		count -= here
 		k, off = k+1, 0
@@ -339,29 +390,30 @@ func (l *List) Remove(s []byte, max int, back bool) (removed int) {
 	for k >= 0 && k < l.row.len() && left() {
 		nd := l.row.at(k)
 		before := removed
-		size := nd.n
+		size := int(nd.n)
+		pack := nd.pack()
 		switch {
 		case nd.plain:
-			if bytes.Equal(nd.pack, s) {
+			if bytes.Equal(pack, s) {
 				removed++
 				l.edit(k, -1, nil)
 			}
 		case back:
-			for at := nd.pack.Prev(nd.pack.End()); at >= 0 && left(); {
-				next := nd.pack.Prev(at)
-				if nd.pack.Get(at).Equal(s) {
+			for at := pack.Prev(pack.End()); at >= 0 && left(); {
+				next := pack.Prev(at)
+				if pack.Get(at).Equal(s) {
 					removed++
-					nd = l.deleteAt(k, at)
+					pack = l.deleteAt(k, at)
 				}
 				at = next // -1 if the node is gone: this was its last
 			}
 		default:
-			for at := nd.pack.Find(nd.pack.First(), s, 0); at >= 0 && left(); {
+			for at := pack.Find(pack.First(), s, 0); at >= 0 && left(); {
 				removed++
-				if nd = l.deleteAt(k, at); nd == nil {
+				if pack = l.deleteAt(k, at); pack == nil {
 					break
 				}
-				at = nd.pack.Find(at, s, 0)
+				at = pack.Find(at, s, 0)
 			}
 		}
 		gone := removed-before == size
@@ -375,15 +427,15 @@ func (l *List) Remove(s []byte, max int, back bool) (removed int) {
 	return removed
 }
 
-// deleteAt takes the element at a position out of node k, and returns the node as it is then, or
-// nil if it is gone.
-func (l *List) deleteAt(k, at int) *node {
+// deleteAt takes the element at a position out of node k, and returns the listpack as it is then,
+// or nil if the node is gone.
+func (l *List) deleteAt(k, at int) listpack.Pack {
 	last := l.row.at(k).n == 1
 	l.edit(k, -1, func(p listpack.Pack) listpack.Pack { return p.Delete(at, 1) })
 	if last {
 		return nil
 	}
-	return l.row.at(k)
+	return l.row.at(k).pack()
 }
 
 // Sole is the listpack of a list that is one node, and not a plain one.
@@ -391,7 +443,7 @@ func (l *List) Sole() (listpack.Pack, bool) {
 	if l.row.len() != 1 || l.row.at(0).plain {
 		return nil, false
 	}
-	return l.row.at(0).pack, true
+	return l.row.at(0).pack(), true
 }
 
 // Nodes is the number of nodes.
@@ -400,7 +452,7 @@ func (l *List) Nodes() int { return l.row.len() }
 // EachNode visits the nodes in order: a listpack, or with plain set the bytes of one element.
 func (l *List) EachNode(fn func(b []byte, plain bool)) {
 	for _, nd := range l.row.nodes() {
-		fn(nd.pack, nd.plain)
+		fn(nd.pack(), nd.plain)
 	}
 }
 
@@ -417,7 +469,7 @@ func (l *List) From(i int, back bool) Iter {
 	k, off := l.seek(i)
 	it := Iter{l: l, k: k, back: back}
 	if nd := l.row.at(k); !nd.plain {
-		it.at = nd.pack.Seek(off)
+		it.at = nd.pack().Seek(off)
 	}
 	return it
 }
@@ -426,9 +478,9 @@ func (l *List) From(i int, back bool) Iter {
 func (it *Iter) Here() listpack.Value {
 	nd := it.l.row.at(it.k)
 	if nd.plain {
-		return listpack.Value{Str: nd.pack}
+		return listpack.Value{Str: nd.pack()}
 	}
-	return nd.pack.Get(it.at)
+	return nd.pack().Get(it.at)
 }
 
 // Step goes to the next element. It reports false, and the Iter is of no more use, when there is
@@ -437,7 +489,7 @@ func (it *Iter) Step() bool {
 	nd := it.l.row.at(it.k)
 	if it.back {
 		if !nd.plain {
-			if it.at = nd.pack.Prev(it.at); it.at >= 0 {
+			if it.at = nd.pack().Prev(it.at); it.at >= 0 {
 				return true
 			}
 		}
@@ -445,12 +497,12 @@ func (it *Iter) Step() bool {
 			return false
 		}
 		if nd = it.l.row.at(it.k); !nd.plain {
-			it.at = nd.pack.Prev(nd.pack.End())
+			it.at = nd.pack().Prev(nd.pack().End())
 		}
 		return true
 	}
 	if !nd.plain {
-		if it.at = nd.pack.Next(it.at); it.at != nd.pack.End() {
+		if it.at = nd.pack().Next(it.at); it.at != nd.pack().End() {
 			return true
 		}
 	}
@@ -463,11 +515,11 @@ func (it *Iter) Step() bool {
 func (it *Iter) Strings(dst [][]byte) (n int, more bool) {
 	nd := it.l.row.at(it.k)
 	if nd.plain {
-		dst[0] = nd.pack
+		dst[0] = nd.pack()
 		return 1, it.Step()
 	}
-	n, it.at = nd.pack.Strings(it.at, dst)
-	if it.at != nd.pack.End() {
+	n, it.at = nd.pack().Strings(it.at, dst)
+	if it.at != nd.pack().End() {
 		return n, true
 	}
 	return n, it.enter(it.k + 1)
@@ -479,7 +531,7 @@ func (it *Iter) enter(k int) bool {
 		return false
 	}
 	if nd := it.l.row.at(k); !nd.plain {
-		it.at = nd.pack.First()
+		it.at = nd.pack().First()
 	}
 	return true
 }

@@ -54,11 +54,11 @@ func check(t *testing.T, l *List, want []string) {
 	for _, nd := range l.row.nodes() {
 		require.Positive(t, nd.n)
 		if !nd.plain {
-			count, err := listpack.Check(nd.pack)
+			count, err := listpack.Check(nd.pack())
 			require.NoError(t, err)
-			require.Equal(t, nd.n, count)
+			require.EqualValues(t, nd.n, count)
 		}
-		n += nd.n
+		n += int(nd.n)
 		size += nd.bytes()
 	}
 	require.Equal(t, l.n, n)
@@ -165,9 +165,9 @@ func TestLimits(t *testing.T) {
 	sizes := func(l *List) (all []int) {
 		for _, nd := range l.row.nodes() {
 			if nd.plain {
-				all = append(all, -len(nd.pack))
+				all = append(all, -len(nd.pack()))
 			} else {
-				all = append(all, nd.n)
+				all = append(all, int(nd.n))
 			}
 		}
 		return all
