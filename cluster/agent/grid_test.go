@@ -352,7 +352,7 @@ func (g *grid) settled() {
 	g.eventually(20*time.Second, "cluster ok, voters, roles", func() bool {
 		for _, m := range g.running() {
 			v := m.View()
-			if v.State != topology.StateOK || v.VoterVer == 0 || v.Role == topology.RolePrimary && !v.Serving && v.Nodes[v.Me].Slots != nil {
+			if v.State != topology.StateOK || v.VoterVer == 0 || v.Role == topology.RolePrimary && !v.Serving && v.Nodes[v.Me].SlotCount > 0 {
 				return false
 			}
 		}

@@ -498,7 +498,7 @@ func (m *Machine) reset(a *Admin) string {
 		m.vote.gone, m.newer = nil, superseded{}
 	}
 	m.me = &peer{row: row, addedAt: m.now}
-	m.nodes = []*peer{m.me}
+	m.alone()
 	m.buckets, m.tableHash = [bus.HashBuckets]uint64{}, 0
 	m.announce(m.me)
 	m.saveAll = true

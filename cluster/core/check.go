@@ -13,12 +13,18 @@ func (m *Machine) Check() error {
 		if i > 0 && !m.nodes[i-1].row.ID.Less(p.row.ID) {
 			return fmt.Errorf("node table out of order at %d", i)
 		}
+		if m.byID[p.row.ID] != p {
+			return fmt.Errorf("node %s is another one by its id", p.row.ID.Short())
+		}
 		if p.row.ID == m.self && p != m.me {
 			return fmt.Errorf("my own entry is not mine")
 		}
 	}
-	if m.find(m.self) != m.me {
+	if i, ok := m.index(m.self); !ok || m.nodes[i] != m.me {
 		return fmt.Errorf("I am not in my own table")
+	}
+	if len(m.byID) != len(m.nodes) {
+		return fmt.Errorf("%d nodes by id, %d in order", len(m.byID), len(m.nodes))
 	}
 	var hash uint64
 	for _, p := range m.nodes {

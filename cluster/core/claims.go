@@ -17,7 +17,7 @@ func (m *Machine) refreshOwners() {
 		return
 	}
 	m.ownerDirt = false
-	tab := new(topology.SlotTable)
+	var tab topology.SlotTable
 	for i := range tab {
 		tab[i] = topology.NoOwner
 	}
@@ -45,7 +45,46 @@ func (m *Machine) refreshOwners() {
 			}
 		}
 	}
-	m.ownerTab = tab
+	if m.ownerTab != nil && tab == *m.ownerTab && len(m.owned) == len(m.nodes) {
+		return // the pictures that show it go on sharing it
+	}
+	m.ownerTab, m.owned = &tab, ownedBy(&tab, len(m.nodes))
+}
+
+// owned are the slots of one node.
+type owned struct {
+	ranges []slot.Range // nil for none
+	count  int
+}
+
+// ownedBy turns a table of owners into the ranges of each of n nodes.
+func ownedBy(tab *topology.SlotTable, n int) []owned {
+	out := make([]owned, n)
+	runs, parts := 0, make([]int, n)
+	each := func(f func(o, first, last int)) {
+		for s := 0; s < slot.Count; s++ {
+			o, first := tab[s], s
+			for s+1 < slot.Count && tab[s+1] == o {
+				s++
+			}
+			if int(o) < n {
+				f(int(o), first, s)
+			}
+		}
+	}
+	each(func(o, _, _ int) { runs++; parts[o]++ })
+	all := make([]slot.Range, runs)
+	for i, k := range parts {
+		if k > 0 {
+			out[i].ranges, all = all[:0:k], all[k:]
+		}
+	}
+	each(func(o, first, last int) {
+		p := &out[o]
+		p.ranges = append(p.ranges, slot.Range{First: slot.Slot(first), Last: slot.Slot(last)})
+		p.count += last - first + 1
+	})
+	return out
 }
 
 // claimedMap is the slot map that the claims amount to, with version 0: known, not decided.

@@ -23,6 +23,15 @@ func (m *Machine) electors() []bus.NodeID {
 	return out
 }
 
+// elector reports whether id is one of them.
+func (m *Machine) elector(id bus.NodeID) bool {
+	if m.formed() {
+		return has(m.voters, id)
+	}
+	p := m.find(id)
+	return p != nil && len(p.row.Slots) > 0
+}
+
 func has(ids []bus.NodeID, id bus.NodeID) bool {
 	for _, x := range ids {
 		if x == id {
@@ -61,7 +70,7 @@ func (m *Machine) stuckChanged() {
 func (p *peer) unserving() bool { return p.stat.Flags&bus.StatStuck != 0 }
 
 func (m *Machine) suspects() (out []bus.NodeID) {
-	if !has(m.electors(), m.self) {
+	if !m.elector(m.self) {
 		return nil
 	}
 	for _, p := range m.gossip {
@@ -141,7 +150,7 @@ func (m *Machine) takeReports(p *peer, ids []bus.NodeID) {
 		return
 	}
 	electors := m.electors()
-	fromElector, amElector := has(electors, p.row.ID), has(electors, m.self)
+	fromElector, amElector := m.elector(p.row.ID), m.elector(m.self)
 	for _, id := range ids {
 		q := m.find(id)
 		if q == nil || q == m.me || q == p {
@@ -166,8 +175,7 @@ func (m *Machine) takeReports(p *peer, ids []bus.NodeID) {
 
 // report notes that an elector suspects p and declares p failed at a majority (S16).
 func (m *Machine) report(p *peer, by bus.NodeID) {
-	electors := m.electors()
-	if !has(electors, by) {
+	if !m.elector(by) {
 		return
 	}
 	i := sort.Search(len(p.reports), func(i int) bool { return !p.reports[i].by.Less(by) })
@@ -178,15 +186,19 @@ func (m *Machine) report(p *peer, by bus.NodeID) {
 	p.reports[i] = report{by, m.now}
 	kept := p.reports[:0]
 	for _, r := range p.reports {
-		if m.now-r.at <= 2*m.t() && has(electors, r.by) {
+		if m.now-r.at <= 2*m.t() && m.elector(r.by) {
 			kept = append(kept, r)
 		}
 	}
 	p.reports = kept
-	if p.failed || !p.suspect || !has(electors, m.self) || len(kept) < len(electors)/2+1 {
+	if p.failed || !p.suspect || !m.elector(m.self) {
 		return
 	}
-	m.fail(p, fmt.Sprintf("%d of %d electors suspect it", len(kept), len(electors)))
+	n := len(m.electors())
+	if len(kept) < n/2+1 {
+		return
+	}
+	m.fail(p, fmt.Sprintf("%d of %d electors suspect it", len(kept), n))
 	m.note(news{fail: p.row.ID}, true)
 }
 

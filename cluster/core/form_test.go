@@ -79,7 +79,7 @@ func TestOwnerThatIsCutOffBeforeThereAreVoters(t *testing.T) {
 	both := false
 	n.check = func(*tnode) {
 		old, heir := n.nodes[0], n.nodes[3]
-		both = both || old.serves() && heir.serves() && heir.view.Nodes[heir.view.Me].Slots.Has(0)
+		both = both || old.serves() && heir.serves() && heir.view.Nodes[heir.view.Me].Owns(0)
 	}
 	n.until(10*Second, "its replica leads", func() bool { x := n.nodes[3]; return x.serves() })
 	assert.False(t, both, "two serve slot 0")

@@ -57,15 +57,11 @@ func (m *Machine) note(n news, origin bool) {
 
 // carry puts up to n of the newest news into b.
 func (m *Machine) carry(b *bus.Ping, n int) {
-	kept := m.news[:0]
 	from := max(0, len(m.news)-n)
-	for i := range m.news {
-		x := m.news[i]
-		if i >= from {
-			m.write(b, x)
-			x.left--
-		}
-		if x.left > 0 {
+	kept := m.news[:from]
+	for _, x := range m.news[from:] {
+		m.write(b, x)
+		if x.left--; x.left > 0 {
 			kept = append(kept, x)
 		}
 	}
@@ -256,6 +252,7 @@ func rowHash(r *bus.Row) uint64 {
 func recHash(r *bus.Rec) uint64 { return mix(idHash(r.Shard) ^ mix(r.Epoch) ^ mix(r.Seq+1<<40)) }
 
 func (m *Machine) mixHash(id bus.NodeID, h uint64) {
+	m.rowsVer++
 	m.buckets[id[0]%bus.HashBuckets] ^= h
 	m.tableHash ^= h
 }
@@ -276,7 +273,10 @@ func (m *Machine) compare(p *peer, msg *bus.Msg) {
 	if p.mismatch < 2 || m.now-p.askedAt < m.pingEvery()/2 {
 		return
 	}
-	p.mismatch, p.askedAt = 0, m.now
+	if !m.mesh && m.now-m.comparedAt < m.pingEvery()/2 {
+		return // what one peer tells makes most of the others' tables equal
+	}
+	p.mismatch, p.askedAt, m.comparedAt = 0, m.now, m.now
 	m.send(p.row.ID, &bus.Buckets{Hash: append([]uint64(nil), m.buckets[:]...)})
 }
 
@@ -298,7 +298,14 @@ func (m *Machine) onBuckets(p *peer, b *bus.Buckets) {
 
 // sendTable sends the rows and records of the buckets in mask, in pieces.
 func (m *Machine) sendTable(p *peer, mask, want uint64) {
-	t := &bus.Table{Mask: mask}
+	rows, recs := 0, 0
+	for _, q := range m.nodes {
+		rows += int(mask >> (q.row.ID[0] % bus.HashBuckets) & 1)
+	}
+	for i := range m.recs {
+		recs += int(mask >> (m.recs[i].Shard[0] % bus.HashBuckets) & 1)
+	}
+	t := &bus.Table{Mask: mask, Rows: make([]bus.Row, 0, min(rows, rowsPerTable))}
 	for _, q := range m.nodes {
 		if mask&(1<<(q.row.ID[0]%bus.HashBuckets)) == 0 || q.row.Ver == 0 {
 			continue
@@ -309,8 +316,12 @@ func (m *Machine) sendTable(p *peer, mask, want uint64) {
 		}
 		if len(t.Rows) >= rowsPerTable {
 			m.send(p.row.ID, t)
-			t = &bus.Table{Mask: mask}
+			rows -= len(t.Rows)
+			t = &bus.Table{Mask: mask, Rows: make([]bus.Row, 0, min(rows, rowsPerTable))}
 		}
+	}
+	if recs > 0 {
+		t.Recs = make([]bus.Rec, 0, min(recs, rowsPerTable))
 	}
 	for i := range m.recs {
 		if mask&(1<<(m.recs[i].Shard[0]%bus.HashBuckets)) != 0 {

@@ -2,6 +2,7 @@ package core
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/sextantdb/sextant/bus"
@@ -41,11 +42,16 @@ type lead struct {
 	before Mono // the deadline by which this primary served before there were voters; 0 = none
 	// lentUntil is how long what is left of before counts for a lease. Volatile.
 	lentUntil Mono
-	lent      bool // exp is lentUntil, not yet a lease of the voters
-	renewAt   Mono
-	expandAt  Mono // next look at who may join the set
-	released  bool
-	held      bool // the lease was valid at the last look
+	// heardMajority as it was when the node table was at majorityOf. In a partial mesh it is looked
+	// for again at majorityAt only: until then the truth is no earlier.
+	majority, majorityAt Mono
+	majorityOf           uint64
+	heard                []Mono // scratch
+	lent                 bool   // exp is lentUntil, not yet a lease of the voters
+	renewAt              Mono
+	expandAt             Mono // next look at who may join the set
+	released             bool
+	held                 bool // the lease was valid at the last look
 
 	// an operator's FORCE, TAKEOVER or BUMPEPOCH, or a handover, under way
 	order      bus.VoteReason
@@ -143,18 +149,29 @@ func (m *Machine) heardMajority() Mono {
 	if len(m.me.row.Slots) == 0 {
 		return Never
 	}
-	var heard []Mono
+	l := &m.lead
+	if !m.mesh && m.now < l.majorityAt && m.rowsVer == l.majorityOf {
+		return l.majority
+	}
+	l.majorityAt, l.majorityOf = m.now+m.tickEvery(), m.rowsVer
+	l.majority = m.slotOwnersHeard()
+	return l.majority
+}
+
+func (m *Machine) slotOwnersHeard() Mono {
+	heard := m.lead.heard[:0]
 	for _, p := range m.nodes {
 		if p != m.me && len(p.row.Slots) > 0 {
 			heard = append(heard, max(p.heardAt, p.addedAt))
 		}
 	}
+	m.lead.heard = heard
 	need := (len(heard) + 1) / 2 // besides me
 	if need == 0 {
 		return Never
 	}
-	sort.Slice(heard, func(i, j int) bool { return heard[i] > heard[j] })
-	return heard[need-1] + m.t()
+	slices.Sort(heard)
+	return heard[len(heard)-need] + m.t()
 }
 
 // leaseRefusal says why a primary must not serve, "" when it may or is no primary.

@@ -74,15 +74,19 @@ type Machine struct {
 
 	// membership
 	nodes     []*peer // sorted by id, with me
-	bans      []ban   // sorted by id
+	byID      map[bus.NodeID]*peer
+	bans      []ban // sorted by id
 	meets     []meet
 	buckets   [bus.HashBuckets]uint64 // xor of row and record hashes
 	tableHash uint64
+	rowsVer   uint64  // counts changes of rows
 	gossip    []*peer // whom I keep connections to, sorted by id
 	mesh      bool
-	news      []news
-	pushNow   bool // news to be pushed at the end of this step
-	pushAt    Mono // rows of others to be passed on then, 0 = none
+	// comparedAt is when an exchange of tables was last begun.
+	comparedAt Mono
+	news       []news
+	pushNow    bool // news to be pushed at the end of this step
+	pushAt     Mono // rows of others to be passed on then, 0 = none
 
 	// decided knowledge
 	voterVer uint64
@@ -124,6 +128,7 @@ type Machine struct {
 	viewAt    Mono
 	view      *topology.View
 	ownerTab  *topology.SlotTable
+	owned     []owned // the same by index in nodes
 	ownerDirt bool
 	peersDirt bool
 	roleDirt  bool
@@ -219,7 +224,7 @@ func (m *Machine) fresh() {
 	m.boot, m.inc = 1, 1
 	m.newLife()
 	m.me = &peer{row: bus.Row{ID: m.self, Inc: 1, Shard: m.rng.id()}, addedAt: m.now}
-	m.nodes = []*peer{m.me}
+	m.alone()
 	m.announce(m.me)
 }
 

@@ -514,7 +514,7 @@ func (n *net) healthy(set int) bool {
 			return false
 		}
 		if x.serves() {
-			served += x.view.Nodes[x.view.Me].Slots.Len()
+			served += x.view.Nodes[x.view.Me].SlotCount
 			if len(x.view.Rec.ISR) < set+1 {
 				return false
 			}
@@ -525,13 +525,13 @@ func (n *net) healthy(set int) bool {
 
 // serves: the data path would execute a write now.
 func (x *tnode) serves() bool {
-	return x.up && x.view.Serving && x.view.State == topology.StateOK && x.n.now < x.lease && x.view.Nodes[x.view.Me].Slots != nil
+	return x.up && x.view.Serving && x.view.State == topology.StateOK && x.n.now < x.lease && x.view.Nodes[x.view.Me].SlotCount > 0
 }
 
 // server is the node that serves slot s, nil when none does.
 func (n *net) server(s slot.Slot) *tnode {
 	for _, x := range n.nodes {
-		if x.serves() && !x.paused && x.stuckAt == 0 && x.view.Nodes[x.view.Me].Slots.Has(s) {
+		if x.serves() && !x.paused && x.stuckAt == 0 && x.view.Nodes[x.view.Me].Owns(s) {
 			return x
 		}
 	}

@@ -16,12 +16,12 @@ func (m *Machine) tickOrphans() {
 		return
 	}
 	m.orphanAt = m.now + Second/2
-	good := m.goodReplicas()
-	m.markMigrateTo(good)
+	m.countReplicas()
+	m.markMigrateTo()
 	if m.me.row.Primary.IsZero() {
 		return
 	}
-	target := m.orphanTarget(good)
+	target := m.orphanTarget()
 	if target == nil {
 		m.orphans = 0
 		return
@@ -38,44 +38,39 @@ func (m *Machine) tickOrphans() {
 }
 
 // markMigrateTo sets my row's flag once I have had a good replica.
-func (m *Machine) markMigrateTo(good []int) {
-	me, _ := m.index(m.self)
-	if m.me.row.Flags&bus.RowMigrateTo == 0 && m.me.row.Primary.IsZero() && good[me] > 0 {
+func (m *Machine) markMigrateTo() {
+	if m.me.row.Flags&bus.RowMigrateTo == 0 && m.me.row.Primary.IsZero() && m.me.good > 0 {
 		m.changed(func(r *bus.Row) { r.Flags |= bus.RowMigrateTo })
 	}
 }
 
-// goodReplicas counts, per node, the replicas that are in reach.
-func (m *Machine) goodReplicas() []int {
-	good := make([]int, len(m.nodes))
+// countReplicas counts, per node, the replicas that are in reach.
+func (m *Machine) countReplicas() {
+	for _, p := range m.nodes {
+		p.good = 0
+	}
 	for _, q := range m.nodes {
 		if !q.row.Primary.IsZero() && q.row.Ver != 0 && !q.failed && !q.suspect {
-			if i, ok := m.index(q.row.Primary); ok {
-				good[i]++
+			if p := m.find(q.row.Primary); p != nil {
+				p.good++
 			}
 		}
 	}
-	return good
 }
 
-func (m *Machine) orphanTarget(good []int) *peer {
+// orphanTarget works on what countReplicas has counted.
+func (m *Machine) orphanTarget() *peer {
 	m.refreshOwners()
-	owns := make([]bool, len(m.nodes))
-	for _, o := range m.ownerTab {
-		if int(o) < len(owns) {
-			owns[o] = true
-		}
-	}
 	var orphan *peer
 	most := 0
 	for i, p := range m.nodes {
-		if !owns[i] || p.failed || p.suspect {
+		if m.owned[i].count == 0 || p.failed || p.suspect {
 			continue
 		}
-		if good[i] == 0 && orphan == nil && p.row.Flags&bus.RowMigrateTo != 0 {
+		if p.good == 0 && orphan == nil && p.row.Flags&bus.RowMigrateTo != 0 {
 			orphan = p
 		}
-		most = max(most, good[i])
+		most = max(most, p.good)
 	}
 	if orphan == nil || most < 2 || most <= m.cfg.MigrationBarrier {
 		return nil
@@ -84,7 +79,7 @@ func (m *Machine) orphanTarget(good []int) *peer {
 		if q.row.Primary.IsZero() || q.failed || q.suspect {
 			continue
 		}
-		if i, ok := m.index(q.row.Primary); ok && good[i] == most {
+		if p := m.find(q.row.Primary); p != nil && p.good == most {
 			if q == m.me {
 				return orphan
 			}

@@ -188,7 +188,7 @@ func (m *Machine) restore(b Boot) {
 	}
 	m.self, m.cluster = id, cluster
 	m.me = &peer{row: bus.Row{ID: id}, addedAt: m.now}
-	m.nodes = []*peer{m.me}
+	m.alone()
 	for _, r := range b.State.Records {
 		m.restoreRecord(r)
 	}

@@ -1,7 +1,9 @@
 package core
 
 import (
+	"bytes"
 	"fmt"
+	"slices"
 	"sort"
 
 	"github.com/sextantdb/sextant/bus"
@@ -41,6 +43,13 @@ func mapOf(ver uint64, spans []bus.SlotSpan) (out slotMap) {
 	for i := range out.owner {
 		out.owner[i] = topology.NoOwner
 	}
+	for i := range spans { // all at once: one at a time, each new shard would move the indexes of others
+		if !spans[i].Shard.IsZero() {
+			out.shards = append(out.shards, spans[i].Shard)
+		}
+	}
+	slices.SortFunc(out.shards, func(a, b bus.ShardID) int { return bytes.Compare(a[:], b[:]) })
+	out.shards = slices.Compact(out.shards)
 	out.apply(spans)
 	return out
 }

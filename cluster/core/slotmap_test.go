@@ -86,7 +86,7 @@ func TestMovesSurvivePowerFailure(t *testing.T) {
 		require.EqualValues(t, 1, x.m.slots.ver, "the news is lost")
 	}
 	n.check = func(x *tnode) {
-		require.False(t, x != to && x.serves() && x.view.Nodes[x.view.Me].Slots.Has(5), "%s serves a slot that it gave away", n.name(x.id))
+		require.False(t, x != to && x.serves() && x.view.Nodes[x.view.Me].Owns(5), "%s serves a slot that it gave away", n.name(x.id))
 	}
 	took := n.until(5*Second, "served by its new owner", func() bool { return n.server(5) == to })
 	assert.Less(t, took, 2*Second)

@@ -30,6 +30,7 @@ type peer struct {
 	statAt   Mono
 	statInc  uint64
 
+	good      int  // scratch of tickOrphans: its replicas in reach
 	suspect   bool // silent for T, by my own ears
 	suspectAt Mono
 	probedAt  Mono
@@ -74,17 +75,18 @@ const (
 	maxMeets = 16384
 )
 
+// alone makes me the only node I know.
+func (m *Machine) alone() {
+	m.nodes = []*peer{m.me}
+	m.byID = map[bus.NodeID]*peer{m.me.row.ID: m.me}
+}
+
 func (m *Machine) index(id bus.NodeID) (int, bool) {
 	i := sort.Search(len(m.nodes), func(i int) bool { return !m.nodes[i].row.ID.Less(id) })
 	return i, i < len(m.nodes) && m.nodes[i].row.ID == id
 }
 
-func (m *Machine) find(id bus.NodeID) *peer {
-	if i, ok := m.index(id); ok {
-		return m.nodes[i]
-	}
-	return nil
-}
+func (m *Machine) find(id bus.NodeID) *peer { return m.byID[id] }
 
 // lone: knows nobody and owns nothing that others could lose.
 func (m *Machine) lone() bool { return len(m.nodes) == 1 && !m.formed() }
@@ -162,6 +164,7 @@ func (m *Machine) add(id bus.NodeID) *peer {
 	m.nodes = append(m.nodes, nil)
 	copy(m.nodes[i+1:], m.nodes[i:])
 	m.nodes[i] = p
+	m.byID[id] = p
 	m.event(EvNodeAdded, id, 0, "now %d nodes", len(m.nodes))
 	m.ownerDirt = true // indexes have moved
 	m.rowsChanged()
@@ -186,6 +189,7 @@ func (m *Machine) remove(id bus.NodeID, left Mono) {
 	}
 	m.mixHash(id, m.nodes[i].hash)
 	m.nodes = append(m.nodes[:i], m.nodes[i+1:]...)
+	delete(m.byID, id)
 	for _, p := range m.nodes {
 		p.reports = dropReport(p.reports, id)
 	}

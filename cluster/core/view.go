@@ -5,7 +5,6 @@ import (
 
 	"github.com/sextantdb/sextant/bus"
 	"github.com/sextantdb/sextant/cluster/topology"
-	"github.com/sextantdb/sextant/store/slot"
 )
 
 // publish makes a View of everything.
@@ -22,10 +21,9 @@ func (m *Machine) publish() {
 	for _, o := range m.open {
 		v.Opened.Add(o.Slot)
 	}
-	sets := m.slotSets()
 	v.Nodes = make([]topology.Node, 0, len(m.nodes)+len(m.meets))
 	for i, p := range m.nodes {
-		v.Nodes = append(v.Nodes, m.viewNode(p, sets[i]))
+		v.Nodes = append(v.Nodes, m.viewNode(p, m.owned[i]))
 	}
 	for i := range m.meets {
 		x := &m.meets[i]
@@ -47,10 +45,10 @@ func (m *Machine) publish() {
 	v.MyEpoch = v.Nodes[v.Me].Epoch
 	for i := range v.Nodes {
 		n := &v.Nodes[i]
-		if n.Slots == nil {
+		c := n.SlotCount
+		if c == 0 {
 			continue
 		}
-		c := n.Slots.Len()
 		v.Size++
 		v.Assigned += c
 		switch n.Health {
@@ -91,27 +89,13 @@ func (m *Machine) serving() (bool, string) {
 	return true, ""
 }
 
-// slotSets gives each node's slots, nil for none.
-func (m *Machine) slotSets() []*slot.Set {
-	sets := make([]*slot.Set, len(m.nodes))
-	for s, o := range m.ownerTab {
-		if int(o) < len(sets) {
-			if sets[o] == nil {
-				sets[o] = new(slot.Set)
-			}
-			sets[o].Add(slot.Slot(s))
-		}
-	}
-	return sets
-}
-
-func (m *Machine) viewNode(p *peer, set *slot.Set) topology.Node {
+func (m *Machine) viewNode(p *peer, own owned) topology.Node {
 	r := &p.row
 	n := topology.Node{ID: r.ID, Shard: r.Shard, IP: r.IP, Host: r.Host, Port: r.Port, TLSPort: r.TLSPort, CPort: r.CPort,
 		Myself: p == m.me, NoFail: r.Flags&bus.RowNoFailover != 0, Witness: r.Flags&bus.RowWitness != 0,
 		Voter: has(m.voters, r.ID), Linked: p.linked || p == m.me || !p.pinging && !p.suspect && !p.failed,
 		PingMs: p.pingMs, PongMs: p.pongMs, Epoch: r.Epoch, Offset: p.stat.Offset,
-		Loading: p.stat.Flags&bus.StatLoading != 0, Suspects: len(p.reports), Slots: set}
+		Loading: p.stat.Flags&bus.StatLoading != 0, Suspects: len(p.reports), Ranges: own.ranges, SlotCount: own.count}
 	if n.IP == "" {
 		n.IP = p.seenIP
 	}
@@ -123,9 +107,6 @@ func (m *Machine) viewNode(p *peer, set *slot.Set) topology.Node {
 		n.Health = topology.Failed
 	case p.suspect:
 		n.Health = topology.Suspect
-	}
-	if set != nil {
-		n.Ranges = set.Ranges()
 	}
 	if m.replicaNode(p) {
 		n.Role, n.Primary = topology.RoleReplica, r.Primary

@@ -20,20 +20,24 @@ type ablation struct {
 }
 
 var ablations = map[string]ablation{
-	"no-lives":           {rule: core.AblateNoLives, kinds: []faultKind{faultWallStep, faultMoveSlot, faultBump}, within: 30, shape: threeVoters, after: withTwin},
-	"any-replica":        {rule: core.AblateAnyReplica, kinds: []faultKind{faultCrashEmpty, faultCrashStale, faultPause, faultIsolate, faultReplicate}, within: 300},
-	"no-incarnation":     {rule: core.AblateNoIncarnation, kinds: []faultKind{faultCrashEmpty, faultCrashStale}, within: 300},
-	"any-offset":         {rule: core.AblateAnyOffset, kinds: []faultKind{faultReplStall, faultCrashEmpty, faultPause}, within: 300, tune: calmNet, shape: func(pl *Plan) { pl.Primaries, pl.Replicas = 3, 2 }},
-	"first-record":       {rule: core.AblateFirstRecord, kinds: []faultKind{faultCut, faultCutBoth, faultSplit, faultPause, faultReplicate, faultCrashEmpty, faultFailover}, within: 300, shape: oneShard},
-	"nolease-wait":       {rule: core.AblateNoLeaseWait, kinds: []faultKind{faultCut, faultCutBoth, faultIsolate, faultForce}, within: 300},
-	"no-lease-check":     {rule: core.AblateNoLeaseCheck, kinds: []faultKind{faultIsolate, faultSplit, faultPause}, within: 300},
-	"lease-from-receipt": {rule: core.AblateLeaseFromReceipt, kinds: []faultKind{faultCut, faultIsolate, faultIsolateOneWay, faultSplit}, within: 300, tune: slowNet, shape: oneShard},
-	"noquarantine":       {rule: core.AblateNoQuarantine, kinds: []faultKind{faultCrash}, within: 50, shape: script(leaseHolderCutOff, step{170, faultCrash, 1, 0, 5, 0}, step{171, faultCrash, 2, 0, 5, 0})},
-	"nofsync-promise":    {rule: core.AblateNoPromiseSave, kinds: []faultKind{faultCrash, faultCutBoth, buggifyVote, faultForce}, within: 300},
-	"nofsync-record":     {rule: core.AblateNoRecordSave, kinds: []faultKind{faultCrash, faultFailover, buggifyAccept}, within: 300},
-	"voter-accepts-old":  {rule: core.AblateVoterAcceptsOld, kinds: []faultKind{faultCut, faultCutBoth, faultSplit, faultFailover, faultForce, faultPause, faultCrashEmpty}, within: 300, tune: slowNet, shape: oneShard},
-	"no-freeze":          {rule: core.AblateNoFreeze, kinds: []faultKind{faultVoters, faultForce, faultFailover, faultPause}, within: 300},
-	"no-copy":            {rule: core.AblateNoCopy, kinds: []faultKind{faultVoters, faultForce, faultFailover}, within: 300},
+	"no-lives":       {rule: core.AblateNoLives, kinds: []faultKind{faultWallStep, faultMoveSlot, faultBump}, within: 30, shape: threeVoters, after: withTwin},
+	"any-replica":    {rule: core.AblateAnyReplica, kinds: []faultKind{faultCrashEmpty, faultCrashStale, faultPause, faultIsolate, faultReplicate}, within: 300},
+	"no-incarnation": {rule: core.AblateNoIncarnation, kinds: []faultKind{faultCrashEmpty, faultCrashStale}, within: 300},
+	"any-offset":     {rule: core.AblateAnyOffset, kinds: []faultKind{faultReplStall, faultCrashEmpty, faultPause}, within: 300, tune: calmNet, shape: func(pl *Plan) { pl.Primaries, pl.Replicas = 3, 2 }},
+	"first-record":   {rule: core.AblateFirstRecord, kinds: []faultKind{faultCut, faultCutBoth, faultSplit, faultPause, faultReplicate, faultCrashEmpty, faultFailover}, within: 300, shape: oneShard},
+	"nolease-wait":   {rule: core.AblateNoLeaseWait, kinds: []faultKind{faultCut, faultCutBoth, faultIsolate, faultForce}, within: 300},
+	"no-lease-check": {rule: core.AblateNoLeaseCheck, kinds: []faultKind{faultIsolate, faultSplit, faultPause}, within: 300},
+	"lease-from-receipt": {rule: core.AblateLeaseFromReceipt, kinds: []faultKind{faultClog}, within: 20, tune: calmNet, shape: script(nil,
+		// The voters' last answers are long under way, and by then nothing of the primary n0 gets out any
+		// more: they will have voted for n3, whom it does not hear, before its lease from the receipt ends.
+		step{0, faultCutBoth, 0, 3, 700, 0}, step{120, faultClog, 0, 1, 100, 0}, step{120, faultClog, 0, 2, 100, 0},
+		step{165, faultCut, 0, 1, 300, 0}, step{165, faultCut, 0, 2, 300, 0}, step{165, faultCut, 0, 4, 300, 0}, step{165, faultCut, 0, 5, 300, 0})},
+	"noquarantine":      {rule: core.AblateNoQuarantine, kinds: []faultKind{faultCrash}, within: 50, shape: script(leaseHolderCutOff, step{170, faultCrash, 1, 0, 5, 0}, step{171, faultCrash, 2, 0, 5, 0})},
+	"nofsync-promise":   {rule: core.AblateNoPromiseSave, kinds: []faultKind{faultCrash, faultCutBoth, buggifyVote, faultForce}, within: 300},
+	"nofsync-record":    {rule: core.AblateNoRecordSave, kinds: []faultKind{faultCrash, faultFailover, buggifyAccept}, within: 300},
+	"voter-accepts-old": {rule: core.AblateVoterAcceptsOld, kinds: []faultKind{faultCut, faultCutBoth, faultSplit, faultFailover, faultForce, faultPause, faultCrashEmpty}, within: 300, tune: slowNet, shape: oneShard},
+	"no-freeze":         {rule: core.AblateNoFreeze, kinds: []faultKind{faultVoters, faultForce, faultFailover, faultPause}, within: 300},
+	"no-copy":           {rule: core.AblateNoCopy, kinds: []faultKind{faultVoters, faultForce, faultFailover}, within: 300},
 	"install-noquarantine": {rule: core.AblateInstallNoQuarantine, kinds: []faultKind{faultVoters}, within: 150, shape: script(nil,
 		// The primary is no voter, so that the set can be replaced quickly while it is away.
 		step{0, faultVoters, 1, 0, 5, 0b010110}, step{150, faultCutBoth, 0, 3, 600, 0},

@@ -19,6 +19,7 @@ type disk struct {
 	size0   int // bytes when this generation began
 	all     []topology.Record
 	at      map[string]int
+	blank   bool // at scale: nobody will read it
 }
 
 // compactSlack is how far a generation may outgrow four times its beginning.
@@ -26,6 +27,9 @@ const compactSlack = 64 << 10
 
 // write takes a batch's save; it is durable only after sync.
 func (d *disk) write(s *core.Save) {
+	if d.blank {
+		return
+	}
 	if s.All {
 		d.all, d.at = d.all[:0], map[string]int{}
 	}

@@ -275,7 +275,8 @@ func (w *World) strike(f Fault) {
 		if a != b && a.up && b.up {
 			a.crash(keepAll, 0, false)
 			b.crash(keepAll, 0, false)
-			a.ip, b.ip = b.ip, a.ip // the disks change places, or the addresses: it is the same
+			a.ip, b.ip = b.ip, a.ip
+			w.ips[a.ip], w.ips[b.ip] = a, b // the disks change places, or the addresses: it is the same
 			a.revive(f.Dur/4, true)
 			b.revive(f.Dur/3, true)
 		}
@@ -404,7 +405,7 @@ func (w *World) moveSlot(r *rng, a, to *proc, step core.Mono) {
 		return
 	}
 	from := w.byID(a.view.Nodes[o].ID)
-	if from == nil || from == to || to.view.Role != topology.RolePrimary || to.view.Nodes[to.view.Me].Slots == nil {
+	if from == nil || from == to || to.view.Role != topology.RolePrimary || to.view.Nodes[to.view.Me].SlotCount == 0 {
 		return
 	}
 	src, dst := from.id.String(), to.id.String()

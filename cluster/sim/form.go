@@ -104,7 +104,7 @@ func (w *World) build() {
 		if len(v.Nodes) == 1 && me.Epoch == 0 {
 			p.admin(core.Admin{Kind: core.AdminSetConfigEpoch, Epoch: int64(i + 1)})
 		}
-		if i < w.plan.Primaries && me.Slots == nil && v.Role == topology.RolePrimary && !w.formed() { // else its slots have an owner: it joins without any
+		if i < w.plan.Primaries && me.SlotCount == 0 && v.Role == topology.RolePrimary && !w.formed() { // else its slots have an owner: it joins without any
 			first, last := i*slot.Count/w.plan.Primaries, (i+1)*slot.Count/w.plan.Primaries-1
 			p.admin(core.Admin{Kind: core.AdminAddSlots, Slots: slots(first, last)})
 		}

@@ -120,6 +120,7 @@ func (w *World) add() *proc {
 	}
 	p.data.init(p)
 	w.procs = append(w.procs, p)
+	w.ips[p.ip] = p
 	if len(w.net.lat) < len(w.procs) {
 		w.net.grow(len(w.procs))
 	}
@@ -485,10 +486,14 @@ func (p *proc) publish(v *topology.View) {
 		}
 	}
 	// A connection may have come before its node was known: cluster/agent tells of it again.
+	known := 0
 	for i := range v.Nodes {
 		id := v.Nodes[i].ID
-		if old != nil {
-			if _, ok := old.Find(id); ok {
+		if old != nil { // both are sorted
+			for known < len(old.Nodes) && old.Nodes[known].ID.Less(id) {
+				known++
+			}
+			if known < len(old.Nodes) && old.Nodes[known].ID == id {
 				continue
 			}
 		}

@@ -32,7 +32,7 @@ func (w *World) result() Result {
 }
 
 func newWorld(pl Plan, traced bool) *World {
-	w := &World{plan: pl, p: pl.params(), ids: map[bus.NodeID]*proc{}, codec: bus.NewCodec(), traced: traced}
+	w := &World{plan: pl, p: pl.params(), ids: map[bus.NodeID]*proc{}, ips: map[string]*proc{}, codec: bus.NewCodec(), traced: traced}
 	w.net = network{w: w, r: stream(pl.Seed, forNet)}
 	w.check.init(w)
 	w.now = core.Second
@@ -194,13 +194,13 @@ func (w *World) unwell() string {
 			}
 		}
 		if v.Role == topology.RolePrimary {
-			if v.Nodes[v.Me].Slots == nil {
+			if v.Nodes[v.Me].SlotCount == 0 {
 				return p.String() + " is a primary without slots"
 			}
 			if !p.serves() {
 				return fmt.Sprintf("%s does not serve: %s", p, v.NotServing)
 			}
-			served += v.Nodes[v.Me].Slots.Len()
+			served += v.Nodes[v.Me].SlotCount
 			for _, q := range ps {
 				if q.view != nil && q.view.Role == topology.RoleReplica && q.view.Shard == v.Shard && !v.Rec.Has(bus.NewMember(q.id, q.insp.Inc)) {
 					return fmt.Sprintf("%s is not in the set of %s", q, p)
@@ -348,7 +348,7 @@ func (w *World) repair() (acted bool) {
 			if _, known := anchor.view.Find(p.id); p.i >= len(w.members()) && !known {
 				continue // never invited
 			}
-			if p.view.Nodes[0].Slots != nil { // it was told to own slots all by itself, and clients may have found it
+			if p.view.Nodes[0].SlotCount > 0 { // it was told to own slots all by itself, and clients may have found it
 				p.data.flush()
 				do(p, core.Admin{Kind: core.AdminReset})
 			} else if p != anchor {
@@ -387,15 +387,15 @@ func (w *World) repair() (acted bool) {
 			do(p, core.Admin{Kind: core.AdminSetSlotStable, Slot: o.Slot})
 		}
 	}
-	if anchor.view.Role != topology.RolePrimary || anchor.view.Nodes[anchor.view.Me].Slots == nil {
+	if anchor.view.Role != topology.RolePrimary || anchor.view.Nodes[anchor.view.Me].SlotCount == 0 {
 		for _, p := range w.joined() {
-			if p.up && p.view != nil && p.view.Serving && p.view.Nodes[p.view.Me].Slots != nil {
+			if p.up && p.view != nil && p.view.Serving && p.view.Nodes[p.view.Me].SlotCount > 0 {
 				anchor = p
 			}
 		}
 	}
 	v := anchor.view
-	if v.Assigned < slot.Count && v.Nodes[v.Me].Slots != nil && v.Role == topology.RolePrimary {
+	if v.Assigned < slot.Count && v.Nodes[v.Me].SlotCount > 0 && v.Role == topology.RolePrimary {
 		var free []slot.Slot
 		for s := range v.Owner {
 			if v.Owner[s] == topology.NoOwner {
@@ -411,7 +411,7 @@ func (w *World) repair() (acted bool) {
 		}
 	}
 	for _, p := range w.joined() {
-		if p.up && p.view != nil && len(p.view.Nodes) > 1 && p.view.Role == topology.RolePrimary && p.view.Nodes[p.view.Me].Slots == nil && !w.ownsSlots(p) {
+		if p.up && p.view != nil && len(p.view.Nodes) > 1 && p.view.Role == topology.RolePrimary && p.view.Nodes[p.view.Me].SlotCount == 0 && !w.ownsSlots(p) {
 			if to := w.fewest(p); to != nil {
 				p.data.flush() // the node must be empty
 				do(p, core.Admin{Kind: core.AdminReplicate, Node: to.id.String()})
@@ -451,7 +451,7 @@ func (w *World) fewest(p *proc) *proc {
 	for i := range p.view.Nodes {
 		n := &p.view.Nodes[i]
 		q := w.byID(n.ID)
-		if n.Role != topology.RolePrimary || n.Slots == nil || q == nil || q == p || !q.up {
+		if n.Role != topology.RolePrimary || n.SlotCount == 0 || q == nil || q == p || !q.up {
 			continue
 		}
 		if k := len(p.view.Replicas(i)); k < least {

@@ -3,6 +3,7 @@ package sim
 import (
 	"flag"
 	"fmt"
+	"runtime"
 	"testing"
 	"time"
 
@@ -35,9 +36,18 @@ func measure(t *testing.T, n int, timeout core.Mono) (s scale) {
 	w.check.light = true
 	w.net.grow(n)
 	for range n {
-		w.add().start(false)
+		p := w.add()
+		p.disk.blank = true
+		p.start(false)
 	}
 	ps := w.procs
+	began0 := time.Now()
+	lap := func(what string) {
+		var ms runtime.MemStats
+		runtime.ReadMemStats(&ms)
+		t.Logf("%s: %.1f s, virtual %d ms, %d steps, %d messages, heap %d MB, sys %d MB, %d MB told", what, time.Since(began0).Seconds(), w.now/1e6, w.counts.Steps, w.counts.Messages, ms.HeapAlloc>>20, ms.Sys>>20, w.counts.Bytes>>20)
+	}
+	lap("start")
 	for i := range n / 2 {
 		ps[i].admin(core.Admin{Kind: core.AdminAddSlots, Slots: slots(i*slot.Count/(n/2), (i+1)*slot.Count/(n/2)-1)})
 	}
@@ -66,6 +76,7 @@ func measure(t *testing.T, n int, timeout core.Mono) (s scale) {
 		}
 	}
 	wait(120*core.Second, "everyone knows everyone", func(p *proc) bool { return len(p.view.Nodes) == n && !handshakes(p.view) })
+	lap("met")
 	for i := n / 2; i < n; i++ {
 		ps[i].admin(core.Admin{Kind: core.AdminReplicate, Node: ps[i-n/2].id.String()})
 	}
@@ -73,9 +84,10 @@ func measure(t *testing.T, n int, timeout core.Mono) (s scale) {
 		return p.view.VoterVer > 0 && p.view.State == topology.StateOK && len(p.view.Rec.ISR) == 2
 	})
 	s.nodes, s.formed = n, w.now-start
-	// Idle is when the news of the formation has been told: for half a minute every ping carries its
-	// share of it.
-	w.run(30 * core.Second)
+	lap("formed")
+	// Idle is when the news of the formation has been told: until then every ping carries its share of
+	// it, and above 500 nodes 30 s are not enough.
+	w.run(60 * core.Second)
 	for _, p := range ps {
 		k := 0
 		for _, c := range p.conns {
@@ -84,10 +96,12 @@ func measure(t *testing.T, n int, timeout core.Mono) (s scale) {
 		s.links = max(s.links, k)
 		p.sent = 0
 	}
+	lap("idle")
 	bytes, msgs := w.counts.Bytes, w.counts.Messages
 	w.run(10 * core.Second)
 	s.bytesPerSecond = int(w.counts.Bytes-bytes) / 10 / n
 	s.messagesPerSecond = int(w.counts.Messages-msgs) / 10 / n
+	lap("measured")
 	for _, p := range ps {
 		s.mostBusy = max(s.mostBusy, int(p.sent/10))
 	}
@@ -99,10 +113,11 @@ func measure(t *testing.T, n int, timeout core.Mono) (s scale) {
 		w.run(5 * ms)
 	}
 	s.promoted = w.now - died
-	wait(30*core.Second, "everyone knows the successor", func(p *proc) bool { return p.view.Nodes[index(p.view, heir.id)].Slots != nil })
+	wait(30*core.Second, "everyone knows the successor", func(p *proc) bool { return p.view.Nodes[index(p.view, heir.id)].SlotCount > 0 })
 	s.agreed = w.now - died
 	wait(30*core.Second, "everyone knows the failure", func(p *proc) bool { return p.view.Nodes[index(p.view, dead.id)].Health == topology.Failed })
 	s.failKnown = w.now - died
+	lap("known")
 	s.cpu = time.Since(began)
 	return s
 }

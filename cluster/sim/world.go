@@ -91,9 +91,10 @@ type World struct {
 
 	procs   []*proc
 	ids     map[bus.NodeID]*proc // by the id of each process's last machine
-	doubled bool                 // two processes have had one name
-	both    core.Mono            // for how long both served
-	bothAt  core.Mono            // when both were last seen to serve, 0 = they do not
+	ips     map[string]*proc
+	doubled bool      // two processes have had one name
+	both    core.Mono // for how long both served
+	bothAt  core.Mono // when both were last seen to serve, 0 = they do not
 	net     network
 	clients []*client
 	next    uint64 // tokens of admin commands, replids
@@ -196,14 +197,7 @@ func (w *World) byID(id bus.NodeID) *proc {
 	return nil
 }
 
-func (w *World) byIP(ip string) *proc {
-	for _, p := range w.procs {
-		if p.ip == ip {
-			return p
-		}
-	}
-	return nil
-}
+func (w *World) byIP(ip string) *proc { return w.ips[ip] }
 
 // name is what reports call a node: its process's number.
 func (w *World) name(id bus.NodeID) string {

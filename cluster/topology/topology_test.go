@@ -24,8 +24,8 @@ func sampleView() *View {
 	v := &View{Self: id(1), Me: 0, State: StateOK, CurrentEpoch: 7, MyEpoch: 3, Size: 2, Role: RolePrimary, Primary: 0, Assigned: 16384, SlotsOK: 16384}
 	a, b := slot.SetOf(slot.Range{First: 0, Last: 100}, slot.Range{First: 200, Last: 200}), slot.SetOf(slot.Range{First: 101, Last: 199}, slot.Range{First: 201, Last: 16383})
 	v.Nodes = []Node{
-		{ID: id(1), Shard: id(0xa1), IP: "10.0.0.1", Port: 7000, TLSPort: 6000, CPort: 17000, Myself: true, Epoch: 3, Slots: &a, Ranges: a.Ranges()},
-		{ID: id(2), Shard: id(0xa0), IP: "10.0.0.2", Host: "two.example", Port: 7001, CPort: 17001, Linked: true, PingMs: 0, PongMs: 55, Epoch: 7, Slots: &b, Ranges: b.Ranges()},
+		{ID: id(1), Shard: id(0xa1), IP: "10.0.0.1", Port: 7000, TLSPort: 6000, CPort: 17000, Myself: true, Epoch: 3, Ranges: a.Ranges(), SlotCount: a.Len()},
+		{ID: id(2), Shard: id(0xa0), IP: "10.0.0.2", Host: "two.example", Port: 7001, CPort: 17001, Linked: true, PingMs: 0, PongMs: 55, Epoch: 7, Ranges: b.Ranges(), SlotCount: b.Len()},
 		{ID: id(3), Shard: id(0xa0), IP: "10.0.0.3", Port: 7002, CPort: 17002, Role: RoleReplica, Primary: id(2), Linked: true, Epoch: 7, Loading: true},
 		{ID: id(4), Shard: id(0xa0), IP: "10.0.0.4", Port: 7003, CPort: 17003, Role: RoleReplica, Primary: id(2), Health: Failed, NoFail: true, Epoch: 7, PingMs: 44},
 		{ID: id(5), IP: "10.0.0.5", Port: 7004, CPort: 17004, Handshake: true},

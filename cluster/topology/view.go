@@ -75,8 +75,16 @@ type Node struct {
 	Offset    int64 // replication offset, as last heard
 	Loading   bool
 	Suspects  int // electors that suspect it (COUNT-FAILURE-REPORTS)
-	Slots     *slot.Set
+	// Ranges are the slots it owns, ascending and merged, nil for none; shared by successive Views
+	// while nothing moves. SlotCount is how many slots they are.
 	Ranges    []slot.Range
+	SlotCount int
+}
+
+// Owns reports whether n owns s.
+func (n *Node) Owns(s slot.Slot) bool {
+	i := sort.Search(len(n.Ranges), func(i int) bool { return n.Ranges[i].Last >= s })
+	return i < len(n.Ranges) && n.Ranges[i].First <= s
 }
 
 // NoOwner marks an unassigned slot in a SlotTable.
