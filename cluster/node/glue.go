@@ -513,6 +513,7 @@ func (n *Node) replDeps() repl.Deps {
 			return "<unknown>"
 		},
 		Apply:         &lateApplier{n: n},
+		Shipped:       true,
 		HoldWrites:    func(on bool) { n.disp.HoldWrites(dispatch.HoldFailover, on, nowMs()) },
 		AwaitUnpaused: func(done <-chan struct{}) { n.disp.AwaitUnpaused(done) },
 		Fsynced:       func() (int64, bool) { return n.aof.Fsynced() },
@@ -532,10 +533,11 @@ func (l *lateApplier) get() *dispatch.Applier {
 	return l.a
 }
 
-func (l *lateApplier) Apply(argv [][]byte) error { return l.get().Apply(argv) }
-func (l *lateApplier) Lasting() bool             { return l.get().Lasting() }
-func (l *lateApplier) Reset()                    { l.get().Reset() }
-func (l *lateApplier) Select(db int)             { l.get().Select(db) }
+func (l *lateApplier) Apply(argv [][]byte) error  { return l.get().Apply(argv) }
+func (l *lateApplier) Ahead(stream []byte, n int) { l.get().Ahead(stream, n) }
+func (l *lateApplier) Lasting() bool              { return l.get().Lasting() }
+func (l *lateApplier) Reset()                     { l.get().Reset() }
+func (l *lateApplier) Select(db int)              { l.get().Select(db) }
 
 // saveForReplicas is a full sync's snapshot, with the bounds in force when it begins.
 func (n *Node) saveForReplicas(ctx context.Context, w io.Writer, req repl.SaveRequest) error {

@@ -245,7 +245,7 @@ func (n *Node) buildTable() error {
 
 func (n *Node) buildDispatch(v *Values) {
 	o := dispatch.Options{
-		Table: n.table, Store: n.store, ACL: n.acl, Sink: n.repl.Stream, Observer: observer{n}, Loops: n.loops, Feed: n.feed,
+		Table: n.table, Store: n.store, ACL: n.acl, Sink: n.repl.Stream, Shipper: n.repl, Observer: observer{n}, Loops: n.loops, Feed: n.feed,
 		LazyExpire: func() bool { return n.cfg.Now().LazyfreeLazyExpire },
 		LazyEvict:  func() bool { return n.cfg.Now().LazyfreeLazyEviction },
 		OtherBytes: n.besidesNow, Recount: n.recountBesides, Channels: n.channels, Events: events{n}, Denied: n.denied,

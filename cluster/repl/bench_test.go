@@ -21,9 +21,10 @@ type storeApplier struct {
 	now int64
 }
 
-func (a *storeApplier) Reset()        {}
-func (a *storeApplier) Select(int)    {}
-func (a *storeApplier) Lasting() bool { return true }
+func (a *storeApplier) Reset()            {}
+func (a *storeApplier) Select(int)        {}
+func (a *storeApplier) Ahead([]byte, int) {}
+func (a *storeApplier) Lasting() bool     { return true }
 func (a *storeApplier) Apply(argv [][]byte) error {
 	if is(argv[0], "SET") {
 		a.txn.Begin(a.s, a.now, slot.Of(argv[1]))
@@ -71,6 +72,7 @@ type nothing struct{}
 func (nothing) Reset()               {}
 func (nothing) Select(int)           {}
 func (nothing) Apply([][]byte) error { return nil }
+func (nothing) Ahead([]byte, int)    {}
 func (nothing) Lasting() bool        { return true }
 
 type zero struct{}

@@ -56,6 +56,9 @@ type Deps struct {
 	Leads func(Member) string
 	// Fsynced is the offset up to which the append-only file is on disk; nil or false: it is off.
 	Fsynced func() (int64, bool)
+	// Shipped: whoever appends to the Stream calls Ship, as event loops do. Else what is appended is sent by a goroutine
+	// that is woken for it.
+	Shipped bool
 	// Name is the name of the command that words call, as the log has it. nil: the first word.
 	Name func(argv [][]byte) string
 	// Follows, if not nil, is told whom we follow from now on; "" is nobody. Roles cannot be changed
@@ -91,6 +94,9 @@ type Applier interface {
 	// Apply executes one command. MULTI, EXEC and SELECT come too; a transaction takes effect at
 	// its EXEC. argv is valid during the call. An error says that the command failed here.
 	Apply(argv [][]byte) error
+	// Ahead tells the bytes of the stream that come next: most probably the next n commands are among them, and are
+	// applied soon. It is a hint, and changes nothing that anybody could see.
+	Ahead(stream []byte, n int)
 	// Lasting reports whether the command applied last is for the append-only file too.
 	Lasting() bool
 	// Reset forgets an unfinished transaction; Select makes db the current database.
@@ -122,8 +128,9 @@ type Engine struct {
 	replica      atomic.Bool            // we follow a primary; written under roleMu and all stripes
 	paused       atomic.Bool            // PauseFeed
 	unapplied    atomic.Int64           // bytes of the primary's stream read while a pause keeps them from being applied
-	getackWanted atomic.Bool            // for the pump: somebody waits
+	getackWanted atomic.Bool            // for Ship: somebody waits
 	good         atomic.Int32
+	online       atomic.Pointer[[]*Replica] // those that Ship serves; nil: none. Written under mu
 
 	quit    chan struct{} // closed by Close
 	kick    chan struct{} // capacity 1: fullSync has something to look at
@@ -174,7 +181,7 @@ func New(d Deps, o Options) (*Engine, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.Stream = newStream(id, max(o.BacklogBytes, MinBacklogBytes), o.hardLimit())
+	e.Stream = newStream(id, max(o.BacklogBytes, MinBacklogBytes), o.hardLimit(), d.Shipped)
 	e.lonely = d.Now()
 	e.lastPing = e.lonely
 	return e, nil
@@ -456,6 +463,7 @@ func (e *Engine) followLocked(host string, port int) {
 	e.resumed, e.promised = nil, nil
 	e.mu.Unlock()
 	streamDB := 0
+	rebranded := false
 	if old != nil {
 		old.stop()
 	} else if !e.replica.Load() {
@@ -463,12 +471,16 @@ func (e *Engine) followLocked(host string, port int) {
 			if resumed != nil && e.Stream.Offset() == resumed.Offset {
 				e.Stream.rebrand(History{ID: resumed.ID, ID2: NoID, Second: -1}, true)
 				streamDB = resumed.StreamDB
+				rebranded = true
 			}
 			e.Stream.relay()
 			e.Stream.relaysFrom(streamDB)
 			e.replica.Store(true)
 		})
 		e.finishWaiters()
+		if rebranded {
+			e.dropAll("our history is the one of our file now")
+		}
 		if started {
 			e.emit(EvLink, "Before turning into a replica, using my own master parameters to synthesize a cached master: I may be able to synchronize with the new master with just a partial transfer.")
 		}
@@ -571,7 +583,7 @@ func (e *Engine) EnoughReplicas() bool {
 
 func (e *Engine) refreshGoodLocked() { e.good.Store(int32(e.goodLocked(e.opts.Load()))) }
 
-// runPump wakes the receivers of the stream, and ends those that the stream outran.
+// runPump ends receivers that the stream outran, and ships what nobody else does.
 func (e *Engine) runPump() {
 	for {
 		select {
@@ -579,10 +591,8 @@ func (e *Engine) runPump() {
 		case <-e.quit:
 			return
 		}
-		if e.getackWanted.Swap(false) && !e.paused.Load() {
-			e.Stream.control(getackBytes)
-		}
-		for _, c := range e.Stream.pump() {
+		e.Ship(0, true)
+		for _, c := range e.Stream.overrun() {
 			e.dropOverrun(c)
 		}
 	}
@@ -645,6 +655,7 @@ func (e *Engine) cron(now int64) {
 	if ping {
 		e.Stream.control(pingBytes)
 	}
+	e.Ship(0, true) // what a loop that does not come to its round's end has appended
 	if freed {
 		e.emit(EvBacklog, "Replication backlog freed after %d seconds without connected replicas.", int(o.BacklogTTL.Seconds()))
 	}

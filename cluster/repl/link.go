@@ -41,6 +41,8 @@ const (
 	// applyBatch bounds how many commands are applied in one hold of applyMu: what a cut waits
 	// for at most.
 	applyBatch = 1024
+	// applyAhead is how many commands the Applier is told of at a time.
+	applyAhead = 32
 
 	ackPeriod = time.Second
 )
@@ -157,17 +159,31 @@ var errMasterTimeout = errors.New("MASTER timeout: no data nor PING received..."
 // errStream ends a link whose stream cannot be understood.
 var errStream = errors.New("the primary's stream is damaged")
 
-// timedConn refreshes the deadline and the time of the last byte with every read, and counts.
+// timedConn keeps the deadline of reads and the time of the last byte up to date, and counts. One goroutine reads.
 type timedConn struct {
 	net.Conn
-	l *link
+	wire    *wire // nil when it has none
+	l       *link
+	until   time.Time // the deadline that is set
+	timeout time.Duration
 }
 
-func (c timedConn) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(c.l.e.opts.Load().Timeout)); err != nil {
-		return 0, err
+// deadlineStep is how much later than asked for a read may time out: setting a deadline costs about as much as reading.
+const deadlineStep = time.Second
+
+func (c *timedConn) Read(p []byte) (n int, err error) {
+	timeout := c.l.e.opts.Load().Timeout
+	if now := time.Now(); timeout != c.timeout || c.until.Sub(now) < timeout {
+		c.timeout, c.until = timeout, now.Add(timeout+min(deadlineStep, timeout/4))
+		if err := c.SetReadDeadline(c.until); err != nil {
+			return 0, err
+		}
 	}
-	n, err := c.Conn.Read(p)
+	if c.wire != nil {
+		n, err = c.wire.Read(p)
+	} else {
+		n, err = c.Conn.Read(p)
+	}
 	if n > 0 {
 		c.l.lastIO.Store(c.l.e.deps.Now())
 		c.l.e.Counters.InputBytes.Add(int64(n))
@@ -191,7 +207,7 @@ func (l *link) attempt() error {
 		}
 		return fmt.Errorf("Error condition on socket for SYNC: %w", err)
 	}
-	conn := timedConn{raw, l}
+	conn := &timedConn{Conn: raw, wire: newWire(raw), l: l}
 	l.connMu.Lock()
 	l.conn = raw
 	l.connMu.Unlock()
@@ -533,7 +549,10 @@ func (l *link) apply(p *resp.Parser, buf []byte, kept, next int) (newKept, newNe
 	unit := kept // end of the last whole unit
 	askAck := false
 	e.applyMu.Lock()
-	for range applyBatch {
+	for i := range applyBatch {
+		if i%applyAhead == 0 {
+			e.deps.Apply.Ahead(buf[next:], applyAhead)
+		}
 		args, n, bad := p.Next(buf[next:], l.argv, streamLimits)
 		if bad != "" || n > 0 && len(args) > 0 && buf[next] != '*' {
 			e.applyMu.Unlock()
@@ -580,6 +599,7 @@ func (l *link) apply(p *resp.Parser, buf []byte, kept, next int) (newKept, newNe
 		l.passing = rest
 	}
 	e.applyMu.Unlock()
+	e.Ship(0, true)
 	if askAck {
 		l.askAck()
 	}

@@ -389,6 +389,8 @@ func (a *testApplier) Select(db int) { a.db = db }
 
 func (a *testApplier) Lasting() bool { return true }
 
+func (a *testApplier) Ahead([]byte, int) {}
+
 func (a *testApplier) Apply(argv [][]byte) error {
 	switch {
 	case is(argv[0], "MULTI"):

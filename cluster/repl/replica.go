@@ -37,12 +37,13 @@ type handshake struct {
 const maxHandshakes = 1024
 
 // Replica is one connection that receives the stream. Two goroutines serve it: read takes its
-// acknowledgements, write sends; write alone uses cursor.Next and closes the cursor.
+// acknowledgements, run sends what comes before the stream, and of the stream what Ship does not; see ship.go.
 type Replica struct {
 	// Immutable.
 	id       int64
 	e        *Engine
 	conn     net.Conn
+	wire     *wire // conn's; nil when it has none
 	remoteIP string
 	handshake
 	prePsync bool    // came with SYNC: acknowledges nothing
@@ -54,7 +55,14 @@ type Replica struct {
 
 	done  chan struct{}  // closed when it is dropped
 	begin chan *transfer // capacity 1: its full sync begins
+	goOn  chan struct{}  // capacity 1: run has the baton
 	acked chan struct{}  // capacity 1: an acknowledgement came
+
+	// Owned by whoever has the baton: the way into the connection, and the reading of cursor. run has it at first, and
+	// has it when it closes cursor.
+	baton baton
+	sent  atomic.Int64 // the cursor's place; written by who has the baton, read by anyone
+	waits atomic.Int64 // since when, on Ship's clock, there is something to send; 0: there is not, or nobody has looked
 
 	// Guarded by e.mu.
 	state     replicaState
@@ -63,7 +71,7 @@ type Replica struct {
 	fackOff   int64
 	ackTime   int64 // Unix ms
 	softSince int64
-	cursor    *Cursor // set once, before write needs it
+	cursor    *Cursor // set once, before it is online
 }
 
 // name is the replica as log lines call it.
@@ -93,13 +101,15 @@ func (e *Engine) admit(conn net.Conn, unread, unsent []byte, h handshake, prePsy
 	r := &Replica{
 		e: e, conn: conn, handshake: h, prePsync: prePsync, unsent: append(append([]byte(nil), unsent...), start...),
 		arrived: now, done: make(chan struct{}), begin: make(chan *transfer, 1), acked: make(chan struct{}, 1),
-		cursor: c, resumed: c, ackTime: now, remoteIP: hostOf(conn),
+		goOn: make(chan struct{}, 1), wire: newWire(conn), cursor: c, resumed: c, ackTime: now, remoteIP: hostOf(conn),
 	}
 	if t, ok := conn.(*net.TCPConn); ok && e.opts.Load().DisableTCPNoDelay {
 		_ = t.SetNoDelay(false) // an optimisation: without it all is well too
 	}
+	r.baton.take()
 	if c != nil {
 		r.state = replicaOnline
+		r.sent.Store(c.Pos())
 	}
 	e.mu.Lock()
 	if e.closed {
@@ -113,6 +123,7 @@ func (e *Engine) admit(conn net.Conn, unread, unsent []byte, h handshake, prePsy
 	e.nextID++
 	r.id = e.nextID
 	e.replicas = append(e.replicas, r)
+	e.relistLocked()
 	e.refreshGoodLocked()
 	e.running.Add(2)
 	e.mu.Unlock()
@@ -123,7 +134,7 @@ func (e *Engine) admit(conn net.Conn, unread, unsent []byte, h handshake, prePsy
 	}()
 	go func() {
 		defer e.running.Done()
-		r.write()
+		r.run()
 	}()
 	return r
 }
@@ -143,11 +154,12 @@ func (e *Engine) dropLocked(r *Replica) {
 	if len(e.replicas) == 0 {
 		e.lonely = e.deps.Now()
 	}
+	e.relistLocked()
 	e.refreshGoodLocked()
 	close(r.done)
 	r.conn.Close()
 	if r.state != replicaOnline && r.cursor != nil {
-		r.cursor.Close() // write does not use it yet, and may wait for its transfer long
+		r.cursor.Close() // nobody uses it yet, and run may wait for its transfer long
 	}
 	if g := e.syncing; g != nil && g.useless() {
 		g.cancel(errNobody) // it may be far from its next Write
@@ -251,9 +263,9 @@ func (r *Replica) said(args [][]byte) bool {
 	return true
 }
 
-// write sends: what the event loop had not sent, the full sync if there is to be one, then the
+// run sends: what the event loop had not sent, the full sync if there is to be one, then the
 // stream for ever.
-func (r *Replica) write() {
+func (r *Replica) run() {
 	defer func() {
 		r.e.lost(r)
 		r.e.mu.Lock()
@@ -267,33 +279,31 @@ func (r *Replica) write() {
 		return
 	}
 	r.unsent = nil
-	c := r.resumed
-	if c == nil {
-		if c = r.fullSync(); c == nil {
-			return
-		}
-	}
-	for {
-		p := c.Next(r.done)
-		if p == nil || r.send(p) != nil {
-			return
-		}
-		c.Advance(len(p))
+	if r.resumed != nil || r.fullSync() {
+		r.follow()
 	}
 }
 
+// send sends what is not of the stream.
 func (r *Replica) send(p []byte) error {
 	n, err := r.conn.Write(p)
 	r.e.Counters.OutputBytes.Add(int64(n))
 	return err
 }
 
+// write sends all of p, waiting as long as the other end does not read.
+func (r *Replica) write(p []byte) (int, error) {
+	if r.wire != nil {
+		return r.wire.Write(p)
+	}
+	return r.conn.Write(p)
+}
+
 // keepAlive is how often a waiting replica is sent a newline.
 const keepAlive = time.Second
 
-// fullSync waits for the transfer, sends it and returns the cursor to go on with; nil when the
-// replica is gone or wanted the RDB only.
-func (r *Replica) fullSync() *Cursor {
+// fullSync waits for the transfer and sends it. It reports false when the replica is gone or wanted the RDB only.
+func (r *Replica) fullSync() bool {
 	newline := time.NewTicker(keepAlive)
 	defer newline.Stop()
 	var t *transfer
@@ -302,24 +312,25 @@ func (r *Replica) fullSync() *Cursor {
 		case t = <-r.begin:
 		case <-newline.C:
 			if r.send([]byte{'\n'}) != nil {
-				return nil
+				return false
 			}
 		case <-r.done:
-			return nil
+			return false
 		}
 	}
 	if t.send(r, newline.C) != nil {
-		return nil
+		return false
 	}
 	e := r.e
 	if r.rdbOnly {
 		e.emit(EvFullSync, "RDB transfer completed, rdb only replica (%s) should be disconnected asap", r.name())
-		return nil
+		return false
 	}
 	e.mu.Lock()
 	r.state = replicaOnline
 	r.ackTime = e.deps.Now()
-	c := r.cursor
+	r.sent.Store(r.cursor.Pos())
+	e.relistLocked()
 	e.refreshGoodLocked()
 	e.mu.Unlock()
 	e.emit(EvReplicaOnline, "Synchronization with replica %s succeeded", r.name())
@@ -329,10 +340,10 @@ func (r *Replica) fullSync() *Cursor {
 		select {
 		case <-r.acked:
 		case <-r.done:
-			return nil
+			return false
 		}
 	}
-	return c
+	return true
 }
 
 // hostOf is the address of a connection's other end without the port.

@@ -39,7 +39,9 @@ type Stream struct {
 	end    atomic.Int64 // offset, for readers without the lock; written under mu
 	total  atomic.Int64 // offset + shift, for readers without the lock, kept while a tap is open; written under mu
 
-	wake chan struct{} // capacity 1: cursors in waiting or overrun want the pump
+	// Immutable after construction.
+	wake    chan struct{} // capacity 1: the pump has something to do
+	shipped bool          // who appends sees to it that replicas receive it (Engine.Ship); else the pump does
 
 	mu       sync.Mutex
 	history  History
@@ -58,7 +60,6 @@ type Stream struct {
 	tail     *block
 	free     []*block // for reuse; at most freeBlocks
 	cursors  []*Cursor
-	waiting  []*Cursor // those of replicas that have read everything
 	idle     []*Cursor // taps that have read everything
 	scratch  []byte
 	overruns bool // a cursor was marked overrun and nobody told
@@ -78,9 +79,9 @@ type block struct {
 	next  *block
 }
 
-func newStream(id string, size, hard int64) *Stream {
+func newStream(id string, size, hard int64, shipped bool) *Stream {
 	return &Stream{
-		wake: make(chan struct{}, 1), history: History{ID: id, ID2: NoID, Second: -1},
+		wake: make(chan struct{}, 1), shipped: shipped, history: History{ID: id, ID2: NoID, Second: -1},
 		db: -1, tapDB: -1, size: size, hard: hard,
 	}
 }
@@ -265,7 +266,7 @@ func (s *Stream) control(p []byte) bool {
 	return true
 }
 
-// publish ends an append: it unlocks mu and wakes the pump if a cursor waits. Taps are woken by bytes of our
+// publish ends an append: it unlocks mu and wakes the pump if there is something for it. Taps are woken by bytes of our
 // primary only (wake): at the end of each of their rounds the event loops see themselves to what they appended.
 func (s *Stream) publish(wake bool) int64 {
 	off := s.offset
@@ -276,7 +277,7 @@ func (s *Stream) publish(wake bool) int64 {
 			s.wakeTaps()
 		}
 	}
-	signal := len(s.waiting) > 0 || s.overruns
+	signal := s.overruns || !s.shipped && len(s.cursors) > s.taps
 	s.mu.Unlock()
 	if signal {
 		s.signal()
@@ -489,7 +490,7 @@ func (s *Stream) restart(h History, offset int64, relaying bool) {
 		c.ended = true
 		c.nudge()
 	}
-	s.cursors, s.waiting, s.idle, s.taps = nil, nil, nil, 0
+	s.cursors, s.idle, s.taps = nil, nil, 0
 	s.settle()
 	s.mu.Unlock()
 }
@@ -508,11 +509,9 @@ func (s *Stream) rebrand(h History, relaying bool) {
 			kept = append(kept, c)
 			continue
 		}
-		c.ended = true
-		c.b.refs--
-		c.nudge()
+		c.ended = true // it keeps its block until it is closed: it may be being read
 	}
-	s.cursors, s.waiting = kept, nil
+	s.cursors = kept
 	s.trim()
 	s.settle()
 }
@@ -631,14 +630,10 @@ func (s *Stream) attach(pos int64, replica bool) *Cursor {
 	return c
 }
 
-// pump wakes the cursors that wait, and returns those that were found overrun.
-func (s *Stream) pump() (overrun []*Cursor) {
+// overrun returns the cursors that were found overrun since the last time.
+func (s *Stream) overrun() (overrun []*Cursor) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, c := range s.waiting {
-		c.nudge()
-	}
-	s.waiting = s.waiting[:0]
 	if s.overruns {
 		s.overruns = false
 		for _, c := range s.cursors {
@@ -650,11 +645,12 @@ func (s *Stream) pump() (overrun []*Cursor) {
 	return overrun
 }
 
-// Cursor is one receiver's place in the stream. One goroutine reads with it.
+// Cursor is one receiver's place in the stream. One goroutine at a time reads with it.
 type Cursor struct {
 	s       *Stream
 	replica bool
-	ready   chan struct{} // capacity 1
+
+	ready chan struct{} // of taps only; capacity 1
 
 	// Guarded by s.mu; of taps only.
 	shift   int64    // makes of pos what Total counts
@@ -665,7 +661,8 @@ type Cursor struct {
 	b       *block
 	pos     int64
 	overrun bool
-	ended   bool
+	ended   bool // the stream left its history, or it is closed
+	closed  bool
 }
 
 func (c *Cursor) nudge() {
@@ -675,30 +672,21 @@ func (c *Cursor) nudge() {
 	}
 }
 
-// Next returns the bytes from the cursor's place to the end of its block, waiting until there
-// are some; they stay valid until Advance passes them. It returns nil when done is closed or
-// the stream left the history the cursor belongs to.
-func (c *Cursor) Next(done <-chan struct{}) []byte {
-	for {
-		p, ok := c.poll(true)
-		if !ok || p != nil {
-			return p
-		}
-		select {
-		case <-c.ready:
-		case <-done:
-			return nil
-		}
-	}
+// Next returns the bytes from the cursor's place to the end of its block, nil when there are none; they stay valid until
+// Advance passes them. ok is false when the stream left the history the cursor belongs to.
+func (c *Cursor) Next() (p []byte, ok bool) {
+	c.s.mu.Lock()
+	defer c.s.mu.Unlock()
+	return c.next()
 }
 
-// Look is poll of a tap: nil bytes are followed by a token in Ready when there are some. whole
+// Look is Next of a tap: nil bytes are followed by a token in Ready when there are some. whole
 // reports that they end with a unit.
 func (c *Cursor) Look() (p []byte, whole, ok bool) {
 	s := c.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	p, ok = c.pollLocked(false)
+	p, ok = c.next()
 	if ok && p == nil && !c.listed {
 		c.listed = true
 		s.idle = append(s.idle, c)
@@ -725,14 +713,8 @@ func (c *Cursor) last() *detour {
 // Ready gets a token when there is something to Look at again, and when the cursor has ended.
 func (c *Cursor) Ready() <-chan struct{} { return c.ready }
 
-// poll is one look. With wait the cursor is woken when more comes.
-func (c *Cursor) poll(wait bool) (p []byte, ok bool) {
-	c.s.mu.Lock()
-	defer c.s.mu.Unlock()
-	return c.pollLocked(wait)
-}
-
-func (c *Cursor) pollLocked(wait bool) (p []byte, ok bool) {
+// next is Next. REQUIRES: s.mu.
+func (c *Cursor) next() (p []byte, ok bool) {
 	s := c.s
 	if c.ended {
 		return nil, false
@@ -759,9 +741,6 @@ func (c *Cursor) pollLocked(wait bool) (p []byte, ok bool) {
 	at, end := int(c.pos-c.b.start), min(len(c.b.buf), int(limit-c.b.start))
 	if at < end {
 		return c.b.buf[at:end:end], true
-	}
-	if wait {
-		s.waiting = append(s.waiting, c)
 	}
 	return nil, true
 }
@@ -790,17 +769,18 @@ func (c *Cursor) Close() {
 	s := c.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if c.ended {
+	if c.closed {
 		return
 	}
-	c.ended = true
+	c.closed = true
 	c.b.refs--
 	s.cursors = remove(s.cursors, c)
-	s.waiting, s.idle = remove(s.waiting, c), remove(s.idle, c)
-	if !c.replica {
+	s.idle = remove(s.idle, c)
+	if !c.replica && !c.ended {
 		s.taps--
 		s.settle()
 	}
+	c.ended = true
 	s.trim()
 	c.nudge()
 }

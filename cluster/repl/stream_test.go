@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"testing"
 
@@ -27,7 +28,7 @@ func all(t *testing.T, c *Cursor) []byte {
 	t.Helper()
 	var got []byte
 	for {
-		p, ok := c.poll(false)
+		p, ok := c.Next()
 		require.True(t, ok)
 		if p == nil {
 			return got
@@ -38,7 +39,7 @@ func all(t *testing.T, c *Cursor) []byte {
 }
 
 func TestAppendSaysSelectWhenTheDatabaseChanges(t *testing.T) {
-	s := newStream("a", MinBacklogBytes, 0)
+	s := newStream("a", MinBacklogBytes, 0, true)
 	require.False(t, s.Active())
 	require.Zero(t, s.Append(effects(0, []string{"SET", "k", "v"})), "nobody wants the stream")
 	require.True(t, s.keep("b"))
@@ -75,7 +76,7 @@ func TestAppendSaysSelectWhenTheDatabaseChanges(t *testing.T) {
 func TestStreamAgainstModel(t *testing.T) {
 	for seed := range uint64(40) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		s := newStream("a", MinBacklogBytes, 0)
+		s := newStream("a", MinBacklogBytes, 0, true)
 		s.keep("")
 		size := int64(MinBacklogBytes)
 		var model []byte
@@ -105,7 +106,7 @@ func TestStreamAgainstModel(t *testing.T) {
 			case 5, 6:
 				if len(readers) > 0 {
 					r := readers[rnd.IntN(len(readers))]
-					p, ok := r.c.poll(false)
+					p, ok := r.c.Next()
 					require.True(t, ok)
 					n := min(len(p), rnd.IntN(20000))
 					require.True(t, bytes.Equal(model[r.pos:r.pos+int64(n)], p[:n]))
@@ -138,7 +139,7 @@ func TestStreamAgainstModel(t *testing.T) {
 }
 
 func TestPartialSyncRules(t *testing.T) {
-	s := newStream("new", MinBacklogBytes, 0)
+	s := newStream("new", MinBacklogBytes, 0, true)
 	s.restart(History{ID: "old", ID2: NoID, Second: -1}, 100, false)
 	s.AppendRaw(make([]byte, 50), nil, 0)
 	s.rename("new", false) // byte 151 is the first of the new id
@@ -171,7 +172,7 @@ func TestPartialSyncRules(t *testing.T) {
 }
 
 func TestSlowCursorIsOverrunAndOnlyIt(t *testing.T) {
-	s := newStream("a", MinBacklogBytes, 100<<10)
+	s := newStream("a", MinBacklogBytes, 100<<10, true)
 	s.keep("")
 	slow, _, _ := s.resume("a", 0, 1)
 	quick, _, _ := s.resume("a", 0, 1)
@@ -179,7 +180,7 @@ func TestSlowCursorIsOverrunAndOnlyIt(t *testing.T) {
 		s.AppendRaw(make([]byte, 8<<10), nil, 0)
 		all(t, quick)
 	}
-	require.Equal(t, []*Cursor{slow}, s.pump())
+	require.Equal(t, []*Cursor{slow}, s.overrun())
 	slow.Close()
 	s.AppendRaw(make([]byte, 64<<10), nil, 0)
 	all(t, quick)
@@ -187,7 +188,7 @@ func TestSlowCursorIsOverrunAndOnlyIt(t *testing.T) {
 }
 
 func TestAppendDoesNotAllocate(t *testing.T) {
-	s := newStream("a", 1<<20, 0)
+	s := newStream("a", 1<<20, 0, true)
 	s.keep("")
 	e := effects(0, []string{"SET", "key:000000000001", string(make([]byte, 64))})
 	other := effects(7, []string{"SET", "key:000000000001", string(make([]byte, 64))})
@@ -199,20 +200,9 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 
 // Cursors on other goroutines see every byte in order while several goroutines append.
 func TestStreamConcurrently(t *testing.T) {
-	s := newStream("a", MinBacklogBytes, 0)
+	s := newStream("a", MinBacklogBytes, 0, true)
 	s.keep("")
 	const writers, each = 4, 3000
-	quit := make(chan struct{})
-	go func() {
-		for {
-			select {
-			case <-s.wake:
-				s.pump()
-			case <-quit:
-				return
-			}
-		}
-	}()
 	var readers, appenders sync.WaitGroup
 	total := make(chan int64, 1)
 	var end int64
@@ -225,16 +215,22 @@ func TestStreamConcurrently(t *testing.T) {
 		go func() {
 			defer readers.Done()
 			defer c.Close()
-			for {
-				p := c.Next(done)
-				if p == nil {
-					p, _ = c.poll(false)
-					if p == nil {
-						return
-					}
+			for last := false; ; {
+				p, _ := c.Next()
+				if p != nil {
+					results[i] = append(results[i], p...)
+					c.Advance(len(p))
+					continue
 				}
-				results[i] = append(results[i], p...)
-				c.Advance(len(p))
+				if last {
+					return
+				}
+				select {
+				case <-done:
+					last = true
+				default:
+					runtime.Gosched()
+				}
 			}
 		}()
 	}
@@ -250,7 +246,6 @@ func TestStreamConcurrently(t *testing.T) {
 	appenders.Wait()
 	close(done)
 	readers.Wait()
-	close(quit)
 	total <- s.Offset()
 	end = <-total
 	var p resp.Parser
@@ -274,37 +269,28 @@ func TestStreamConcurrently(t *testing.T) {
 func BenchmarkAppend(b *testing.B) {
 	for _, replicas := range []int{0, 1, 3} {
 		b.Run(fmt.Sprint("replicas=", replicas), func(b *testing.B) {
-			s := newStream("a", 1<<20, 0)
+			s := newStream("a", 1<<20, 0, true)
 			s.keep("")
-			quit := make(chan struct{})
-			go func() {
-				for {
-					select {
-					case <-s.wake:
-						s.pump()
-					case <-quit:
-						return
-					}
-				}
-			}()
+			var cursors []*Cursor
 			for range replicas {
 				c, _, _ := s.resume("a", s.Offset(), s.Offset()+1)
-				go func() {
-					defer c.Close()
-					sent := 0
-					for p := c.Next(quit); p != nil; p = c.Next(quit) {
-						sent += len(p)
-						c.Advance(len(p))
-					}
-				}()
+				defer c.Close()
+				cursors = append(cursors, c)
 			}
 			e := effects(0, []string{"SET", "key:000000000001", string(make([]byte, 64))})
 			b.SetBytes(int64(len(e.Buf)))
 			b.ReportAllocs()
-			for b.Loop() {
+			for i := 0; b.Loop(); i++ {
 				s.Append(e)
+				if i%256 != 0 {
+					continue
+				}
+				for _, c := range cursors {
+					for p, _ := c.Next(); p != nil; p, _ = c.Next() {
+						c.Advance(len(p))
+					}
+				}
 			}
-			close(quit)
 		})
 	}
 }

@@ -28,7 +28,7 @@ func (r *receiver) take(rnd *rand.Rand, rest []byte) []byte {
 		var p []byte
 		var ok bool
 		if r.c.replica {
-			p, ok = r.c.poll(false)
+			p, ok = r.c.Next()
 		} else {
 			p, _, ok = r.c.Look()
 		}
@@ -70,7 +70,7 @@ func (r *receiver) take(rnd *rand.Rand, rest []byte) []byte {
 func TestTargets(t *testing.T) {
 	for seed := range uint64(30) {
 		rnd := rand.New(rand.NewPCG(seed, 1))
-		s := newStream("A", MinBacklogBytes, 0)
+		s := newStream("A", MinBacklogBytes, 0, true)
 		require.True(t, s.keep(""))
 		replica, _, _ := s.resume("A", 0, 1)
 		rs := [2]*receiver{{t: t, c: replica}, {t: t, c: s.Tap()}}
@@ -134,7 +134,7 @@ func TestTargets(t *testing.T) {
 // What clients write to a writable replica goes to its append-only file, in its place, and not to its replicas; what
 // passes in the primary's stream goes to its replicas only.
 func TestTargetsOfARelay(t *testing.T) {
-	s := newStream("A", MinBacklogBytes, 0)
+	s := newStream("A", MinBacklogBytes, 0, true)
 	s.restart(History{ID: "A", ID2: NoID, Second: -1}, 100, true)
 	s.relaysFrom(2)
 	require.False(t, s.Active(), "nobody receives what clients write")

@@ -169,9 +169,11 @@ func (e *Engine) wait(c *command.Ctx, w *waiter, timeoutMs int64) {
 	woken := e.wakeWaitersLocked() // an acknowledgement may have come since the first look
 	e.mu.Unlock()
 	woken.give()
-	// The pump asks once for all who began to wait meanwhile.
+	// Whoever ships next asks once for all who began to wait meanwhile.
 	e.getackWanted.Store(true)
-	e.Stream.signal()
+	if !e.deps.Shipped {
+		e.Stream.signal()
+	}
 }
 
 // finishWaiters ends all waits when we become a replica, as Redis does with every client

@@ -16,6 +16,7 @@ type Applier struct {
 	c     *client
 	out   resp.Writer
 	clock func() int64
+	known int // commands that Ahead told of and that were not applied yet
 }
 
 // NewApplier returns an Applier whose commands run in database 0 until they say SELECT. flag
@@ -32,12 +33,37 @@ func (d *Dispatcher) NewApplier(flag session.Flags) *Applier {
 // error says how.
 func (a *Applier) Apply(argv [][]byte) error {
 	a.out.Truncate(0)
-	a.w.nowMs, a.w.ended = a.clock(), 0
+	if a.known > 0 {
+		a.known--
+	} else {
+		a.w.nowMs, a.w.ended = a.clock(), 0
+	}
 	a.w.serve(a.c, argv)
 	if b := a.out.Bytes(); len(b) > 0 && b[0] == '-' {
 		return resp.Error(b[1 : len(b)-2])
 	}
 	return nil
+}
+
+// Ahead tells of the next n commands, which are most probably among the bytes of stream and are applied one right after
+// the other. Their keys are brought into the processor's cache, all of them at a time, and the clock is looked at once
+// for all of them.
+func (a *Applier) Ahead(stream []byte, n int) {
+	w, d := a.w, a.w.d
+	w.nowMs, w.ended, a.known = a.clock(), 0, 0
+	warm := d.store.UsedBytes() > warmFrom
+	for ; a.known < n; a.known++ {
+		key, size := resp.PeekArg(stream)
+		if size == 0 {
+			break
+		}
+		if stream = stream[size:]; warm && len(key) > 0 {
+			w.warmer.Add(d.store, a.c.sess.DB(), key)
+		}
+	}
+	if warm {
+		w.warmer.Run(d.store)
+	}
 }
 
 // Lasting reports whether the command applied last is part of the data set, and not only a message that passes.

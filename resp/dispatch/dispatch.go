@@ -23,6 +23,7 @@ type Options struct {
 	ACL      *acl.List
 	Router   Router      // nil: a node alone
 	Sink     Sink        // nil: nobody takes the stream
+	Shipper  Shipper     // nil: what is in the stream goes on by itself
 	Observer Observer    // nil: nobody counts
 	Events   Broadcaster // nil: nobody listens
 	// Loops is the number of event loops that will call Command.
@@ -58,6 +59,7 @@ type Dispatcher struct {
 	acl      *acl.List
 	router   Router
 	sink     Sink
+	shipper  Shipper
 	observer Observer
 	events   Broadcaster
 	clock    func() int64
@@ -119,7 +121,7 @@ type Stats struct {
 func New(o Options) *Dispatcher {
 	d := &Dispatcher{
 		table: o.Table, store: o.Store, acl: o.ACL, router: o.Router,
-		sink: o.Sink, observer: o.Observer, events: o.Events, clock: o.Clock, other: o.OtherBytes,
+		sink: o.Sink, shipper: o.Shipper, observer: o.Observer, events: o.Events, clock: o.Clock, other: o.OtherBytes,
 	}
 	if d.feed = o.Feed; d.feed == nil {
 		d.feed = new(observe.Feed)
@@ -129,6 +131,9 @@ func New(o Options) *Dispatcher {
 	}
 	if d.sink == nil {
 		d.sink = noSink{}
+	}
+	if d.shipper == nil {
+		d.shipper = noShipper{}
 	}
 	if d.observer == nil {
 		d.observer = noObserver{}

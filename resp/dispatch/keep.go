@@ -32,10 +32,17 @@ type keeper struct {
 
 // Housekeeping implements server.Handler: each loop looks after its share of the stripes.
 func (d *Dispatcher) Housekeeping(l *server.Loop, tick bool) {
-	w := d.workers[l.Index()]
-	if !tick && w.keeper.todo == 0 {
-		return
+	if w := d.workers[l.Index()]; tick || w.keeper.todo > 0 {
+		w.keep(l, tick)
 	}
+	d.shipper.Ship(l.Mono, false)
+}
+
+// Idle implements server.Idler.
+func (d *Dispatcher) Idle(l *server.Loop) { d.shipper.Ship(l.Mono, true) }
+
+func (w *worker) keep(l *server.Loop, tick bool) {
+	d := w.d
 	w.loop, w.nowMs, w.mono = l, l.NowMs, l.Mono
 	if tick {
 		w.keeper.large = d.store.UsedBytes() > warmFrom

@@ -164,5 +164,6 @@ func (u *Units) Run(nowMs int64, db int, slots *slot.Set, f func(*command.Ctx)) 
 	}
 	w.fireEvents()
 	w.conclude()
+	d.shipper.Ship(0, true)
 	return true
 }

@@ -25,6 +25,13 @@ type Sink interface {
 	Append(e *command.Effects) (offset int64)
 }
 
+// Shipper sends on what was appended to the Sink.
+type Shipper interface {
+	// Ship is called on a loop after each of its rounds, with a clock in ns, and with all when the loop is about to sleep;
+	// also by whoever appends beside the loops. It does not wait.
+	Ship(now int64, all bool)
+}
+
 // Observer is told about every call, for statistics and the slow log.
 type Observer interface {
 	// Called: cmd ran on worker's goroutine for ns nanoseconds and answered err ("" when it
@@ -78,6 +85,10 @@ type noSink struct{}
 
 func (noSink) Active() bool                  { return false }
 func (noSink) Append(*command.Effects) int64 { return 0 }
+
+type noShipper struct{}
+
+func (noShipper) Ship(int64, bool) {}
 
 type noObserver struct{}
 

@@ -63,6 +63,7 @@ func (s *Sweeper) Slot(sl slot.Slot, nowMs int64, foreign func() bool) (deleted 
 		}
 		w.fireEvents()
 		w.conclude()
+		d.shipper.Ship(0, true)
 	}
 	return deleted
 }

@@ -34,6 +34,12 @@ type Foreseer interface {
 	Foresee(l *Loop, next []Next)
 }
 
+// Idler is a Handler that puts off work until a loop has nothing else to do.
+type Idler interface {
+	// Idle is called before the loop goes to sleep, on its goroutine. It must be short: meanwhile something may arrive.
+	Idle(l *Loop)
+}
+
 // Next is a request that was read and not yet executed.
 type Next struct {
 	Conn *Conn

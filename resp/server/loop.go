@@ -59,6 +59,7 @@ type Loop struct {
 	rused     int       // of rbuf, by the connections of group
 	group     []reading // connections that were read from and wait for their turn in this round
 	foreseer  Foreseer  // the handler, if it is one, else nil
+	idler     Idler     // the same
 	next      []Next    // for Foresee
 	argv      [][]byte
 	outs      [][]byte // output buffers to lend
@@ -104,6 +105,7 @@ type mail struct {
 func newLoop(s *Server, index int) (*Loop, error) {
 	l := &Loop{srv: s, index: index, rbuf: make([]byte, 2*readRoom), argv: make([][]byte, 0, 64)}
 	l.foreseer, _ = s.handler.(Foreseer)
+	l.idler, _ = s.handler.(Idler)
 	p, err := newPoller(l, s.settings.Load().Hz)
 	if err != nil {
 		return nil, err
@@ -223,6 +225,13 @@ func (l *Loop) round() {
 	took := int64(time.Since(began))
 	l.srv.Stats.RoundNs.Add(took)
 	l.srv.Stats.LongestRoundNs.Max(took)
+}
+
+// idle is called by the poller before the loop sleeps.
+func (l *Loop) idle() {
+	if l.idler != nil {
+		l.idler.Idle(l)
+	}
 }
 
 func (l *Loop) takeMail() {

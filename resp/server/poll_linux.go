@@ -87,6 +87,9 @@ func newPoller(l *Loop, hz int) (*poller, error) {
 	}
 	p.again = func(uintptr) bool {
 		p.poll()
+		if p.n == 0 {
+			p.loop.idle()
+		}
 		return p.n > 0
 	}
 	p.setHz(hz)

@@ -46,6 +46,7 @@ func (p *poller) wait(block bool) {
 		}
 		return
 	}
+	p.loop.idle()
 	select {
 	case <-p.bell:
 	case <-p.ticker.C:
