@@ -376,6 +376,12 @@ func ErrRange(low, high int64) Error {
 	return Error(fmt.Sprintf("ERR value is out of range, value must between %d and %d", low, high))
 }
 
+// Redirect is the code of ErrRedirect.
+const Redirect = "REDIRECT"
+
+// ErrRedirect sends a client that asked for it (CLIENT CAPA redirect) from a replica to its primary. Of Valkey.
+func ErrRedirect(addr string) Error { return Error(Redirect + " " + addr) }
+
 // NoPerm is the code of what ACL rules refuse.
 const NoPerm = "NOPERM"
 

@@ -62,14 +62,24 @@ func Commands(a *Agent) []command.Command {
 	slots.Doc.History = []string{"4.0.0: node ids", "7.0.0: additional networking metadata"}
 	meet := sub("MEET", "3.0.0", -4, setup, "ip port:int [cluster-bus-port:int]", "OK", "Makes this node and another be of one cluster.", "O(1)", nil, clusterMeet)
 	meet.Doc.History = []string{"4.0.0: the port of the bus"}
-	session := func(name, since string, flags command.Flags, summary string, run func(*Agent, *command.Ctx)) command.Command {
+	perClient := func(name, since string, flags command.Flags, summary string, run func(*command.Ctx)) command.Command {
 		return command.Command{Name: name, Since: since, Group: command.Cluster, Arity: 1, Flags: flags, Reply: "OK",
-			ACL: command.CatConnection, Doc: command.Doc{Summary: summary, Complexity: "O(1)"}, Run: on(run)}
+			ACL: command.CatConnection, Doc: command.Doc{Summary: summary, Complexity: "O(1)"}, Run: run}
+	}
+	// Outside of a cluster they mean something to those alone who let a replica send them to its primary.
+	chooses := func(run func(*command.Ctx)) func(*command.Ctx) {
+		return func(c *command.Ctx) {
+			if a == nil && !c.Sess.Has(session.Redirect) {
+				c.Fail(resp.ErrClusterDisabled)
+				return
+			}
+			run(c)
+		}
 	}
 	return []command.Command{
-		session("ASKING", "3.0.0", command.Fast, "Lets the next command touch a slot that is being imported here.", asking),
-		session("READONLY", "3.0.0", command.Fast|command.Loading|command.Stale, "Lets this connection read from a replica.", readonly),
-		session("READWRITE", "3.0.0", command.Fast|command.Loading|command.Stale, "Ends READONLY.", readwrite),
+		perClient("ASKING", "3.0.0", command.Fast, "Lets the next command touch a slot that is being imported here.", on(asking)),
+		perClient("READONLY", "3.0.0", command.Fast|command.Loading|command.Stale, "Lets this connection read from a replica.", chooses(readonly)),
+		perClient("READWRITE", "3.0.0", command.Fast|command.Loading|command.Stale, "Ends READONLY.", chooses(readwrite)),
 		{Name: "CLUSTER", Since: "3.0.0", Group: command.Cluster, Arity: -2,
 			Doc: command.Doc{Summary: "Commands about the cluster and this node's part in it.", Complexity: "Depends on subcommand"},
 			Sub: []command.Command{
@@ -113,12 +123,12 @@ func asking(_ *Agent, c *command.Ctx) {
 	c.Out.OK()
 }
 
-func readonly(_ *Agent, c *command.Ctx) {
+func readonly(c *command.Ctx) {
 	c.Sess.Set(session.ReadOnly)
 	c.Out.OK()
 }
 
-func readwrite(_ *Agent, c *command.Ctx) {
+func readwrite(c *command.Ctx) {
 	c.Sess.Clear(session.ReadOnly)
 	c.Out.OK()
 }

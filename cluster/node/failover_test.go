@@ -2,6 +2,7 @@ package node
 
 import (
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 
@@ -135,4 +136,46 @@ func TestFailoverBesideRealRedis(t *testing.T) {
 	eventually(t, func() bool { return redis.do("GET", "k") == "ours" }, "Redis follows")
 	require.Equal(t, "1", c.info("sync_full"), "the first copy")
 	require.Equal(t, "0", redis.info("sync_full"))
+}
+
+// Who said CLIENT CAPA redirect, Valkey's, is sent from a replica to its primary: with writes, and with reads unless it
+// said READONLY. Nobody else notices. What waits for a FAILOVER is sent to whoever has become primary.
+func TestRedirectToThePrimary(t *testing.T) {
+	t.Parallel()
+	p, r := primary(t, 1), serve(t)
+	c, plain, before := r.dial(), r.dial(), r.dial()
+	for _, one := range []*client{c, before} {
+		require.Equal(t, "OK", one.do("CLIENT", "CAPA", "unknown", "redirect"))
+		require.Equal(t, "OK", one.do("SET", "own", "1"), "a primary serves")
+	}
+	require.Equal(t, "OK", before.do("MULTI"))
+	require.Equal(t, "QUEUED", before.do("SET", "k", "v"))
+	follow(t, plain, p.port)
+	linked(t, plain)
+	elsewhere := "-REDIRECT 127.0.0.1:" + strconv.Itoa(p.port)
+	require.Equal(t, elsewhere, before.do("EXEC"))
+	require.Equal(t, "-ERR EXEC without MULTI", before.do("EXEC"))
+	require.Equal(t, elsewhere, c.do("SET", "k", "v"))
+	require.Equal(t, elsewhere, c.do("GET", "k"))
+	require.Equal(t, "PONG", c.do("PING"))
+	require.Equal(t, "OK", c.do("MULTI"))
+	require.Equal(t, elsewhere, c.do("SET", "k", "v"))
+	require.Equal(t, "-EXECABORT Transaction discarded because of previous errors.", c.do("EXEC"))
+	require.Equal(t, "OK", c.do("READONLY"))
+	require.Equal(t, "(nil)", c.do("GET", "k"))
+	require.Equal(t, elsewhere, c.do("SET", "k", "v"))
+	require.Equal(t, "OK", c.do("READWRITE"))
+	require.Equal(t, elsewhere, c.do("GET", "k"))
+	require.Equal(t, "-ERR This instance has cluster support disabled", plain.do("READONLY"))
+	require.Equal(t, "(nil)", plain.do("GET", "k"))
+	require.Equal(t, "-READONLY You can't write against a read only replica.", plain.do("SET", "k", "v"))
+
+	w := p.dial()
+	require.Equal(t, "OK", w.do("CLIENT", "CAPA", "redirect"))
+	require.Equal(t, "OK", p.dial().do("FAILOVER", "TO", "127.0.0.1", strconv.Itoa(r.port), "TIMEOUT", "60000"))
+	eventually(t, func() bool { return strings.HasPrefix(w.do("SET", "k", "v"), "-REDIRECT") }, "it is no primary any more")
+	require.Equal(t, "-REDIRECT 127.0.0.1:"+strconv.Itoa(r.port), w.do("SET", "k", "v"))
+	eventually(t, func() bool { return c.do("SET", "k", "v") == "OK" }, "that one is")
+	require.Equal(t, "RESET", w.do("RESET"))
+	require.Equal(t, "-READONLY You can't write against a read only replica.", w.do("SET", "k", "v"))
 }

@@ -11,6 +11,7 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -491,6 +492,9 @@ func (n *Node) replDeps() repl.Deps {
 		Follows: func(host string, port int) {
 			// CONFIG GET shows it and CONFIG REWRITE keeps it.
 			n.cfg.Change(func(v *Values) { v.ReplicaOf = HostPort{host, port} })
+			if n.agent == nil {
+				n.disp.SetRedirect(primaryAddr(host, port))
+			}
 			n.refreshGates() // a link that is not up yet may make us stale
 		},
 		Listen: n.replEvent, Rand: rand.Reader, Now: nowMs, ClusterMode: n.cfg.Now().ClusterEnabled,
@@ -518,6 +522,14 @@ func (n *Node) replDeps() repl.Deps {
 		AwaitUnpaused: func(done <-chan struct{}) { n.disp.AwaitUnpaused(done) },
 		Fsynced:       func() (int64, bool) { return n.aof.Fsynced() },
 	}
+}
+
+// primaryAddr is how clients are told where the primary is, "" when there is none.
+func primaryAddr(host string, port int) string {
+	if host == "" {
+		return ""
+	}
+	return host + ":" + strconv.Itoa(port)
 }
 
 // lateApplier makes the applier when it is first needed: replication is built before dispatch.

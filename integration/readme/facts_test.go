@@ -338,6 +338,7 @@ var ours = map[string]string{
 	"XDELEX":      "Redis 8.2 and Valkey 9.2 have it",
 	"XACKDEL":     "Redis 8.2 and Valkey 9.2 have it",
 	"SCRIPT|SHOW": "Valkey 8.0 has it",
+	"CLIENT|CAPA": "Valkey 8.0 has it",
 
 	"HEXPIRE": timed, "HPEXPIRE": timed, "HEXPIREAT": timed, "HPEXPIREAT": timed, "HTTL": timed, "HPTTL": timed,
 	"HEXPIRETIME": timed, "HPEXPIRETIME": timed, "HPERSIST": timed, "HGETEX": timed, "HGETDEL": timed, "HSETEX": timed,

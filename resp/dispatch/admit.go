@@ -36,6 +36,8 @@ const (
 	GateBusy
 	// GateAside: a full sync is being loaded beside the data; entries with NoAsyncLoading do not run.
 	GateAside
+	// GateRedirect: a standalone replica, which sends clients that can go there to its primary; see SetRedirect.
+	GateRedirect
 	// GateMoving: keys are being handed to another node, and writes to them wait; see HoldKeys.
 	GateMoving
 )
@@ -53,6 +55,28 @@ func (d *Dispatcher) SetGate(g Gate, on bool) {
 func (d *Dispatcher) SetMisconf(text resp.Error) {
 	d.misconf.Store(&text)
 	d.SetGate(GateDisk, text != "")
+}
+
+// SetRedirect closes GateRedirect: addr is where the primary is. "" opens it.
+func (d *Dispatcher) SetRedirect(addr string) {
+	text := resp.ErrRedirect(addr)
+	d.elsewhere.Store(&text)
+	d.SetGate(GateRedirect, addr != "")
+}
+
+// sentAway reports whether a client that can be redirected is to take this call to the primary.
+func (w *worker) sentAway(c *client, cmd *command.Command, flags command.Flags) bool {
+	s := &c.sess
+	if !s.Any(session.Redirect) {
+		return false
+	}
+	reads := flags&command.ReadOnly != 0
+	if cmd.Flags&command.Queued != 0 {
+		for _, q := range s.Queue() {
+			reads = reads || q.Cmd.(*command.Command).Flags&command.ReadOnly != 0
+		}
+	}
+	return flags&command.Write != 0 || reads && !s.Any(session.ReadOnly)
 }
 
 // limits are what GateMemory compares.
@@ -108,6 +132,9 @@ func (w *worker) admit(c *client, cmd *command.Command, argv [][]byte, flags com
 	}
 	if g&^(GateProtected|GatePause|GateMoving) == 0 {
 		return ""
+	}
+	if g&GateRedirect != 0 && w.sentAway(c, cmd, flags) {
+		return *d.elsewhere.Load()
 	}
 	if g&GateMemory != 0 && g&(GatePause|GateBusy) == 0 {
 		w.room = w.makeRoom()

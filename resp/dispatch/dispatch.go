@@ -76,7 +76,8 @@ type Dispatcher struct {
 	gates     atomic.Uint32 // set of Gate
 	view      atomic.Uint32 // store.View of ordinary clients
 	misconf   atomic.Pointer[resp.Error]
-	commit    atomic.Pointer[Commit] // nil: replies wait for nothing
+	elsewhere atomic.Pointer[resp.Error] // what GateRedirect answers
+	commit    atomic.Pointer[Commit]     // nil: replies wait for nothing
 	limits    limits
 	ownExpiry atomic.Bool   // see own.go
 	tickets   atomic.Uint64 // counts tickets with keys: their order

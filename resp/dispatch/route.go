@@ -67,6 +67,10 @@ func (w *worker) turnAway(c *client, cmd *command.Command, argv [][]byte, flags 
 			}
 		}
 	}
+	if why.Code() == resp.Redirect {
+		w.redirect(c, cmd, why)
+		return
+	}
 	w.reject(c, cmd, why)
 }
 

@@ -121,6 +121,9 @@ func (w *worker) walk(c *client, argv [][]byte) {
 	for {
 		gates := Gate(w.d.gates.Load())
 		if refusal = w.admit(c, cmd, argv, flags, gates); refusal != "" {
+			if gates&GatePause != 0 && refusal.Code() == resp.Redirect && w.postpone(c, cmd, flags, argv) {
+				return // whoever is primary may change yet
+			}
 			w.turnAway(c, cmd, argv, flags, refusal)
 			return
 		}

@@ -48,6 +48,7 @@ const (
 	TrackCaching                     // CLIENT CACHING was said about the next command
 	Debug                            // SCRIPT DEBUG YES or SYNC: the next EVAL is debugged
 	DebugSync                        // SYNC
+	Redirect                         // CLIENT CAPA redirect: a standalone replica sends it to the primary
 )
 
 // AllTracking is every state of CLIENT TRACKING.

@@ -108,6 +108,10 @@ func Commands(d Deps) []command.Command {
 					Doc: command.Doc{Summary: "Names the connection.", Complexity: "O(1)"},
 				},
 				{
+					Name: "CAPA", Since: "8.0.0", Arity: -3, Flags: own | command.Loading | command.Stale, Args: "capability:string...", Reply: "OK", Run: capa,
+					Doc: command.Doc{Summary: "Tells what the client can do. Of Valkey; it knows redirect: a replica answers REDIRECT with its primary's address.", Complexity: "O(n) for n capabilities"},
+				},
+				{
 					Name: "CACHING", Since: "6.0.0", Arity: 3, Flags: own, Args: "(mode=YES|NO)", Reply: "OK", Run: caching,
 					Doc: command.Doc{Summary: "Says whether the keys of the next command are tracked.", Complexity: "O(1)"},
 				},

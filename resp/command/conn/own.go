@@ -106,7 +106,7 @@ func (f *family) reset(c *command.Ctx) {
 	c.Sess.EndMulti()
 	c.DropWatches()
 	f.Clients.Reset(c)
-	c.Sess.Clear(session.ReadOnly | session.AskingOnce | session.NoEvict | session.NoTouch | session.ReplyOff | session.ReplySkip | session.ReplySkipping)
+	c.Sess.Clear(session.ReadOnly | session.AskingOnce | session.NoEvict | session.NoTouch | session.Redirect | session.ReplyOff | session.ReplySkip | session.ReplySkipping)
 	c.Sess.Select(0)
 	c.Sess.SetName("")
 	setProto(c, resp.RESP2)
@@ -274,6 +274,16 @@ const (
 	noEvict = session.NoEvict
 	noTouch = session.NoTouch
 )
+
+// capa takes what the client says it can do. What is unknown is ignored.
+func capa(c *command.Ctx) {
+	for _, word := range c.Argv[2:] {
+		if command.Is(word, "REDIRECT") {
+			c.Sess.Set(session.Redirect)
+		}
+	}
+	c.Out.OK()
+}
 
 // flagCommand switches one flag ON or OFF.
 func flagCommand(flag session.Flags) func(*command.Ctx) {
