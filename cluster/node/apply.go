@@ -37,6 +37,7 @@ func (n *Node) bindConfig() {
 		n.disp.SetMemory(memoryLimits(v))
 		return nil
 	}
+	c.OnChange(func(_, v *Values) error { n.watchdog.set(v); return nil }, "watchdog-period")
 	c.OnChange(func(_, v *Values) error { n.disp.SetScriptLimit(v.BusyReplyThreshold); return nil }, "busy-reply-threshold")
 	c.OnChange(func(_, v *Values) error {
 		n.disp.Tracking().SetMax(v.TrackingTableMaxKeys)

@@ -5,6 +5,7 @@ import (
 	"net"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/sextantdb/sextant/bus"
@@ -21,6 +22,9 @@ type wire struct {
 	codecs sync.Pool // of *bus.Codec; frames of different nodes come at once
 
 	listeners []net.Listener // immutable after openBus
+
+	deaf    atomic.Uint64 // a bit for each bus.Kind that is not listened to (DEBUG DROP-CLUSTER-PACKET-FILTER)
+	hangsUp atomic.Bool   // and then the link is closed (DEBUG CLOSE-CLUSTER-LINK-ON-PACKET-DROP)
 
 	// Owned by the agent's loop: the last message encoded, since one is often sent to many.
 	last  *bus.Msg
@@ -175,6 +179,9 @@ func (w *wire) Frame(from link.Peer, purpose link.Purpose, frame []byte) {
 		if w.n.badFrames.Load() == 1 {
 			w.n.log.Warning("cluster: a frame from %s (%s) is no message of ours: %v (counted as cluster_bad_frames from now on)", from.ID, from.Addr, err)
 		}
+		return
+	}
+	if w.ignored(from, purpose, m.Kind()) {
 		return
 	}
 	if purpose == link.ForPubSub {

@@ -155,3 +155,54 @@ func TestManualFailoverUnderWrites(t *testing.T) {
 	n := <-total
 	require.Equal(t, strconv.Itoa(n), all[1].dial().do("GET", "n"))
 }
+
+// DEBUG makes a node deaf to kinds of messages, by Redis' numbers or our names, and breaks its links: they come back.
+func TestDebugOfTheBus(t *testing.T) {
+	t.Parallel()
+	alone := serve(t).dial()
+	require.Equal(t, "-ERR Debug option only available for cluster mode enabled setup!", alone.do("DEBUG", "CLUSTERLINK", "KILL", "ALL", "x"))
+	require.Equal(t, "OK", alone.do("DEBUG", "DROP-CLUSTER-PACKET-FILTER", "1"))
+	a, b := serve(t, "cluster-enabled", "yes"), serve(t, "cluster-enabled", "yes")
+	ac, bc := a.dial(), b.dial()
+	require.Equal(t, "-ERR value is not an integer or out of range", ac.do("DEBUG", "DROP-CLUSTER-PACKET-FILTER", "nosuch"))
+	require.Equal(t, "OK", ac.do("DEBUG", "DROP-CLUSTER-PACKET-FILTER", "2"))
+	require.Equal(t, "OK", ac.do("DEBUG", "CLOSE-CLUSTER-LINK-ON-PACKET-DROP", "1"))
+	dropped := a.wire.net.Stats.FramesIn.Load()
+	require.Equal(t, "OK", bc.do("CLUSTER", "MEET", "127.0.0.1", strconv.Itoa(a.port)))
+	eventually(t, func() bool { return a.wire.net.Stats.FramesIn.Load() > dropped+1 }, "it meets again and again")
+	require.Contains(t, ac.do("CLUSTER", "INFO"), "cluster_known_nodes:1\r\n")
+	require.Equal(t, "OK", ac.do("DEBUG", "DROP-CLUSTER-PACKET-FILTER", "-1"))
+	eventually(t, func() bool { return strings.Contains(ac.do("CLUSTER", "INFO"), "cluster_known_nodes:2\r\n") }, "and is heard")
+	eventually(t, func() bool { return strings.Contains(bc.do("CLUSTER", "INFO"), "cluster_known_nodes:2\r\n") }, "both ways")
+
+	id := bc.do("CLUSTER", "MYID")
+	require.Equal(t, "-ERR Unknown node "+strings.Repeat("0", 40), ac.do("DEBUG", "CLUSTERLINK", "KILL", "ALL", strings.Repeat("0", 40)))
+	require.Equal(t, "-ERR Cannot free cluster link(s) to myself", ac.do("DEBUG", "CLUSTERLINK", "KILL", "ALL", ac.do("CLUSTER", "MYID")))
+	require.Equal(t, "-ERR Unknown direction up", ac.do("DEBUG", "CLUSTERLINK", "KILL", "up", id))
+	serials := func() (all []uint64) {
+		for _, l := range a.wire.net.Links() {
+			all = append(all, l.Serial)
+		}
+		return all
+	}
+	eventually(t, func() bool { return len(serials()) == 1 }, "one link for both ways")
+	before := serials()
+	require.Equal(t, "OK", ac.do("DEBUG", "CLUSTERLINK", "KILL", "all", id))
+	eventually(t, func() bool { now := serials(); return len(now) == 1 && now[0] != before[0] }, "another one")
+}
+
+// An event loop that hangs for longer than watchdog-period has all stacks logged, the hanging one first, and once.
+func TestWatchdog(t *testing.T) {
+	t.Parallel()
+	s := serve(t)
+	c := s.dial()
+	require.Equal(t, "OK", c.do("CONFIG", "SET", "watchdog-period", "1000"))
+	require.Equal(t, "OK", c.do("DEBUG", "SLEEP", "3"))
+	eventually(t, func() bool { return strings.Contains(s.out.String(), "--- WATCHDOG TIMER EXPIRED ---") }, "it barks")
+	_, text, _ := strings.Cut(s.out.String(), "--- WATCHDOG TIMER EXPIRED ---")
+	first, _, _ := strings.Cut(text, "\n\n")
+	require.Contains(t, first, "debugger.Sleep")
+	require.Equal(t, "OK", c.do("CONFIG", "SET", "watchdog-period", "0"))
+	require.Equal(t, "OK", c.do("DEBUG", "SLEEP", "2"))
+	require.Equal(t, 1, strings.Count(s.out.String(), "WATCHDOG"))
+}

@@ -66,6 +66,7 @@ type Node struct {
 	wire     *wire        // nil outside cluster mode
 	roles    *roleQueue   // what the agent decided and is not carried out yet
 	heart    heart        // beats in cluster mode
+	watchdog watchdog
 	mover    *migrate.Mover
 	units    *dispatch.Units // of mover
 	quit     chan struct{}   // closed when the node stops
@@ -141,7 +142,7 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 			n.release()
 		}
 	}()
-	n.heart.n = n
+	n.heart.n, n.watchdog.n = n, n
 	n.sections = newSections(&n.stats)
 	n.acl.SetOpen(v.ACLPubsubDefault == ACLAllChannels)
 	n.acl.RequirePass(v.RequirePass)
@@ -374,6 +375,7 @@ func (n *Node) Start() error {
 	n.repl.Start()
 	n.goes(n.runRoles)
 	n.goes(n.runCron)
+	n.watchdog.set(v)
 	if n.agent != nil {
 		n.goes(n.heart.run)
 		n.goes(n.runShardChannels)

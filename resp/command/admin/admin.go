@@ -175,6 +175,13 @@ type Debug interface {
 	SetReplyBuffer(peakResetMs *int64, resizing *bool)
 	// ChangeReplicationID gives the node a new replication id, so that no replica can resync partially.
 	ChangeReplicationID()
+	// DropBusPackets makes the node deaf to what messages of the cluster bus a word stands for: a number of Redis' bus (-1: none) or a
+	// name. The error is "" or the client's.
+	DropBusPackets(word string) resp.Error
+	// CloseOnDrop makes it close the link as well over which it dropped something.
+	CloseOnDrop(on bool)
+	// KillBusLinks closes links with a node: those the node made "to" it, those that came "from" it, or "all".
+	KillBusLinks(direction, node string) resp.Error
 	// Log writes a line to the node's log at level warning.
 	Log(text string)
 	// Crash ends the process at once: by a fault or panic, or (exit code) by plain exit.

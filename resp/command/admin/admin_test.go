@@ -94,9 +94,18 @@ func (n *node) SetActiveExpire(on bool) { n.note("expire %v", on) }
 func (n *node) SetSkipChecksum(on bool) { n.note("skip checksum %v", on) }
 func (n *node) PauseCron(on bool)       { n.note("pause cron %v", on) }
 func (n *node) SetDenyScripts(on bool)  { n.note("deny scripts %v", on) }
-func (n *node) ChangeReplicationID()    { n.note("replid") }
-func (n *node) Log(text string)         { n.note("log %s", text) }
-func (n *node) Crash(how admin.Crash)   { n.note("crash %d", how) }
+func (n *node) CloseOnDrop(on bool)     { n.note("close on drop %v", on) }
+func (n *node) DropBusPackets(word string) resp.Error {
+	n.note("drop %s", word)
+	return n.err
+}
+func (n *node) KillBusLinks(direction, id string) resp.Error {
+	n.note("kill %s %s", direction, id)
+	return n.err
+}
+func (n *node) ChangeReplicationID()  { n.note("replid") }
+func (n *node) Log(text string)       { n.note("log %s", text) }
+func (n *node) Crash(how admin.Crash) { n.note("crash %d", how) }
 func (n *node) SetReplyBuffer(ms *int64, resizing *bool) {
 	if ms != nil {
 		n.note("peak %d", *ms)
@@ -457,6 +466,10 @@ func TestDebug(t *testing.T) {
 		{"DEBUG SET-DISABLE-DENY-SCRIPTS 1", "OK", "deny scripts false"},
 		{"DEBUG PAUSE-CRON 1", "OK", "pause cron true"},
 		{"DEBUG CHANGE-REPL-ID", "OK", "replid"},
+		{"DEBUG DROP-CLUSTER-PACKET-FILTER -1", "OK", "drop -1"},
+		{"DEBUG CLOSE-CLUSTER-LINK-ON-PACKET-DROP 1", "OK", "close on drop true"},
+		{"DEBUG CLUSTERLINK KILL to x", "OK", "kill to x"},
+		{"DEBUG CLUSTERLINK BREAK to x", "-ERR unknown subcommand or wrong number of arguments for 'CLUSTERLINK'. Try DEBUG HELP.", ""},
 		{"DEBUG LOG hello", "OK", "log DEBUG LOG: hello"},
 		{"DEBUG QUICKLIST-PACKED-THRESHOLD 1b", "OK", ""},
 		{"DEBUG DICT-RESIZING 0", "OK", ""},

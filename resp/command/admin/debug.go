@@ -42,11 +42,16 @@ var debugVerbs = []debugVerb{
 	{"ASSERT", 0, -1, crash(CrashAssert), []string{"ASSERT", "    End the process by a failed assertion."}},
 	{"CHANGE-REPL-ID", 0, 0, func(f *family, c *command.Ctx, _ [][]byte) { f.Debug.ChangeReplicationID(); c.Out.OK() },
 		[]string{"CHANGE-REPL-ID", "    Give the node another replication id."}},
+	{"CLOSE-CLUSTER-LINK-ON-PACKET-DROP", 1, 1, toggle(func(d Debug, on bool) { d.CloseOnDrop(on) }), []string{"CLOSE-CLUSTER-LINK-ON-PACKET-DROP <0|1>",
+		"    Close the link as well over which DROP-CLUSTER-PACKET-FILTER dropped a message."}},
+	{"CLUSTERLINK", 3, 3, (*family).debugClusterLink, []string{"CLUSTERLINK KILL <to|from|all> <node-id>", "    Close the links with a node."}},
 	{"CONFIG-REWRITE-FORCE-ALL", 0, 0, (*family).debugRewriteAll, []string{"CONFIG-REWRITE-FORCE-ALL", "    Rewrite the configuration file with every directive."}},
 	{"CRASH-AND-RECOVER", 0, 1, restart(false), []string{"CRASH-AND-RECOVER [<milliseconds>]", "    End the process at once and start it again after a delay."}},
 	{"DICT-RESIZING", 1, 1, (*family).debugIgnored, []string{"DICT-RESIZING <0|1>", "    Accepted; tables grow by themselves."}},
 	{"DIGEST", 0, 0, (*family).debugDigest, []string{"DIGEST", "    Return a signature of all data that does not depend on its order."}},
 	{"DIGEST-VALUE", 0, -1, (*family).debugDigestValue, []string{"DIGEST-VALUE <key> [<key> ...]", "    Return a signature of each value."}},
+	{"DROP-CLUSTER-PACKET-FILTER", 1, 1, func(f *family, c *command.Ctx, args [][]byte) { answer(c, f.Debug.DropBusPackets(string(args[0]))) },
+		[]string{"DROP-CLUSTER-PACKET-FILTER <packet-type>", "    Drop messages of a type: a number of Redis' bus, or a name of ours; -1 drops none."}},
 	{"ERROR", 1, 1, debugError, []string{"ERROR <string>", "    Answer the error <string>."}},
 	{"HTSTATS", 1, 2, debugHTStats, []string{"HTSTATS <dbid> [full]", "    Return the size of a database's tables."}},
 	{"HTSTATS-KEY", 1, 2, debugHTStatsKey, []string{"HTSTATS-KEY <key> [full]", "    Return the size of the hash table that is the value of <key>."}},
@@ -152,12 +157,25 @@ func (f *family) debugIgnored(c *command.Ctx, _ [][]byte) { c.Out.OK() }
 
 func debugError(_ *family, c *command.Ctx, args [][]byte) { c.Fail(resp.Errorf("%s", args[0])) }
 
-func (f *family) debugRewriteAll(c *command.Ctx, _ [][]byte) {
-	if err := f.Config.RewriteAll(); err != "" {
+// answer is OK unless there is an error.
+func answer(c *command.Ctx, err resp.Error) {
+	if err != "" {
 		c.Fail(err)
 		return
 	}
 	c.Out.OK()
+}
+
+func (f *family) debugClusterLink(c *command.Ctx, args [][]byte) {
+	if !command.Is(args[0], "KILL") {
+		c.Fail(resp.ErrUnknownSubcommandOrArgs("debug", c.Argv[1]))
+		return
+	}
+	answer(c, f.Debug.KillBusLinks(string(args[1]), string(args[2])))
+}
+
+func (f *family) debugRewriteAll(c *command.Ctx, _ [][]byte) {
+	answer(c, f.Config.RewriteAll())
 }
 
 // maxSleep bounds DEBUG SLEEP.
