@@ -87,7 +87,7 @@ func (s *shell) run(proto int, parked bool, words ...string) resp.Value {
 			select {
 			case reply := <-s.host.replies:
 				reply(out)
-			case <-time.After(5 * time.Second):
+			case <-time.After(patience):
 				s.t.Fatalf("%v: parked and not woken", words)
 			}
 		}
@@ -228,7 +228,7 @@ func TestForgottenCommandIsNotAnswered(t *testing.T) {
 func TestClusterLooksInBothProtocols(t *testing.T) {
 	g := newGrid(t, 6)
 	g.form(3)
-	g.eventually(10*time.Second, "replicas known", func() bool {
+	g.eventually("replicas known", func() bool {
 		for _, m := range g.running() {
 			if len(m.View().Replicas(m.View().Me)) != 1 && m.index < 3 || m.index >= 3 && m.View().Role == 0 {
 				return false
@@ -302,13 +302,13 @@ func compareWithRedis(t *testing.T, ours *shell) {
 	out, err := exec.Command("redis-cli", args...).CombinedOutput()
 	require.NoError(t, err, string(out))
 	for _, proto := range []int{2, 3} {
-		c, err := client.Dial(t.Context(), addrs[0], client.Options{Proto: proto, IOTimeout: 5 * time.Second})
+		c, err := client.Dial(t.Context(), addrs[0], client.Options{Proto: proto, IOTimeout: patience})
 		require.NoError(t, err)
 		defer c.Close()
 		require.Eventually(t, func() bool { // redis-cli is done before all know who follows whom
 			v, err := c.Do("CLUSTER", "NODES")
 			return err == nil && strings.Count(v.Text(), " slave ") == 3 && strings.Count(v.Text(), " connected") == 6
-		}, 20*time.Second, 20*time.Millisecond)
+		}, patience, 20*time.Millisecond)
 		for _, line := range []string{"CLUSTER SLOTS", "CLUSTER SHARDS", "CLUSTER LINKS", "CLUSTER NODES", "CLUSTER INFO", "CLUSTER MYID",
 			"CLUSTER KEYSLOT foo", "CLUSTER COUNTKEYSINSLOT 5", "CLUSTER GETKEYSINSLOT 5 5", "CLUSTER SAVECONFIG", "CLUSTER HELP"} {
 			theirs, err := c.Do(strings.Fields(line)...)

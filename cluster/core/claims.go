@@ -60,30 +60,17 @@ type owned struct {
 // ownedBy turns a table of owners into the ranges of each of n nodes.
 func ownedBy(tab *topology.SlotTable, n int) []owned {
 	out := make([]owned, n)
-	runs, parts := 0, make([]int, n)
-	each := func(f func(o, first, last int)) {
-		for s := 0; s < slot.Count; s++ {
-			o, first := tab[s], s
-			for s+1 < slot.Count && tab[s+1] == o {
-				s++
-			}
-			if int(o) < n {
-				f(int(o), first, s)
-			}
+	for s := 0; s < slot.Count; s++ {
+		o, first := tab[s], s
+		for s+1 < slot.Count && tab[s+1] == o {
+			s++
+		}
+		if int(o) < n {
+			p := &out[o]
+			p.ranges = append(p.ranges, slot.Range{First: slot.Slot(first), Last: slot.Slot(s)})
+			p.count += s - first + 1
 		}
 	}
-	each(func(o, _, _ int) { runs++; parts[o]++ })
-	all := make([]slot.Range, runs)
-	for i, k := range parts {
-		if k > 0 {
-			out[i].ranges, all = all[:0:k], all[k:]
-		}
-	}
-	each(func(o, first, last int) {
-		p := &out[o]
-		p.ranges = append(p.ranges, slot.Range{First: slot.Slot(first), Last: slot.Slot(last)})
-		p.count += last - first + 1
-	})
 	return out
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/sextantdb/sextant/bus"
 	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/store/slot"
 )
 
 // electors are the nodes whose suspicion counts: the voters, or before there are any the
@@ -283,18 +284,12 @@ func (m *Machine) stateNow() (topology.State, string) {
 		return topology.StateFail, fmt.Sprintf("%d voting nodes in reach, %d needed", reach, need)
 	}
 	if m.cfg.FullCoverage {
-		missing, down := 0, 0
-		last, lastDown := topology.NoOwner, false
-		for _, o := range m.ownerTab {
-			if o == topology.NoOwner {
-				missing++
-				continue
-			}
-			if int(o) != last {
-				last, lastDown = int(o), m.nodes[o].failed
-			}
-			if lastDown {
-				down++
+		missing, down := slot.Count, 0
+		for i := range m.owned {
+			n := m.owned[i].count
+			missing -= n
+			if m.nodes[i].failed {
+				down += n
 			}
 		}
 		if missing+down > 0 {

@@ -870,8 +870,8 @@ func (m *Machine) tickFollow() {
 }
 
 func (m *Machine) formedSlots(shard bus.ShardID) bool {
-	set := m.slots.of(shard)
-	return !set.Empty()
+	_, owns := m.slots.first(shard)
+	return owns
 }
 
 // leaderOf is the primary of the shard that p is in.

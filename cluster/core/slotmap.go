@@ -105,6 +105,19 @@ func (s *slotMap) of(id bus.ShardID) (set slot.Set) {
 	return set
 }
 
+// first is the least slot of a shard, false when it has none.
+func (s *slotMap) first(id bus.ShardID) (slot.Slot, bool) {
+	i := sort.Search(len(s.shards), func(i int) bool { return !s.shards[i].Less(id) })
+	if i < len(s.shards) && s.shards[i] == id {
+		for n, o := range s.owner {
+			if int(o) == i {
+				return slot.Slot(n), true
+			}
+		}
+	}
+	return 0, false
+}
+
 // spans renders the whole map in canonical order.
 func (s *slotMap) spans() (out []bus.SlotSpan) {
 	if s.ver == 0 {
@@ -514,24 +527,22 @@ func (m *Machine) onSlotMap(p *peer, b *bus.SlotMap) {
 
 // learnSlots takes a decided map.
 func (m *Machine) learnSlots(next slotMap) {
-	had := m.slots.of(m.me.row.Shard)
+	had, owned := m.slots.first(m.me.row.Shard)
 	m.slots = next
 	m.ownerDirt, m.viewDirty = true, true
 	m.saveSoon("slots")
 	m.event(EvSlotMap, bus.NodeID{}, 0, "slot map version %d", next.ver)
 	m.closeOpen()
 	m.tickTold()
-	have := m.slots.of(m.me.row.Shard)
-	if !had.Empty() && have.Empty() {
-		m.drained(&had)
+	if _, owns := m.slots.first(m.me.row.Shard); owned && !owns {
+		m.drained(had)
 	}
 	m.firstSlots()
 }
 
 // firstSlots has this node ask for its shard's first record when the shard owns slots and has none.
 func (m *Machine) firstSlots() {
-	have := m.slots.of(m.me.row.Shard)
-	if !have.Empty() && m.rec(m.me.row.Shard).IsZero() && m.me.row.Primary.IsZero() {
+	if _, owns := m.slots.first(m.me.row.Shard); owns && m.rec(m.me.row.Shard).IsZero() && m.me.row.Primary.IsZero() {
 		m.lead.newShard = true
 	}
 }
@@ -555,16 +566,15 @@ func (m *Machine) closeOpen() {
 }
 
 // drained: my shard lost its last slot to others: its primary becomes a replica of the shard
-// that took it, and its replicas follow (S29).
-func (m *Machine) drained(had *slot.Set) {
+// that took had, the first of them, and its replicas follow (S29).
+func (m *Machine) drained(had slot.Slot) {
 	if !m.cfg.ReplicaMigration {
 		return
 	}
 	if !m.leads(m.rec(m.me.row.Shard)) && !m.me.row.Primary.IsZero() {
 		return // replicas follow in tickFollow
 	}
-	first, _ := had.Next(0)
-	if to, ok := m.slots.at(first); ok && to != m.me.row.Shard {
+	if to, ok := m.slots.at(had); ok && to != m.me.row.Shard {
 		if p := m.primaryOf(to); p != nil && p != m.me {
 			m.event(EvRole, p.row.ID, 0, "my shard has no slot left: following %s", p.row.ID.Short())
 			m.changed(func(r *bus.Row) { r.Shard, r.Primary = to, p.row.ID })
