@@ -41,13 +41,12 @@ func measure(t *testing.T, n int, timeout core.Mono) (s scale) {
 		p.start(false)
 	}
 	ps := w.procs
-	began0 := time.Now()
-	lap := func(what string) {
-		var ms runtime.MemStats
-		runtime.ReadMemStats(&ms)
-		t.Logf("%s: %.1f s, virtual %d ms, %d steps, %d messages, heap %d MB, sys %d MB, %d MB told", what, time.Since(began0).Seconds(), w.now/1e6, w.counts.Steps, w.counts.Messages, ms.HeapAlloc>>20, ms.Sys>>20, w.counts.Bytes>>20)
+	lap := func(what string) { // what a phase cost: where a run of many nodes goes on or gets stuck
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		t.Logf("%-8s %6.1f s, virtual %5d ms: %d steps, %d messages of %d MB in all; heap %d MB, %d MB from the system", what, time.Since(began).Seconds(),
+			w.now/ms, w.counts.Steps, w.counts.Messages, w.counts.Bytes>>20, m.HeapAlloc>>20, m.Sys>>20)
 	}
-	lap("start")
 	for i := range n / 2 {
 		ps[i].admin(core.Admin{Kind: core.AdminAddSlots, Slots: slots(i*slot.Count/(n/2), (i+1)*slot.Count/(n/2)-1)})
 	}
@@ -96,12 +95,11 @@ func measure(t *testing.T, n int, timeout core.Mono) (s scale) {
 		s.links = max(s.links, k)
 		p.sent = 0
 	}
-	lap("idle")
 	bytes, msgs := w.counts.Bytes, w.counts.Messages
 	w.run(10 * core.Second)
 	s.bytesPerSecond = int(w.counts.Bytes-bytes) / 10 / n
 	s.messagesPerSecond = int(w.counts.Messages-msgs) / 10 / n
-	lap("measured")
+	lap("idle")
 	for _, p := range ps {
 		s.mostBusy = max(s.mostBusy, int(p.sent/10))
 	}
@@ -117,7 +115,7 @@ func measure(t *testing.T, n int, timeout core.Mono) (s scale) {
 	s.agreed = w.now - died
 	wait(30*core.Second, "everyone knows the failure", func(p *proc) bool { return p.view.Nodes[index(p.view, dead.id)].Health == topology.Failed })
 	s.failKnown = w.now - died
-	lap("known")
+	lap("agreed")
 	s.cpu = time.Since(began)
 	return s
 }
