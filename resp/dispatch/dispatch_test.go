@@ -601,10 +601,21 @@ func TestRouting(t *testing.T) {
 	sb.asked = nil
 	sb.mu.Unlock()
 	c.send("ASKING", "GET {t}a", "GET {t}a").want("+OK", "$1", "1", "$1", "1")
+	c.send("ASKING", "MULTI", "SET {t}tx 1", "EXPIRE {t}tx 100", "EXEC", "GET {t}a").want("+OK", "+OK", "+QUEUED", "+QUEUED", "*2", "+OK", ":1", "$1", "1")
+	c.send("ASKING", "MULTI", "SET {t}b 1", "SET {t}c 1", "EXEC").want("+OK", "+OK", "+QUEUED", "+QUEUED", "-"+string(resp.ErrTryAgain))
+	c.send("ASKING", "MULTI", "DISCARD", "GET {t}a").want("+OK", "+OK", "+OK", "$1", "1")
 	sb.mu.Lock()
 	defer sb.mu.Unlock()
-	assert.True(t, sb.asked[0].Asking)
-	assert.False(t, sb.asked[1].Asking, "ASKING holds for one command")
+	var asking []bool
+	for _, q := range sb.asked {
+		asking = append(asking, q.Asking)
+	}
+	assert.Equal(t, []bool{
+		true, false, // ASKING holds for one command,
+		true, true, true, false, // or, to the end, for the transaction that this command begins
+		true, true, true,
+		false,
+	}, asking)
 }
 
 // TestViewIsComparedUnderTheLock: a slot that moves between routing and locking is routed again.

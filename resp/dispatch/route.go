@@ -1,6 +1,8 @@
 package dispatch
 
 import (
+	"bytes"
+
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/session"
@@ -95,10 +97,17 @@ func (w *worker) openSlot(c *client, cmd *command.Command, v command.Verdict) re
 	w.txn.SetView(store.ViewReplica) // only looking: nobody would be told of what expires when the call is sent elsewhere
 	defer w.txn.SetView(view)
 	here, missing := 0, 0
+	var first []byte // the first key, and whether another one is named beside it
+	several := false
 	count := func(cmd *command.Command, argv [][]byte) {
 		refs, _ := cmd.KeysOf(argv, nil, false)
 		for _, r := range refs {
-			if w.txn.Exists(argv[r.Index]) {
+			key := argv[r.Index]
+			if here+missing == 0 {
+				first = key
+			}
+			several = several || !bytes.Equal(key, first)
+			if w.txn.Exists(key) {
 				here++
 			} else {
 				missing++
@@ -117,8 +126,8 @@ func (w *worker) openSlot(c *client, cmd *command.Command, v command.Verdict) re
 		return ""
 	case v.Kind == command.Migrating && here == 0:
 		return v.Err
-	case v.Kind == command.Migrating, here+missing > 1:
+	case v.Kind == command.Migrating, several:
 		return resp.ErrTryAgain
 	}
-	return "" // importing, one key that will be created here
+	return "" // importing, one key that will be created here, however often a transaction names it
 }

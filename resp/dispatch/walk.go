@@ -83,6 +83,9 @@ func (w *worker) serve(c *client, argv [][]byte) {
 	}
 	caching := s.Any(session.TrackCaching)
 	w.walk(c, argv)
+	if w.asking && s.Any(session.Multi) { // what ASKING said holds for the transaction that MULTI has begun, to its end
+		s.Set(session.AskingOnce)
+	}
 	if c.postponed != nil { // it walks anew later, and what the client said about it holds then
 		if s.Any(session.ReplySkipping) {
 			s.Clear(session.ReplySkipping)

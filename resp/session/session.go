@@ -24,7 +24,7 @@ const (
 	DirtyCAS                         // a watched key changed: EXEC answers nil
 	DirtyExec                        // a command could not be queued: EXEC answers EXECABORT
 	ReadOnly                         // READONLY: may read from this replica
-	AskingOnce                       // ASKING: the next command may touch an importing slot
+	AskingOnce                       // ASKING: the next command, or the transaction that it begins, may touch an importing slot
 	Monitor                          // in MONITOR mode
 	Replica                          // a replica's link
 	Primary                          // our link to our primary, whose commands are obeyed
