@@ -102,6 +102,7 @@ var outside = []struct{ pkg, homes, why string }{
 	{"go.uber.org/zap", "cluster/node", "packages emit typed events; node writes the log"},
 	{"github.com/spf13/cobra", "cmd/sextant", "the command line is cmd's"},
 	{"github.com/redis/go-redis", "", "a client for tests only"},
+	{"github.com/redis/rueidis", "", "a client for tests only"},
 	{"testing", "resp/command/commandtest", "test code does not belong in the product"},
 }
 
