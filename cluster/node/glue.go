@@ -496,6 +496,9 @@ func (n *Node) replDeps() repl.Deps {
 				n.disp.SetRedirect(primaryAddr(host, port))
 			}
 			n.refreshGates() // a link that is not up yet may make us stale
+			if n.cfg.Now().ReplicaReadOnly { // inside EXEC, before the role has changed: scripts ask
+				n.disp.SetGate(dispatch.GateReadOnly, host != "" || n.repl.IsReplica())
+			}
 		},
 		Listen: n.replEvent, Rand: rand.Reader, Now: nowMs, ClusterMode: n.cfg.Now().ClusterEnabled,
 		Detach: func(c *command.Ctx) (net.Conn, []byte, []byte, error) {

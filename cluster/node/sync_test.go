@@ -4,6 +4,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/sextantdb/sextant/cluster/core"
 	"github.com/sextantdb/sextant/cluster/topology"
+	"github.com/sextantdb/sextant/integration/proc"
 )
 
 // primary starts a node with keys, named after what, for replicas to copy.
@@ -417,3 +419,38 @@ func TestFlushBeforeLoad(t *testing.T) {
 	eventually(t, func() bool { return c.info("loading") == "0" }, "it fails")
 	require.Equal(t, "0", c.do("DBSIZE"))
 }
+
+// What a transaction asks and does behind REPLICAOF is answered as Redis answers it: the role is the new one at once, what was
+// queued before the role was known is still done, and scripts are refused as the new role refuses them.
+func TestRoleInsideTransaction(t *testing.T) {
+	t.Parallel()
+	redis, _ := realRedis(t)
+	c := serve(t).dial()
+	nobody := strconv.Itoa(proc.FreePort(t)) // whose port is not taken meanwhile
+	write := []string{"EVAL", "return redis.call('SET', 'script', '1')", "0"}
+	for _, transaction := range [][][]string{
+		{{"REPLICAOF", "127.0.0.1", nobody}, {"SET", "a", "b"}, {"ROLE"}, {"GET", "a"}, write, {"WAIT", "0", "1"}},
+		{{"ROLE"}, {"REPLICAOF", "127.0.0.1", nobody}, {"REPLICAOF", "127.0.0.1", "1"}, {"REPLICAOF", "127.0.0.1", "1"}, {"ROLE"}},
+		{{"ROLE"}, {"REPLICAOF", "NO", "ONE"}, {"ROLE"}, {"INCR", "a"}, {"GET", "a"}},
+		{{"REPLICAOF", "NO", "ONE"}, {"ROLE"}},
+		{{"REPLICAOF", "127.0.0.1", nobody}, {"ROLE"}, {"REPLICAOF", "NO", "ONE"}, {"ROLE"}, write},
+		{{"ROLE"}},
+	} {
+		var replies [2][]string
+		for i, s := range []*client{redis, c} {
+			s.do("MULTI")
+			for _, call := range transaction {
+				s.do(call...)
+			}
+			replies[i] = append(replies[i], s.do("EXEC"))
+			_, primary, _ := strings.Cut(s.do("ROLE"), "slave ")
+			replies[i] = append(replies[i], primary, s.do("SET", "b", "c"))
+			for j := range replies[i] { // how far either is with connecting, and how it counts, is its own
+				replies[i][j] = roleState.ReplaceAllString(replies[i][j], "$1")
+			}
+		}
+		require.Equal(t, replies[0], replies[1], "%v", transaction)
+	}
+}
+
+var roleState = regexp.MustCompile(`(master|slave 127.0.0.1 [0-9]+|^127.0.0.1 [0-9]+)(?: connect| connecting| handshake)? -?[0-9]+`)

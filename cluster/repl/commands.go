@@ -376,7 +376,7 @@ func (e *Engine) role(c *command.Ctx) {
 	offset := e.Stream.Offset()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if l := e.link; l != nil {
+	if l := e.toldLinkLocked(); l != nil {
 		out.Array(5)
 		out.BulkString("slave")
 		out.BulkString(l.host)
@@ -422,7 +422,7 @@ func timeoutOf(b []byte) (int64, resp.Error) {
 }
 
 func (e *Engine) waitCommand(c *command.Ctx) {
-	if e.replica.Load() {
+	if e.toldReplica() {
 		c.Fail(resp.ErrWaitOnReplica)
 		return
 	}
@@ -459,7 +459,7 @@ func (e *Engine) waitaofCommand(c *command.Ctx) {
 		c.Fail(bad)
 		return
 	}
-	if e.replica.Load() {
+	if e.toldReplica() {
 		c.Fail(resp.ErrWaitAOFOnReplica)
 		return
 	}

@@ -151,7 +151,7 @@ type Engine struct {
 	valid      bool // the stream's history and offset are those of our data, also for a new primary
 	streamDB   int  // database selected in the primary's stream at Stream.Offset
 	link       *link
-	promised   *link // stands for what EXEC's REPLICAOF will be when the stripes are free; never runs
+	promise    promise
 	downSince  int64 // Unix ms the link went down; 0: never was up, or is up
 	replicas   []*Replica
 	nextID     int64
@@ -165,6 +165,35 @@ type Engine struct {
 	failover   failover
 	// failoverTurn counts them, so that who acts later knows whether it is still the same one.
 	failoverTurn uint64
+}
+
+// promise is what REPLICAOF has said inside EXEC and is done when the stripes are free. All that asks is told as if it were
+// done: the rest of the transaction may ask, and EXEC is one moment for everybody else.
+type promise struct {
+	made bool
+	link *link // stands for the one to come, and never runs; nil: we shall be a primary
+}
+
+// toldLinkLocked is the link to our primary as far as anybody is told, nil of a primary. REQUIRES: e.mu.
+func (e *Engine) toldLinkLocked() *link {
+	if e.promise.made {
+		return e.promise.link
+	}
+	return e.link
+}
+
+// toldReplicaLocked is IsReplica in the same way. REQUIRES: e.mu.
+func (e *Engine) toldReplicaLocked() bool {
+	if e.promise.made {
+		return e.promise.link != nil
+	}
+	return e.replica.Load()
+}
+
+func (e *Engine) toldReplica() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.toldReplicaLocked()
 }
 
 // New makes an Engine that is a primary without replicas.
@@ -414,9 +443,10 @@ func (e *Engine) ensureBacklog() {
 // later is not nil when the caller holds stripes: it is given what to do once they are free.
 func (e *Engine) Follow(host string, port int, later func(func())) bool {
 	e.mu.Lock()
-	same := e.link != nil && e.link.port == port && equalFold(e.link.host, host)
-	if later != nil && !same && e.link == nil {
-		e.promised = newLink(e, host, port)
+	told := e.toldLinkLocked()
+	same := told != nil && told.port == port && equalFold(told.host, host)
+	if later != nil && !same {
+		e.promise = promise{made: true, link: newLink(e, host, port)}
 	}
 	e.mu.Unlock()
 	if same {
@@ -430,7 +460,13 @@ func (e *Engine) Follow(host string, port int, later func(func())) bool {
 // one stays valid up to here, so that our siblings can continue with us. It reports false when
 // we are a primary already.
 func (e *Engine) Promote(later func(func())) bool {
-	if !e.replica.Load() {
+	e.mu.Lock()
+	is := e.toldReplicaLocked()
+	if is && later != nil {
+		e.promise = promise{made: true}
+	}
+	e.mu.Unlock()
+	if !is {
 		return false
 	}
 	e.perform(later, "", 0, e.promote)
@@ -460,7 +496,7 @@ func (e *Engine) followLocked(host string, port int) {
 	old := e.link
 	started := e.started
 	resumed := e.resumed
-	e.resumed, e.promised = nil, nil
+	e.resumed, e.promise = nil, promise{}
 	e.mu.Unlock()
 	streamDB := 0
 	rebranded := false
@@ -524,6 +560,7 @@ func (e *Engine) promote() {
 // promoteLocked is promote. REQUIRES: roleMu.
 func (e *Engine) promoteLocked() {
 	e.mu.Lock()
+	e.promise = promise{}
 	l := e.link
 	started := e.started
 	e.mu.Unlock()

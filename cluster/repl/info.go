@@ -12,7 +12,7 @@ func (e *Engine) Register(s *stat.Section) {
 	s.Text("role", "master or slave", func() string {
 		e.mu.Lock()
 		defer e.mu.Unlock()
-		if e.replica.Load() || e.promised != nil {
+		if e.toldReplicaLocked() {
 			return "slave"
 		}
 		return "master"
@@ -75,10 +75,7 @@ func (e *Engine) RegisterExtra(s *stat.Section) {
 
 func (e *Engine) linkRows(emit func(name, value string)) {
 	e.mu.Lock()
-	l := e.link
-	if l == nil {
-		l = e.promised
-	}
+	l := e.toldLinkLocked()
 	down := e.downSince
 	e.mu.Unlock()
 	if l == nil {

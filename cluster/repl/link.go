@@ -86,6 +86,7 @@ type link struct {
 func newLink(e *Engine, host string, port int) *link {
 	l := &link{e: e, host: host, port: port, done: make(chan struct{}), ackSoon: make(chan struct{}, 1)}
 	l.sess = session.New(0, nil, session.Primary)
+	l.set(linkConnecting) // as soon as it runs
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	return l
 }
