@@ -587,8 +587,14 @@ func (e *Engine) promoteLocked() {
 }
 
 // PauseFeed stops (or resumes) what we put into the stream ourselves, PING and GETACK, so that
-// the offset stands still while writes are paused for a manual failover.
-func (e *Engine) PauseFeed(on bool) { e.paused.Store(on) }
+// the offset stands still while writes are paused for a manual failover. PINGs go on as failover.pings says; what
+// acknowledgements somebody wants meanwhile are asked for when it is over.
+func (e *Engine) PauseFeed(on bool) {
+	e.paused.Store(on)
+	if !on && e.getackWanted.Load() {
+		e.Stream.signal()
+	}
+}
 
 // GoodReplicas is how many replicas are online and lag at most min-replicas-max-lag.
 func (e *Engine) GoodReplicas() int {
@@ -679,7 +685,7 @@ func (e *Engine) cron(now int64) {
 	e.refreshGoodLocked()
 	if now-e.lastPing >= o.PingPeriod.Milliseconds() {
 		e.lastPing = now // with or without replicas, as Redis does: none is sent because one came
-		ping = len(e.replicas) > 0 && !isReplica && !e.paused.Load()
+		ping = len(e.replicas) > 0 && !isReplica && (!e.paused.Load() || e.failover.pings())
 	}
 	if len(e.replicas) > 0 {
 		e.lonely = now

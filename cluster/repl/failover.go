@@ -103,6 +103,11 @@ func (f *failover) target(replicas []standing) *standing {
 	return nil
 }
 
+// pings reports whether replicas are sent PING while f waits. One without an end could outlast their repl-timeout; a PING
+// moves the offset, but who is named by the next acknowledgement has it too. Where there is a deadline, as in Redis, the
+// target's time to catch up is not made longer.
+func (f *failover) pings() bool { return f.state == failoverWaits && f.deadline == 0 }
+
 // failoverStep is what is to be done now.
 type failoverStep uint8
 

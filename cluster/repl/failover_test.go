@@ -3,6 +3,7 @@ package repl
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -103,4 +104,42 @@ func TestFailoverSteps(t *testing.T) {
 		require.Equal(t, c.step, step, c.name)
 		require.Equal(t, c.target, host, c.name)
 	}
+}
+
+// A FAILOVER without an end goes on sending PING, or the replicas it waits for would take the primary for dead. One with a
+// deadline does not, and neither does a hand-over of a cluster. Acknowledgements wanted meanwhile are asked for afterwards.
+func TestPingsWhileWritesAreHeld(t *testing.T) {
+	slow := func(o *Options) { o.PingPeriod = time.Hour }
+	p, r := newNode(t, slow), newNode(t, slow)
+	follow(t, r, p.port)
+	up(t, r)
+	pinged := func() bool {
+		before := p.e.Stream.Offset()
+		p.e.mu.Lock()
+		p.e.lastPing = time.Now().Add(-2 * time.Hour).UnixMilli()
+		p.e.mu.Unlock()
+		p.e.cron(time.Now().UnixMilli())
+		return p.e.Stream.Offset()-before == int64(len(pingBytes))
+	}
+	set := func(f failover) {
+		p.e.mu.Lock()
+		p.e.failover = f
+		p.e.mu.Unlock()
+	}
+	require.True(t, pinged())
+	p.e.PauseFeed(true)
+	require.False(t, pinged(), "a hand-over")
+	set(failover{state: failoverWaits, host: "nobody", port: 1})
+	require.True(t, pinged(), "without an end")
+	set(failover{state: failoverWaits, host: "nobody", port: 1, deadline: time.Now().Add(time.Hour).UnixMilli()})
+	require.False(t, pinged(), "with a deadline")
+	set(failover{state: failoverInProgress, host: "nobody", port: 1})
+	require.False(t, pinged(), "the target has everything")
+	set(failover{})
+
+	before := p.e.Stream.Offset()
+	p.e.getackWanted.Store(true)
+	p.e.Stream.signal()
+	p.e.PauseFeed(false)
+	require.Eventually(t, func() bool { return p.e.Stream.Offset() == before+int64(len(getackBytes)) }, 5*time.Second, time.Millisecond)
 }

@@ -52,7 +52,7 @@ func (e *Engine) Ship(now int64, all bool) {
 	if list == nil {
 		return
 	}
-	if e.getackWanted.Load() && e.getackWanted.Swap(false) && !e.paused.Load() {
+	if e.getackWanted.Load() && !e.paused.Load() && e.getackWanted.Swap(false) {
 		e.Stream.control(getackBytes)
 		all = true
 	}
