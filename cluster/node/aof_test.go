@@ -3,6 +3,7 @@ package node
 import (
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -397,4 +398,61 @@ func TestAOFHoldsWhatIsForIt(t *testing.T) {
 	require.Equal(t, "[(nil) (nil) 1 1 1 1]", rc.do("MGET", "NONE", "AOF", "REPLICA", "ALL", "together", "last"))
 	require.Equal(t, "OK", rc.do("SELECT", "7"))
 	require.Equal(t, "1", rc.do("GET", "mine"))
+}
+
+// A replica that takes writes has its clients' and its primary's changes of one key in its file in the order in which it made
+// them: loading the file gives what it had.
+func TestWritableReplicasFileKeepsTheOrderOfAKey(t *testing.T) {
+	t.Parallel()
+	p := primary(t, 1)
+	replica := serve(t, "appendonly", "yes", "replica-read-only", "no")
+	r := replica.dial()
+	follow(t, r, p.port)
+	linked(t, r)
+	eventually(t, func() bool { return !replica.aof.Waiting() }, "a new base")
+
+	const rounds, each = 40, 200
+	var both sync.WaitGroup
+	for _, w := range []struct {
+		c    *client
+		what string
+	}{{p.dial(), "p"}, {replica.dial(), "o"}} {
+		both.Add(1)
+		go func() {
+			defer both.Done()
+			for i := range rounds {
+				var text strings.Builder
+				for j := range each {
+					if j%5 == 0 {
+						text.WriteString(request("MULTI") + request("APPEND", "k", w.what) + request("APPEND", "l", w.what) + request("EXEC"))
+					} else {
+						text.WriteString(request("APPEND", "k", w.what))
+					}
+				}
+				text.WriteString(request("ECHO", strconv.Itoa(i)))
+				if _, err := io.WriteString(w.c, text.String()); err != nil {
+					t.Error(err)
+					return
+				}
+				for {
+					reply, err := w.c.try()
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					if reply == strconv.Itoa(i) {
+						break
+					}
+				}
+			}
+		}()
+	}
+	both.Wait()
+	eventually(t, func() bool { return r.do("STRLEN", "k") == strconv.Itoa(2*rounds*each) }, "all is there")
+	value, other := r.do("GET", "k"), r.do("GET", "l")
+	require.Contains(t, value, "op", "both wrote in turns")
+	require.Equal(t, "OK", r.do("REPLICAOF", "NO", "ONE"))
+	require.Equal(t, "OK", r.do("DEBUG", "LOADAOF"))
+	require.True(t, value == r.do("GET", "k"), "the order of single commands") // a difference of texts so long takes minutes to print
+	require.True(t, other == r.do("GET", "l"), "the order of transactions")
 }

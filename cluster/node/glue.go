@@ -495,7 +495,7 @@ func (n *Node) replDeps() repl.Deps {
 			if n.agent == nil {
 				n.disp.SetRedirect(primaryAddr(host, port))
 			}
-			n.refreshGates() // a link that is not up yet may make us stale
+			n.refreshGates()                 // a link that is not up yet may make us stale
 			if n.cfg.Now().ReplicaReadOnly { // inside EXEC, before the role has changed: scripts ask
 				n.disp.SetGate(dispatch.GateReadOnly, host != "" || n.repl.IsReplica())
 			}
@@ -548,11 +548,11 @@ func (l *lateApplier) get() *dispatch.Applier {
 	return l.a
 }
 
-func (l *lateApplier) Apply(argv [][]byte) error  { return l.get().Apply(argv) }
-func (l *lateApplier) Ahead(stream []byte, n int) { l.get().Ahead(stream, n) }
-func (l *lateApplier) Lasting() bool              { return l.get().Lasting() }
-func (l *lateApplier) Reset()                     { l.get().Reset() }
-func (l *lateApplier) Select(db int)              { l.get().Select(db) }
+func (l *lateApplier) Apply(argv [][]byte, ran func()) error { return l.get().ApplyWith(argv, ran) }
+func (l *lateApplier) Ahead(stream []byte, n int)            { l.get().Ahead(stream, n) }
+func (l *lateApplier) Lasting() bool                         { return l.get().Lasting() }
+func (l *lateApplier) Reset()                                { l.get().Reset() }
+func (l *lateApplier) Select(db int)                         { l.get().Select(db) }
 
 // saveForReplicas is a full sync's snapshot, with the bounds in force when it begins.
 func (n *Node) saveForReplicas(ctx context.Context, w io.Writer, req repl.SaveRequest) error {

@@ -25,7 +25,7 @@ func (a *storeApplier) Reset()            {}
 func (a *storeApplier) Select(int)        {}
 func (a *storeApplier) Ahead([]byte, int) {}
 func (a *storeApplier) Lasting() bool     { return true }
-func (a *storeApplier) Apply(argv [][]byte) error {
+func (a *storeApplier) Apply(argv [][]byte, ran func()) error {
 	if is(argv[0], "SET") {
 		a.txn.Begin(a.s, a.now, slot.Of(argv[1]))
 		a.txn.SetView(store.ViewStream)
@@ -69,11 +69,11 @@ func BenchmarkApply(b *testing.B) {
 
 type nothing struct{}
 
-func (nothing) Reset()               {}
-func (nothing) Select(int)           {}
-func (nothing) Apply([][]byte) error { return nil }
-func (nothing) Ahead([]byte, int)    {}
-func (nothing) Lasting() bool        { return true }
+func (nothing) Reset()                       {}
+func (nothing) Select(int)                   {}
+func (nothing) Apply([][]byte, func()) error { return nil }
+func (nothing) Ahead([]byte, int)            {}
+func (nothing) Lasting() bool                { return true }
 
 type zero struct{}
 

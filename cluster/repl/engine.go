@@ -92,8 +92,9 @@ type SaveRequest struct {
 // refuse clients, without propagating what they do. One goroutine calls it, in order.
 type Applier interface {
 	// Apply executes one command. MULTI, EXEC and SELECT come too; a transaction takes effect at
-	// its EXEC. argv is valid during the call. An error says that the command failed here.
-	Apply(argv [][]byte) error
+	// its EXEC. argv is valid during the call. An error says that the command failed here. ran, if not nil, is to be called
+	// when the effect has been made and cannot be seen yet: with its stripes held.
+	Apply(argv [][]byte, ran func()) error
 	// Ahead tells the bytes of the stream that come next: most probably the next n commands are among them, and are
 	// applied soon. It is a hint, and changes nothing that anybody could see.
 	Ahead(stream []byte, n int)

@@ -544,12 +544,14 @@ func (l *link) stream(conn net.Conn, rest []byte) error {
 var streamLimits = resp.Limits{MaxBulk: 1 << 40} // the primary's own limit has been obeyed there
 
 // apply applies some of the whole commands of buf[next:] and appends the whole units to our
-// stream. more: there may be another one.
+// stream. more: there may be another one. Where clients write here too, and a tap receives that (replica-read-only no,
+// appendonly yes), each unit is appended before its stripes are let go, or a client's change of the same key could come before it.
 func (l *link) apply(p *resp.Parser, buf []byte, kept, next int) (newKept, newNext int, more bool, err error) {
 	e := l.e
 	unit := kept // end of the last whole unit
 	askAck := false
 	e.applyMu.Lock()
+	mixed := !e.opts.Load().ReadOnly && e.Stream.Tapped()
 	for i := range applyBatch {
 		if i%applyAhead == 0 {
 			e.deps.Apply.Ahead(buf[next:], applyAhead)
@@ -573,10 +575,21 @@ func (l *link) apply(p *resp.Parser, buf []byte, kept, next int) (newKept, newNe
 		}
 		more = true
 		if len(args) > 0 {
-			ack, lasting := l.command(args)
+			here, appended := span{next - kept, next + n - kept}, false
+			var ran func()
+			if mixed {
+				ran = func() {
+					if appended = true; !e.deps.Apply.Lasting() {
+						l.passing = append(l.passing, here)
+					}
+					l.append(buf[kept : next+n])
+					kept = next + n
+				}
+			}
+			ack, lasting := l.command(args, ran)
 			askAck = ack || askAck
-			if !lasting {
-				l.passing = append(l.passing, span{next - kept, next + n - kept})
+			if !lasting && !appended {
+				l.passing = append(l.passing, here)
 			}
 		}
 		next += n
@@ -588,16 +601,7 @@ func (l *link) apply(p *resp.Parser, buf []byte, kept, next int) (newKept, newNe
 		}
 	}
 	if unit > kept {
-		here := len(l.passing) // those of a transaction that has not ended are not yet to be appended
-		for here > 0 && l.passing[here-1].from >= unit-kept {
-			here--
-		}
-		e.Stream.AppendRaw(buf[kept:unit], l.passing[:here], e.selected())
-		rest := l.passing[:0]
-		for _, v := range l.passing[here:] {
-			rest = append(rest, span{v.from - (unit - kept), v.to - (unit - kept)})
-		}
-		l.passing = rest
+		l.append(buf[kept:unit])
 	}
 	e.applyMu.Unlock()
 	e.Ship(0, true)
@@ -607,9 +611,23 @@ func (l *link) apply(p *resp.Parser, buf []byte, kept, next int) (newKept, newNe
 	return unit, next, more, nil
 }
 
+// append appends whole units, the first of what was not appended yet. REQUIRES: applyMu.
+func (l *link) append(units []byte) {
+	here := len(l.passing) // those of a transaction that has not ended are not yet to be appended
+	for here > 0 && l.passing[here-1].from >= len(units) {
+		here--
+	}
+	l.e.Stream.AppendRaw(units, l.passing[:here], l.e.selected())
+	rest := l.passing[:0]
+	for _, v := range l.passing[here:] {
+		rest = append(rest, span{v.from - len(units), v.to - len(units)})
+	}
+	l.passing = rest
+}
+
 // command applies one command of the stream. It reports whether that asks for an acknowledgement, and whether it is
-// for the append-only file. REQUIRES: applyMu.
-func (l *link) command(args [][]byte) (getack, lasting bool) {
+// for the append-only file. ran is Applier's. REQUIRES: applyMu.
+func (l *link) command(args [][]byte, ran func()) (getack, lasting bool) {
 	e := l.e
 	switch name := args[0]; {
 	case is(name, "SELECT") && len(args) == 2:
@@ -632,7 +650,7 @@ func (l *link) command(args [][]byte) (getack, lasting bool) {
 	case is(name, "REPLCONF"):
 		return len(args) > 1 && is(args[1], "GETACK"), false
 	}
-	if err := e.deps.Apply.Apply(args); err != nil {
+	if err := e.deps.Apply.Apply(args, ran); err != nil {
 		e.Counters.ApplyErrors.Inc()
 		e.warn(EvApplyError, "== CRITICAL == This replica is sending an error to its master: '%v' after processing the command '%s'", err, e.nameOf(args))
 	}

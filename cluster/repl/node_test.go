@@ -391,7 +391,10 @@ func (a *testApplier) Lasting() bool { return true }
 
 func (a *testApplier) Ahead([]byte, int) {}
 
-func (a *testApplier) Apply(argv [][]byte) error {
+func (a *testApplier) Apply(argv [][]byte, ran func()) error {
+	if ran == nil {
+		ran = func() {}
+	}
 	switch {
 	case is(argv[0], "MULTI"):
 		a.multi = true
@@ -411,6 +414,7 @@ func (a *testApplier) Apply(argv [][]byte) error {
 				return err
 			}
 		}
+		ran()
 		return nil
 	case a.multi:
 		own := make([][]byte, len(argv))
@@ -425,7 +429,9 @@ func (a *testApplier) Apply(argv [][]byte) error {
 	}
 	a.n.mu.Lock()
 	defer a.n.mu.Unlock()
-	return a.n.exec(a.db, argv)
+	err := a.n.exec(a.db, argv)
+	ran()
+	return err
 }
 
 func (n *testNode) save(ctx context.Context, w io.Writer, req SaveRequest) error {

@@ -90,6 +90,13 @@ func newStream(id string, size, hard int64, shipped bool) *Stream {
 // of clients are what it is made of (a replica's replicas receive its primary's).
 func (s *Stream) Active() bool { return s.active.Load() }
 
+// Tapped reports whether a tap is open.
+func (s *Stream) Tapped() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.taps > 0
+}
+
 // Offset is how many bytes the stream has had in its history.
 func (s *Stream) Offset() int64 { return s.end.Load() }
 

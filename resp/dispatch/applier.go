@@ -31,14 +31,20 @@ func (d *Dispatcher) NewApplier(flag session.Flags) *Applier {
 
 // Apply runs one command. A command that fails is a sign that the two data sets differ; the
 // error says how.
-func (a *Applier) Apply(argv [][]byte) error {
+func (a *Applier) Apply(argv [][]byte) error { return a.ApplyWith(argv, nil) }
+
+// ApplyWith is Apply that calls ran, if not nil, once the command, or at its EXEC the transaction, has run and while its
+// stripes are still held: nobody has seen yet what it did. It is not called for what changes nothing by itself (MULTI).
+func (a *Applier) ApplyWith(argv [][]byte, ran func()) error {
 	a.out.Truncate(0)
 	if a.known > 0 {
 		a.known--
 	} else {
 		a.w.nowMs, a.w.ended = a.clock(), 0
 	}
+	a.w.ran = ran
 	a.w.serve(a.c, argv)
+	a.w.ran = nil
 	if b := a.out.Bytes(); len(b) > 0 && b[0] == '-' {
 		return resp.Error(b[1 : len(b)-2])
 	}

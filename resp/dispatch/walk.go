@@ -49,6 +49,7 @@ type worker struct {
 	within bool    // this worker is another's inner: it must not wait for what that one's script holds
 	turn   uint64  // the loop's, of the call before
 	ended  int64   // when the call before in this turn ended, on Dispatcher.clock; 0: there was none
+	ran    func()  // see Applier.ApplyWith; nil but for an applier's
 
 	commands atomic.Int64 // calls run; written by the owner, read by anyone
 	waits    atomic.Bool  // it waits for stripes, or is about to; see noScript. Written by the owner, read by anyone
@@ -303,6 +304,8 @@ func (w *worker) execute(c *client, cmd *command.Command, argv [][]byte, flags c
 	if !ctx.Effects.Empty() {
 		ctx.Effects.Apart = cmd.Flags&command.TouchesArbitraryKeys != 0
 		c.sess.WriteOffset = d.sink.Append(&ctx.Effects)
+	} else if w.ran != nil {
+		w.ran()
 	}
 	if w.txn.TouchedKeys() > 0 && d.ownExpiry.Load() && !c.trusted {
 		w.noteOwnExpiry()
