@@ -182,7 +182,9 @@ func (w *worker) makeRoom() bool {
 // replica, in the meantime.
 func (w *worker) evict(db int, key []byte) bool {
 	e := &w.ctx.Effects
-	w.txn.Begin(w.d.store, w.nowMs, slot.Of(key))
+	if !w.reach(slot.Of(key)) {
+		return true // a script has it; others may go
+	}
 	if Gate(w.d.gates.Load())&GatePause != 0 || store.View(w.d.view.Load()) != store.ViewPrimary {
 		w.txn.End()
 		return false

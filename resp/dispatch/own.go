@@ -71,7 +71,9 @@ func (w *worker) expireOwn() {
 		return
 	}
 	for stripe := w.index; stripe < d.store.Stripes(); stripe += len(d.workers) {
-		w.txn.BeginStripe(d.store, w.nowMs, stripe)
+		if !w.reach(slot.Slot(stripe)) {
+			continue // at the next tick
+		}
 		on := d.ownExpiry.Load() && Gate(d.gates.Load())&(GateLoading|GatePause) == 0
 		l, budget := &d.lots[stripe], expireStep
 		for k := range l.own { // another order each time

@@ -73,6 +73,27 @@ func TestLoopsGoOnWhileAScriptHoldsStripes(t *testing.T) {
 	require.Eventually(t, func() bool { return r.watched() == 0 }, 5*time.Second, time.Millisecond)
 }
 
+// A push that wakes a client whose call wants what a script holds does not wait for it, nor does its loop: the client is served
+// when the script has ended, before what is pushed later, and others meanwhile.
+func TestLoopsGoOnWhileAScriptHoldsWhatAWokenCallWants(t *testing.T) {
+	r := newRig(t, nil, nil)
+	a, b, c, d := r.dial(), r.dial(), r.dial(), r.dial() // a and c on one loop, b and d on the other
+	from, to := "x", "y"
+	require.NotEqual(t, r.s.Stripe(slot.OfString(from)), r.s.Stripe(slot.OfString(to)))
+	d.waits(r, "BLMOVE "+from+" "+to+" LEFT RIGHT 0")
+	a.waits(r, "BLPOP "+from+" 0")
+	c.send("RUNSTALL " + to)
+	end := <-r.stall
+	b.send("RPUSH "+from+" 1", "GET other").want(":1", "$-1")
+	b.send("LLEN "+from, "RPUSH "+from+" 2", "GET other").want(":1", ":2", "$-1")
+	end <- func() {}
+	c.want("+OK")
+	d.want("$1", "1")
+	a.want("*2", "$1", from, "$1", "2")
+	r.nobodyWaits()
+	b.send("LLEN "+from, "LLEN "+to).want(":0", ":1")
+}
+
 // A script may write to keys it did not name, so that it waits while any key its stripes hold is handed to another node.
 func TestScriptWaitsForKeysUnderWayThatItDidNotName(t *testing.T) {
 	r := newRig(t, &switchboard{}, nil)

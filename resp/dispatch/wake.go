@@ -8,6 +8,7 @@ import (
 
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/server"
 	"github.com/sextantdb/sextant/store"
 	"github.com/sextantdb/sextant/store/slot"
 )
@@ -40,6 +41,7 @@ import (
 // before it unlocks: nobody comes between. Else it must let go to lock them in ascending order,
 // and another call may take what was pushed meanwhile. Then the ticket's call finds nothing, and
 // stays parked, at its place, for whoever pushes next: as if the other call had come first.
+// What it would have to wait for because a script holds it, it serves later, when its loop comes round again: see relock.
 
 // waitKey is a key that clients wait for.
 type waitKey struct {
@@ -78,6 +80,7 @@ type readyKey struct {
 // waker is a worker's business with parked clients. Owned by the worker.
 type waker struct {
 	ready   []readyKey
+	owed    []readyKey  // a script held their stripes; at most one for each queue
 	seen    int         // touched notes of the Txn looked at
 	again   *ticket     // whose call is being run again
 	stays   bool        // it parked again
@@ -165,14 +168,32 @@ func (w *worker) serveReady() {
 		w.nowMs = max(w.nowMs, w.d.wall())
 		w.txn.Advance(w.nowMs)
 	}
+	owes := len(w.owed) > 0
 	for i := 0; i < len(w.ready); i++ {
-		w.serveQueue(w.ready[i])
+		if !w.serveQueue(w.ready[i]) {
+			w.owed = append(w.owed, w.ready[i])
+		}
 	}
 	clear(w.ready)
-	w.txn.End()
+	if w.txn.Open() {
+		w.txn.End()
+	}
+	if !owes && len(w.owed) > 0 {
+		l := w.loop
+		postLater(l.Post, func() { w.serveOwed(l) })
+	}
 	w.tracked = 0
 	w.sendAnswers()
 	w.tellStale()
+}
+
+// serveOwed is serveReady for the keys whose stripes a script held. On l, outside of calls.
+func (w *worker) serveOwed(l *server.Loop) {
+	w.loop, w.nowMs, w.mono = l, l.NowMs, l.Mono
+	w.ended = 0
+	w.ready, w.owed = append(w.ready[:0], w.owed...), w.owed[:0]
+	w.serveReady()
+	w.d.tracking.Flush(l)
 }
 
 // noteReady appends the keys touched since the last time, of those that have a queue, to
@@ -216,14 +237,14 @@ func (w *worker) noteDatabase(db int) {
 	}
 }
 
-// serveQueue runs the calls that wait for r, each at most once.
-func (w *worker) serveQueue(r readyKey) {
-	if !w.txn.Holds(r.slot) {
-		w.relock(r.slot)
+// serveQueue runs the calls that wait for r, each at most once. It reports false when it could not go on; then no stripe is held.
+func (w *worker) serveQueue(r readyKey) bool {
+	if (!w.txn.Open() || !w.txn.Holds(r.slot)) && !w.relock(r.slot) {
+		return false
 	}
 	q := w.queueOf(r)
 	if q == nil {
-		return
+		return true
 	}
 	if q.noted == w {
 		q.noted = nil
@@ -233,11 +254,13 @@ func (w *worker) serveQueue(r readyKey) {
 		t := e.Value.(*ticket)
 		switch {
 		case t.seq > last:
-			return
+			return true
 		case !w.serves(r.id, t):
 			e = e.Next()
 		case !w.txn.Holds(t.slots...):
-			w.relock(t.slots...)
+			if !w.relock(t.slots...) {
+				return false
+			}
 			e = w.firstFrom(r, t.seq)
 		default:
 			e = e.Next() // of t's queues only t is taken out
@@ -245,6 +268,7 @@ func (w *worker) serveQueue(r readyKey) {
 			w.noteReady()
 		}
 	}
+	return true
 }
 
 func (w *worker) queueOf(r readyKey) *queue { return w.d.lots[w.d.store.Stripe(r.slot)].queues[r.id] }
@@ -273,13 +297,18 @@ func (w *worker) serves(id waitKey, t *ticket) bool {
 	return ok && e.Type() == t.p.Type
 }
 
-// relock lets go of the stripes held and locks others.
-func (w *worker) relock(slots ...slot.Slot) {
-	w.txn.End()
-	w.waits.Store(true) // a script that begins meanwhile lets it go on first; see noScript
-	w.txn.Begin(w.d.store, w.nowMs, slots...)
-	w.waits.Store(false)
+// relock lets go of the stripes held and locks others. It reports false, and has locked nothing, when a script holds some of
+// them and this is a loop's worker: its loop would serve nobody until the script ends.
+func (w *worker) relock(slots ...slot.Slot) bool {
+	if w.txn.Open() {
+		w.txn.End()
+	}
 	w.seen, w.tracked = 0, 0
+	if w.loop == nil {
+		w.txn.Begin(w.d.store, w.nowMs, slots...)
+		return true
+	}
+	return w.reach(slots...)
 }
 
 // rerun runs the call of a parked client again. Either it answers, and the ticket ends, or it
@@ -373,7 +402,9 @@ func (w *worker) redirectParked() {
 		return
 	}
 	for stripe := w.index; stripe < d.store.Stripes(); stripe += len(d.workers) {
-		w.txn.BeginStripe(d.store, w.nowMs, stripe)
+		if !w.reach(slot.Slot(stripe)) {
+			continue // at the next tick
+		}
 		for _, t := range d.lots[stripe].all() {
 			v := w.verdict(t)
 			if v.Kind != command.Refuse {

@@ -264,17 +264,11 @@ func life(c *command.Ctx, base, unit int64) {
 // lifetime reads a word that says when something expires, with argv[i+1] as the time. ok is false
 // when the word is another one; bad when the time is wrong and the error is answered.
 func lifetime(c *command.Ctx, i int) (at int64, ok, bad bool) {
-	base, unit := int64(0), int64(1)
-	switch word := c.Argv[i]; {
-	case command.Is(word, "EX"):
-		base, unit = c.Txn.Now(), 1000
-	case command.Is(word, "PX"):
-		base = c.Txn.Now()
-	case command.Is(word, "EXAT"):
-		unit = 1000
-	case !command.Is(word, "PXAT"):
+	word := command.TimeWordOf(c.Argv[i])
+	if word == command.NoTime {
 		return 0, false, false
 	}
+	base, unit := word.Scale(c.Txn.Now())
 	if i+1 >= len(c.Argv) {
 		c.Fail(resp.ErrFieldTimeMissing)
 		return 0, true, true

@@ -10,17 +10,13 @@ import (
 	"github.com/sextantdb/sextant/store/value"
 )
 
-// lifetime is what a call says about the key's expiry.
-type lifetime uint8
+// lifetime is what a call says about the key's expiry: a command.TimeWord, or one of two words more.
+type lifetime = command.TimeWord
 
 const (
-	unsaid lifetime = iota
-	ex
-	px
-	exat
-	pxat
-	keepTTL
-	persist
+	unsaid  = command.NoTime
+	keepTTL = command.PXAT + 1
+	persist = command.PXAT + 2
 )
 
 // options are the words behind SET's value, GETEX's key or MSETEX's pairs.
@@ -68,7 +64,7 @@ func parse(c *command.Ctx, from int, takes taken) (o options, ok bool) {
 		case takes&takesPersist != 0 && command.Is(word, "PERSIST"):
 			ok = say(persist)
 		default:
-			l := timed(word)
+			l := command.TimeWordOf(word)
 			i++
 			ok = l != unsaid && i < len(c.Argv) && say(l)
 			o.time = i
@@ -81,42 +77,18 @@ func parse(c *command.Ctx, from int, takes taken) (o options, ok bool) {
 	return o, true
 }
 
-func timed(word []byte) lifetime {
-	switch {
-	case command.Is(word, "EX"):
-		return ex
-	case command.Is(word, "PX"):
-		return px
-	case command.Is(word, "EXAT"):
-		return exat
-	case command.Is(word, "PXAT"):
-		return pxat
-	}
-	return unsaid
-}
-
 // expiry reads the time of argv[i], in the unit and from the origin that l says, as Unix ms.
 func expiry(c *command.Ctx, l lifetime, i int) (at int64, ok bool) {
 	at, ok = c.Int(i)
 	if !ok {
 		return 0, false
 	}
-	seconds := l == ex || l == exat
-	if at <= 0 || seconds && at > math.MaxInt64/1000 {
+	base, unit := l.Scale(c.Txn.Now())
+	if at <= 0 || at > math.MaxInt64/unit || at*unit > math.MaxInt64-base {
 		c.Fail(resp.ErrInvalidExpire(c.Cmd.LowerName()))
 		return 0, false
 	}
-	if seconds {
-		at *= 1000
-	}
-	if l == ex || l == px {
-		if at > math.MaxInt64-c.Txn.Now() {
-			c.Fail(resp.ErrInvalidExpire(c.Cmd.LowerName()))
-			return 0, false
-		}
-		at += c.Txn.Now()
-	}
-	return at, true
+	return at*unit + base, true
 }
 
 func set(c *command.Ctx) {
@@ -150,7 +122,7 @@ func set(c *command.Ctx) {
 	}
 	store1(c, key, val, at)
 	switch {
-	case o.life == pxat && o.equal == 0: // as written
+	case o.life == command.PXAT && o.equal == 0: // as written
 	case at >= 0:
 		propagateSet(c, key, val, at)
 	case o.get || o.equal > 0:
@@ -297,8 +269,8 @@ func setnx(c *command.Ctx) {
 	c.Out.Int(1)
 }
 
-func setex(c *command.Ctx)  { setTimed(c, ex) }
-func psetex(c *command.Ctx) { setTimed(c, px) }
+func setex(c *command.Ctx)  { setTimed(c, command.EX) }
+func psetex(c *command.Ctx) { setTimed(c, command.PX) }
 
 func setTimed(c *command.Ctx, l lifetime) {
 	at, ok := expiry(c, l, 2)
