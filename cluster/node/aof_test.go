@@ -96,7 +96,7 @@ func TestKillNineLosesNothing(t *testing.T) {
 					time.Sleep(time.Duration(rand.IntN(150)) * time.Millisecond) // the moment is what is tested
 					c.do("BGREWRITEAOF")
 				}
-				require.NoError(t, p.cmd.Process.Kill())
+				p.Kill()
 				killed := time.Now()
 				p.code()
 				all.Wait()
@@ -114,7 +114,7 @@ func TestKillNineLosesNothing(t *testing.T) {
 					if a >= w.acked {
 						continue
 					}
-					require.NotEqual(t, "always", fsync, "round %d: %s:%d was acknowledged, %d came back\n%s", round, w.name, w.acked, a, q.out)
+					require.NotEqual(t, "always", fsync, "round %d: %s:%d was acknowledged, %d came back\n%s", round, w.name, w.acked, a, q.Out)
 					lost := killed.Sub(w.at[a-w.from])
 					mostLost = max(mostLost, lost)
 					require.Less(t, lost, 2*time.Second)
@@ -123,8 +123,7 @@ func TestKillNineLosesNothing(t *testing.T) {
 					text, err := exec.Command(path, filepath.Join(dir, "appendonlydir", "appendonly.aof.manifest")).CombinedOutput()
 					require.NoError(t, err, "%s", text)
 				}
-				require.NoError(t, q.cmd.Process.Kill())
-				q.code()
+				q.Kill()
 			}
 			t.Logf("%s: acknowledged up to %v before the kill and lost", fsync, mostLost)
 		})
@@ -134,10 +133,7 @@ func TestKillNineLosesNothing(t *testing.T) {
 // TestRealRedisAndWeTakeOverFromEachOther: a directory of ours starts a redis-server, and one of it starts us.
 func TestRealRedisAndWeTakeOverFromEachOther(t *testing.T) {
 	t.Parallel()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("redis-server is not installed; scripts/test.sh installs it")
-	}
+	path := proc.Redis(t)
 	for _, preamble := range []string{"yes", "no"} {
 		dir := t.TempDir()
 		fill := func(c *client, from int) string {
@@ -160,24 +156,18 @@ func TestRealRedisAndWeTakeOverFromEachOther(t *testing.T) {
 		args := []string{"--save", "", "--appendonly", "yes", "--appendfsync", "always", "--aof-use-rdb-preamble", preamble, "--aof-timestamp-enabled", "yes"}
 		p := launch(t, dir, args...)
 		digest := fill(p.dial(), 0)
-		require.NoError(t, p.cmd.Process.Kill())
-		p.code()
+		p.Kill()
 
 		port := proc.FreePort(t)
-		real := exec.Command(path, append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--enable-debug-command", "yes"}, args...)...)
-		out := new(proc.Output)
-		real.Stdout = out
-		require.NoError(t, real.Start())
-		t.Cleanup(func() { _ = real.Process.Kill() }) // it may be gone
-		eventually(t, func() bool { return strings.Contains(out.String(), "Ready to accept connections") }, "a redis-server starts from our directory")
+		real := proc.Prepare(t, append([]string{path, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--enable-debug-command", "yes"}, args...)...)
+		real.Serve(patience, func() bool { return strings.Contains(real.Out.String(), "Ready to accept connections") }) // from our directory
 		c := dialTo(t, "tcp", "127.0.0.1:"+strconv.Itoa(port))
-		require.Equal(t, digest, c.do("DEBUG", "DIGEST"), "%s", out)
+		require.Equal(t, digest, c.do("DEBUG", "DIGEST"), "%s", real.Out)
 		digest = fill(c, 1000)
-		require.NoError(t, real.Process.Kill())
-		_ = real.Wait() // killed
+		real.Kill()
 
 		q := launch(t, dir, args...)
-		require.Equal(t, digest, q.dial().do("DEBUG", "DIGEST"), "%s", q.out)
+		require.Equal(t, digest, q.dial().do("DEBUG", "DIGEST"), "%s", q.Out)
 	}
 }
 

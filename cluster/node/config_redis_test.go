@@ -1,7 +1,6 @@
 package node
 
 import (
-	"bufio"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,27 +8,16 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/integration/proc"
 )
 
 // redisConfig is CONFIG GET * of a redis-server 7.0 that was given nothing but a socket.
 func redisConfig(t *testing.T) map[string]string {
-	server, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("redis-server is not installed; scripts/test.sh installs it")
-	}
 	dir := t.TempDir()
 	socket := filepath.Join(dir, "s")
-	cmd := exec.Command(server, "--port", "0", "--unixsocket", socket, "--dir", dir)
-	out, err := cmd.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may be gone already
-		_ = cmd.Wait()         // killed
-	})
-	lines := bufio.NewScanner(out)
-	for lines.Scan() && !strings.Contains(lines.Text(), "accept connections at") {
-	}
+	server := proc.Prepare(t, proc.Redis(t), "--port", "0", "--unixsocket", socket, "--dir", dir)
+	server.Serve(patience, func() bool { return strings.Contains(server.Out.String(), "accept connections at") })
 	text, err := exec.Command("redis-cli", "-s", socket, "config", "get", "*").Output()
 	require.NoError(t, err)
 	words := strings.Split(strings.TrimSuffix(string(text), "\n"), "\n")

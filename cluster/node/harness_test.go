@@ -2,13 +2,11 @@ package node
 
 import (
 	"bufio"
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -217,35 +215,24 @@ func (c *client) closed() {
 	}
 }
 
-// process is a server in a process of its own.
+// process is a server in a process of its own; Out and Err are apart.
 type process struct {
+	*proc.Process
 	t    testing.TB
-	cmd  *exec.Cmd
-	out  *proc.Output
-	err  *proc.Output
-	exit chan int
 	port int
 }
 
 // spawn starts this binary with arguments as redis-server's.
 func spawn(t testing.TB, env []string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, out: new(proc.Output), err: new(proc.Output), exit: make(chan int, 1)}
-	ctx, cancel := context.WithCancel(context.Background())
-	p.cmd = exec.CommandContext(ctx, os.Args[0], args...)
-	p.cmd.Env = append(append(os.Environ(), asServer+"=1"), env...)
-	p.cmd.Stdout, p.cmd.Stderr = p.out, p.err
-	require.NoError(t, p.cmd.Start())
-	go func() {
-		_ = p.cmd.Wait() // the code is what counts
-		p.exit <- p.cmd.ProcessState.ExitCode()
-	}()
-	t.Cleanup(func() {
-		cancel()
-		if t.Failed() {
-			t.Logf("stdout:\n%s\nstderr:\n%s", p.out, p.err)
-		}
-	})
+	p := prepare(t, env, args...)
+	p.Start()
+	return p
+}
+
+func prepare(t testing.TB, env []string, args ...string) *process {
+	p := &process{t: t, Process: proc.Prepare(t, append([]string{os.Args[0]}, args...)...)}
+	p.Env, p.Err = append([]string{asServer + "=1"}, env...), new(proc.Output)
 	return p
 }
 
@@ -253,49 +240,24 @@ func spawn(t testing.TB, env []string, args ...string) *process {
 func launch(t testing.TB, dir string, args ...string) *process {
 	t.Helper()
 	port := proc.FreePort(t)
-	p := spawn(t, nil, append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--enable-debug-command", "yes"}, args...)...)
+	p := prepare(t, nil, append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--enable-debug-command", "yes"}, args...)...)
 	p.port = port
-	eventually(t, func() bool { return strings.Contains(p.out.String(), "Ready to accept connections tcp") }, "ready")
+	p.Serve(patience, func() bool { return strings.Contains(p.Out.String(), "Ready to accept connections tcp") })
 	return p
 }
 
 func (p *process) dial() *client { return dialTo(p.t, "tcp", "127.0.0.1:"+strconv.Itoa(p.port)) }
 
 // code waits for the end and returns the exit code.
-func (p *process) code() int {
-	p.t.Helper()
-	select {
-	case c := <-p.exit:
-		p.exit <- c
-		return c
-	case <-time.After(patience):
-		p.t.Fatal("the process does not end")
-		return 0
-	}
-}
+func (p *process) code() int { p.t.Helper(); return p.Code(patience) }
 
 // realRedis starts a real server and returns a client and its port.
 func realRedis(t testing.TB, args ...string) (*client, int) {
 	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("redis-server is not installed; scripts/test.sh installs it")
-	}
 	port := proc.FreePort(t)
-	cmd := exec.Command(path, append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", ""}, args...)...)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill() // it may be gone already
-		_ = cmd.Wait()         // killed
-	})
 	addr := "127.0.0.1:" + strconv.Itoa(port)
-	eventually(t, func() bool {
-		c, err := net.Dial("tcp", addr)
-		if err == nil {
-			_ = c.Close()
-		}
-		return err == nil
-	}, "redis-server listens")
+	proc.Prepare(t, append([]string{proc.Redis(t), "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", ""}, args...)...).
+		Serve(patience, func() bool { return proc.Listens(addr) })
 	return dialTo(t, "tcp", addr), port
 }
 

@@ -55,7 +55,7 @@ func TestRefusalsOfAProcess(t *testing.T) {
 			p := spawn(t, nil, args...)
 			require.Equal(t, 1, p.code())
 			for _, w := range c.want {
-				require.Contains(t, p.err.String(), w)
+				require.Contains(t, p.Err.String(), w)
 			}
 			if c.file != "" {
 				b, err := os.ReadFile(filepath.Join(dir, "dump.rdb"))
@@ -71,8 +71,8 @@ func TestClusterStateFileIsLocked(t *testing.T) {
 	a := serve(t, "cluster-enabled", "yes")
 	p := spawn(t, nil, "--port", strconv.Itoa(proc.FreePort(t)), "--bind", "127.0.0.1", "--dir", a.dir, "--cluster-enabled", "yes")
 	require.Equal(t, 1, p.code())
-	require.Contains(t, p.err.String(), "nodes.conf")
-	require.Contains(t, p.err.String(), "already used")
+	require.Contains(t, p.Err.String(), "nodes.conf")
+	require.Contains(t, p.Err.String(), "already used")
 }
 
 // The life of a process: it serves, ends on SIGTERM within seconds with its data saved, and
@@ -89,10 +89,10 @@ func TestSigtermSavesAndRestartLoads(t *testing.T) {
 		require.Equal(t, "OK", c.read())
 	}
 	began := time.Now()
-	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	p.Signal(syscall.SIGTERM)
 	require.Equal(t, 0, p.code())
 	require.Less(t, time.Since(began), 5*time.Second)
-	log := p.out.String()
+	log := p.Out.String()
 	require.Contains(t, log, "Received SIGTERM scheduling shutdown...")
 	require.Contains(t, log, "Saving the final RDB snapshot before exiting.")
 	require.Contains(t, log, "Sextant is now ready to exit, bye bye...")
@@ -106,7 +106,7 @@ func TestSigtermSavesAndRestartLoads(t *testing.T) {
 	q := launch(t, dir, "--save", "3600 1")
 	require.Equal(t, "1000", q.dial().do("DBSIZE"))
 	require.NoFileExists(t, filepath.Join(dir, "dump.rdb.complete"), "from now on it would be a lie")
-	require.NoError(t, q.cmd.Process.Signal(syscall.SIGINT))
+	q.Signal(syscall.SIGINT)
 	require.Equal(t, 0, q.code())
 }
 
@@ -117,7 +117,7 @@ func TestProcessTitle(t *testing.T) {
 	p := launch(t, dir, "--dbfilename", "title.rdb")
 	c := p.dial()
 	shown := func() string {
-		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.cmd.Process.Pid))
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", p.PID()))
 		require.NoError(t, err)
 		return strings.TrimRight(string(b), "\x00")
 	}
@@ -165,7 +165,7 @@ func TestSigtermDuringLoading(t *testing.T) {
 	require.NoError(t, err)
 	port := proc.FreePort(t)
 	q := spawn(t, nil, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "3600 1", "--key-load-delay", "1000000")
-	eventually(t, func() bool { return strings.Contains(q.out.String(), "Server initialized") }, "initialized")
+	eventually(t, func() bool { return strings.Contains(q.Out.String(), "Server initialized") }, "initialized")
 	var d *client
 	eventually(t, func() bool {
 		nc, err := net.Dial("tcp", "127.0.0.1:"+strconv.Itoa(port))
@@ -177,7 +177,7 @@ func TestSigtermDuringLoading(t *testing.T) {
 	}, "listening")
 	require.Equal(t, "-LOADING Redis is loading the dataset in memory", d.do("GET", "k"))
 	require.Equal(t, "1", d.info("loading"))
-	require.NoError(t, q.cmd.Process.Signal(syscall.SIGTERM))
+	q.Signal(syscall.SIGTERM)
 	require.Equal(t, 0, q.code())
 	after, err := os.Stat(filepath.Join(dir, "dump.rdb"))
 	require.NoError(t, err)
@@ -199,7 +199,7 @@ func TestDaemonPIDFileAndLogFile(t *testing.T) {
 	eventually(t, func() bool { return strings.Contains(read(logFile), "Ready to accept connections tcp") }, "the daemon serves")
 	pid, err := strconv.Atoi(strings.TrimSpace(read(pidFile)))
 	require.NoError(t, err)
-	require.NotEqual(t, p.cmd.Process.Pid, pid)
+	require.NotEqual(t, p.PID(), pid)
 	c := dialTo(t, "tcp", "127.0.0.1:"+strconv.Itoa(port))
 	require.Equal(t, strconv.Itoa(pid), c.info("process_id"))
 	require.Contains(t, read(logFile), strconv.Itoa(pid)+":M ")
@@ -235,13 +235,13 @@ func TestSystemdIsTold(t *testing.T) {
 			require.Equal(t, "STATUS=Sextant is loading...\n", heard())
 			require.Equal(t, "STATUS=Ready to accept connections\nREADY=1\n", heard())
 		}
-		eventually(t, func() bool { return strings.Contains(p.out.String(), "Ready to accept") }, "ready")
-		require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+		eventually(t, func() bool { return strings.Contains(p.Out.String(), "Ready to accept") }, "ready")
+		p.Signal(syscall.SIGTERM)
 		if told {
 			require.Contains(t, heard(), "STOPPING=1")
 		}
 		require.Equal(t, 0, p.code())
-		require.Equal(t, supervised == "upstart", strings.Contains(p.out.String(), "UPSTART_JOB not found"))
+		require.Equal(t, supervised == "upstart", strings.Contains(p.Out.String(), "UPSTART_JOB not found"))
 	}
 }
 
@@ -250,13 +250,13 @@ func TestUpstartIsTold(t *testing.T) {
 	t.Parallel()
 	p := spawn(t, []string{"UPSTART_JOB=sextant"}, "--port", strconv.Itoa(proc.FreePort(t)), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "", "--supervised", "auto")
 	eventually(t, func() bool {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
 		return err == nil && strings.Contains(string(stat), ") T ")
 	}, "it stops")
-	require.NotContains(t, p.out.String(), "Ready to accept")
-	require.NoError(t, p.cmd.Process.Signal(syscall.SIGCONT))
-	eventually(t, func() bool { return strings.Contains(p.out.String(), "Ready to accept") }, "ready")
-	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
+	require.NotContains(t, p.Out.String(), "Ready to accept")
+	p.Signal(syscall.SIGCONT)
+	eventually(t, func() bool { return strings.Contains(p.Out.String(), "Ready to accept") }, "ready")
+	p.Signal(syscall.SIGTERM)
 	require.Equal(t, 0, p.code())
 }
 
@@ -266,9 +266,9 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	p := launch(t, t.TempDir(), "--save", "", "--shutdown-timeout", "1000", "--repl-diskless-sync-delay", "0")
 	laggard(t, p.dial)
 	require.Equal(t, "OK", p.dial().do("SET", "k", "v"))
-	require.NoError(t, p.cmd.Process.Signal(syscall.SIGTERM))
-	eventually(t, func() bool { return strings.Contains(p.out.String(), "Waiting for replicas") }, "it waits")
-	require.NoError(t, p.cmd.Process.Signal(syscall.SIGINT))
+	p.Signal(syscall.SIGTERM)
+	eventually(t, func() bool { return strings.Contains(p.Out.String(), "Waiting for replicas") }, "it waits")
+	p.Signal(syscall.SIGINT)
 	require.Equal(t, 1, p.code())
-	require.Contains(t, p.out.String(), "You insist... exiting now.")
+	require.Contains(t, p.Out.String(), "You insist... exiting now.")
 }

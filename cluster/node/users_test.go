@@ -122,7 +122,7 @@ func TestRewriteKeepsUsers(t *testing.T) {
 	conf := write(t, dir, "redis.conf", "bind 127.0.0.1\nport "+strconv.Itoa(port)+"\ndir "+dir+"\n# people\nuser alice on nopass ~x +get\nuser gone on\n")
 	p := spawn(t, nil, conf)
 	p.port = port
-	eventually(t, func() bool { return strings.Contains(p.out.String(), "Ready to accept connections tcp") }, "ready")
+	eventually(t, func() bool { return strings.Contains(p.Out.String(), "Ready to accept connections tcp") }, "ready")
 	c := p.dial()
 	require.Equal(t, "1", c.do("ACL", "DELUSER", "gone"))
 	require.Equal(t, "OK", c.do("ACL", "SETUSER", "zoe", "on", "(~z +set)"))

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os/exec"
 	"strconv"
 	"strings"
 	"sync"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sextantdb/sextant/integration/proc"
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/session"
@@ -658,99 +658,12 @@ func (c *client) field(name string) string {
 // realRedis starts redis-server 7.0.15 and returns a client and its port.
 func realRedis(t testing.TB, args ...string) (*client, int) {
 	t.Helper()
-	path, err := exec.LookPath("redis-server")
-	if err != nil {
-		t.Skip("redis-server is not installed")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	port := l.Addr().(*net.TCPAddr).Port
-	l.Close()
-	all := append([]string{"--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "",
-		"--logfile", "redis.log", "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1", "--enable-debug-command", "yes"}, args...)
-	cmd := exec.Command(path, all...)
-	require.NoError(t, cmd.Start())
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		_ = cmd.Wait()
-	})
-	return dial(t, "127.0.0.1:"+strconv.Itoa(port)), port
-}
-
-// proxy passes connections on and can cut them.
-type proxy struct {
-	l    net.Listener
-	to   string
-	down atomic.Bool
-	wg   sync.WaitGroup
-
-	mu    sync.Mutex
-	conns []net.Conn
-}
-
-func newProxy(t *testing.T, to string) *proxy {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	p := &proxy{l: l, to: to}
-	p.wg.Add(1)
-	go func() {
-		defer p.wg.Done()
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			if p.down.Load() {
-				c.Close()
-				continue
-			}
-			d, err := net.Dial("tcp", to)
-			if err != nil {
-				c.Close()
-				continue
-			}
-			p.mu.Lock()
-			p.conns = append(p.conns, c, d)
-			p.mu.Unlock()
-			p.wg.Add(2)
-			pass := func(dst, src net.Conn) {
-				defer p.wg.Done()
-				buf := make([]byte, 32<<10)
-				for {
-					n, err := src.Read(buf)
-					if n > 0 {
-						if _, werr := dst.Write(buf[:n]); werr != nil {
-							err = werr
-						}
-					}
-					if err != nil {
-						dst.Close()
-						src.Close()
-						return
-					}
-				}
-			}
-			go pass(c, d)
-			go pass(d, c)
-		}
-	}()
-	t.Cleanup(func() {
-		l.Close()
-		p.cut()
-		p.wg.Wait()
-	})
-	return p
-}
-
-func (p *proxy) port() int { return p.l.Addr().(*net.TCPAddr).Port }
-
-func (p *proxy) cut() {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	for _, c := range p.conns {
-		c.Close()
-	}
-	p.conns = nil
+	port := proc.FreePort(t)
+	addr := "127.0.0.1:" + strconv.Itoa(port)
+	proc.Prepare(t, append([]string{proc.Redis(t), "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "",
+		"--logfile", "redis.log", "--repl-diskless-sync-delay", "0", "--repl-ping-replica-period", "1", "--enable-debug-command", "yes"}, args...)...).
+		Serve(time.Minute, func() bool { return proc.Listens(addr) })
+	return dial(t, addr), port
 }
 
 // newFakePrimary answers a handshake and then sends payload as the full sync.

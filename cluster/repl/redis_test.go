@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/integration/proc"
 )
 
 // redisDump is the data of a real server in testNode.dump's form.
@@ -44,12 +46,12 @@ func TestRealRedisAsReplica(t *testing.T) {
 		for _, diskless := range []bool{true, false} {
 			t.Run(fmt.Sprintf("%s/diskless=%v", load, diskless), func(t *testing.T) {
 				p := newNode(t, func(o *Options) { o.DisklessSync = diskless })
-				px := newProxy(t, p.addr())
+				px := proc.NewRoad(t, p.addr())
 				c := dial(t, p.addr())
 				for i := range 300 {
 					c.do("SET", fmt.Sprint("k", i), strings.Repeat("v", i*20))
 				}
-				rc, _ := realRedis(t, "--repl-diskless-load", load, "--replicaof", "127.0.0.1 "+strconv.Itoa(px.port()))
+				rc, _ := realRedis(t, "--repl-diskless-load", load, "--replicaof", "127.0.0.1 "+strconv.Itoa(px.Port()))
 				fieldBecomes(t, rc, "master_link_status", "up")
 				c.do("SELECT", "7")
 				c.do("MSETTX", "a", "1", "b", "2")
@@ -58,7 +60,7 @@ func TestRealRedisAsReplica(t *testing.T) {
 				require.Equal(t, p.dump(), redisDump(rc, 0, 7))
 				require.Equal(t, p.field("master_replid"), rc.field("master_replid"))
 
-				px.cut() // partial resync
+				px.Cut() // partial resync
 				c.do("INCR", "n")
 				require.Eventually(t, func() bool { return p.field("sync_partial_ok") == "1" }, 20*time.Second, 20*time.Millisecond)
 				offsetReached(t, rc, p)
@@ -80,9 +82,9 @@ func TestRealRedisAsPrimary(t *testing.T) {
 				}
 				pc.do("SELECT", "3")
 				pc.do("SET", "three", "3")
-				px := newProxy(t, "127.0.0.1:"+strconv.Itoa(port))
+				px := proc.NewRoad(t, "127.0.0.1:"+strconv.Itoa(port))
 				r := newNode(t, func(o *Options) { o.DisklessLoad = mode })
-				follow(t, r, px.port())
+				follow(t, r, px.Port())
 				up(t, r)
 				pc.do("INCR", "n")
 				pc.do("MULTI")
@@ -94,7 +96,7 @@ func TestRealRedisAsPrimary(t *testing.T) {
 				require.Equal(t, redisDump(pc, 0, 3, 4), r.dump())
 
 				pc.do("SELECT", "4")
-				px.cut()
+				px.Cut()
 				pc.do("INCR", "m")
 				fieldBecomes(t, pc, "sync_partial_ok", "1")
 				pc.do("SELECT", "4")
@@ -142,8 +144,8 @@ func TestRealRedisChainAndFailover(t *testing.T) {
 
 func TestRealRedisUnderLoad(t *testing.T) {
 	p := newNode(t)
-	px := newProxy(t, p.addr())
-	rc, _ := realRedis(t, "--replicaof", "127.0.0.1 "+strconv.Itoa(px.port()))
+	px := proc.NewRoad(t, p.addr())
+	rc, _ := realRedis(t, "--replicaof", "127.0.0.1 "+strconv.Itoa(px.Port()))
 	fieldBecomes(t, rc, "master_link_status", "up")
 	var wg sync.WaitGroup
 	for w := range 4 {
@@ -163,7 +165,7 @@ func TestRealRedisUnderLoad(t *testing.T) {
 	}
 	for range 3 {
 		fieldBecomes(t, rc, "master_link_status", "up")
-		px.cut()
+		px.Cut()
 	}
 	wg.Wait()
 	offsetReached(t, rc, p)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sextantdb/sextant/integration/proc"
 	"github.com/sextantdb/sextant/store/rdb"
 )
 
@@ -68,21 +69,20 @@ func TestFullSyncThenStream(t *testing.T) {
 
 func TestPartialSyncAfterCutLink(t *testing.T) {
 	p, r := newNode(t), newNode(t)
-	px := newProxy(t, p.addr())
+	px := proc.NewRoad(t, p.addr())
 	c := dial(t, p.addr())
 	c.do("SELECT", "5")
-	follow(t, r, px.port())
+	follow(t, r, px.Port())
 	up(t, r)
 	c.do("INCR", "n")
 	same(t, p, r)
 	for i := range 5 {
-		px.down.Store(true)
-		px.cut()
+		px.Close()
 		for range 50 {
 			c.do("INCR", "n")
 		}
 		require.Eventually(t, func() bool { return !r.e.Status().LinkUp }, 5*time.Second, time.Millisecond)
-		px.down.Store(false)
+		px.Open()
 		up(t, r)
 		same(t, p, r)
 		require.Equal(t, strconv.Itoa(i+1), p.field("sync_partial_ok"))
@@ -96,16 +96,15 @@ func TestPartialSyncAfterCutLink(t *testing.T) {
 func TestBacklogOverflowMeansFullSync(t *testing.T) {
 	p := newNode(t, func(o *Options) { o.BacklogBytes = MinBacklogBytes })
 	r := newNode(t)
-	px := newProxy(t, p.addr())
+	px := proc.NewRoad(t, p.addr())
 	c := dial(t, p.addr())
-	follow(t, r, px.port())
+	follow(t, r, px.Port())
 	up(t, r)
-	px.down.Store(true)
-	px.cut()
+	px.Close()
 	for i := range 100 {
 		c.do("SET", fmt.Sprint("k", i), strings.Repeat("x", 1000))
 	}
-	px.down.Store(false)
+	px.Open()
 	p.logged("for lack of backlog")
 	up(t, r)
 	same(t, p, r)
@@ -166,9 +165,9 @@ func TestOldPrimaryThatWroteOnMustCopy(t *testing.T) {
 
 func TestChainedReplicas(t *testing.T) {
 	p, a, b := newNode(t), newNode(t), newNode(t)
-	px := newProxy(t, p.addr())
+	px := proc.NewRoad(t, p.addr())
 	c := dial(t, p.addr())
-	follow(t, a, px.port())
+	follow(t, a, px.Port())
 	up(t, a)
 	c.do("SELECT", "4")
 	c.do("INCR", "n")
@@ -181,7 +180,7 @@ func TestChainedReplicas(t *testing.T) {
 	same(t, p, b)
 	require.Equal(t, p.field("master_replid"), b.field("master_replid"))
 
-	px.cut() // the middle comes back by a partial sync: its replica notices nothing
+	px.Cut() // the middle comes back by a partial sync: its replica notices nothing
 	up(t, a)
 	c.do("INCR", "n")
 	same(t, p, b)
@@ -317,13 +316,13 @@ func TestAbortedSyncLeavesOldData(t *testing.T) {
 			}
 			rc := dial(t, r.addr())
 			rc.do("SET", "old", "data")
-			px := newProxy(t, p.addr())
+			px := proc.NewRoad(t, p.addr())
 			gate := make(chan struct{})
 			p.saveGate.Store(&gate) // the transfer has begun and hangs
-			rc.do("REPLICAOF", "127.0.0.1", strconv.Itoa(px.port()))
+			rc.do("REPLICAOF", "127.0.0.1", strconv.Itoa(px.Port()))
 			require.Eventually(t, func() bool { return r.e.Status().Syncing }, 10*time.Second, time.Millisecond)
 			require.Equal(t, "sync", rc.do("ROLE").([]any)[3])
-			px.cut()
+			px.Cut()
 			r.logged("unexpected end of input")
 			require.Equal(t, map[string]string{"0/old": "data"}, r.dump())
 			p.saveGate.Store(nil)
@@ -558,7 +557,7 @@ func TestInfoFieldsAndOrder(t *testing.T) {
 // Writers on several connections while replicas come, lose their links and come back.
 func TestEqualDataUnderLoad(t *testing.T) {
 	p, a, b := newNode(t), newNode(t), newNode(t)
-	px := newProxy(t, p.addr())
+	px := proc.NewRoad(t, p.addr())
 	var wg sync.WaitGroup
 	for w := range 4 {
 		wg.Add(1)
@@ -582,12 +581,12 @@ func TestEqualDataUnderLoad(t *testing.T) {
 			}
 		}()
 	}
-	follow(t, a, px.port())
+	follow(t, a, px.Port())
 	follow(t, b, a.port)
 	for range 4 {
 		up(t, a)
 		up(t, b)
-		px.cut()
+		px.Cut()
 	}
 	wg.Wait()
 	up(t, a)

@@ -10,7 +10,10 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sextantdb/sextant/integration/proc"
 	"github.com/sextantdb/sextant/resp"
+	"github.com/sextantdb/sextant/resp/command"
+	"github.com/sextantdb/sextant/resp/session"
 )
 
 // REPLICAOF inside EXEC holds stripes: the role changes right after they are free.
@@ -94,13 +97,13 @@ func TestPromotionUnderLoad(t *testing.T) {
 
 func TestStatusForTheCluster(t *testing.T) {
 	p, r := newNode(t), newNode(t, func(o *Options) { o.ServeStale = false })
-	px := newProxy(t, p.addr())
+	px := proc.NewRoad(t, p.addr())
 	require.Equal(t, Status{History: p.e.Status().History}, p.e.Status())
-	px.down.Store(true)
-	follow(t, r, px.port())
+	px.Close()
+	follow(t, r, px.Port())
 	require.True(t, r.e.Stale())
 	require.False(t, r.e.Status().Synced)
-	px.down.Store(false)
+	px.Open()
 	up(t, r)
 	st := r.e.Status()
 	require.True(t, st.Replica && st.LinkUp && st.Synced && !st.Syncing && !st.Loading)
@@ -108,9 +111,8 @@ func TestStatusForTheCluster(t *testing.T) {
 	require.False(t, r.e.Stale())
 	host, port := r.e.Primary()
 	require.Equal(t, "127.0.0.1", host)
-	require.Equal(t, px.port(), port)
-	px.down.Store(true)
-	px.cut()
+	require.Equal(t, px.Port(), port)
+	px.Close()
 	require.Eventually(t, r.e.Stale, 5*time.Second, time.Millisecond)
 	require.True(t, r.e.Status().Synced)
 	require.Equal(t, "down", r.field("master_link_status"))
@@ -258,4 +260,71 @@ func TestPositionOfAReplica(t *testing.T) {
 	require.Nil(t, r.e.Position())
 	r.e.applyMu.Unlock()
 	require.NotNil(t, r.e.Position())
+}
+
+// A change of role asked for inside EXEC is told at once, to whom keeps it in the configuration too, and done when the stripes are free.
+func TestPromisedRoles(t *testing.T) {
+	n := freshNode(t)
+	var told []string
+	n.e.deps.Follows = func(host string, port int) { told = append(told, host+" "+strconv.Itoa(port)) } // by this test's goroutine
+	n.start()
+	var later []func()
+	hold := func(f func()) { later = append(later, f) }
+	role := func() string {
+		var out resp.Writer
+		n.e.role(&command.Ctx{Out: &out})
+		return strings.ReplaceAll(string(out.Bytes()), "\r\n", " ")
+	}
+	require.True(t, n.e.Follow("127.0.0.1", 1, hold))
+	require.False(t, n.e.Follow("127.0.0.1", 1, hold), "that is promised already")
+	require.Equal(t, []string{"127.0.0.1 1"}, told)
+	require.Contains(t, role(), "slave")
+	require.False(t, n.e.IsReplica())
+	require.True(t, n.e.Follow("127.0.0.1", 2, hold))
+	require.Contains(t, role(), ":2 ")
+	require.True(t, n.e.Promote(hold))
+	require.False(t, n.e.Promote(hold))
+	require.Contains(t, role(), "master")
+	require.Len(t, later, 3)
+	for _, f := range later {
+		f()
+	}
+	require.False(t, n.e.IsReplica())
+	require.Contains(t, role(), "master")
+	require.Equal(t, []string{"127.0.0.1 1", "127.0.0.1 2", " 0"}, told[:3])
+
+	later = nil
+	require.True(t, n.e.Follow("127.0.0.1", 1, hold))
+	later[0]()
+	require.True(t, n.e.IsReplica())
+	require.Contains(t, role(), "slave")
+	require.Equal(t, "127.0.0.1 1", told[len(told)-1])
+}
+
+// The link to the primary is a connection that can be ended by its number, as CLIENT KILL TYPE master does; it comes back by a
+// partial sync. So does a replica's.
+func TestDroppedLinksComeBack(t *testing.T) {
+	p, r := newNode(t), newNode(t)
+	follow(t, r, p.port)
+	up(t, r)
+	drop := func(n *testNode, flag session.Flags) bool {
+		found := int64(-1)
+		n.e.EachConn(func(c *Conn) {
+			if c.Sess.Any(flag) {
+				found = c.Sess.ID
+			}
+		})
+		return found >= 0 && n.e.DropConn(found)
+	}
+	require.False(t, p.e.DropConn(1<<40))
+	for i, side := range []func() bool{
+		func() bool { return drop(r, session.Primary) },
+		func() bool { return drop(p, session.Replica) },
+	} {
+		require.Eventually(t, side, time.Minute, time.Millisecond)
+		require.Eventually(t, func() bool { return p.field("sync_partial_ok") == strconv.Itoa(i+1) }, time.Minute, time.Millisecond)
+		up(t, r)
+	}
+	require.Equal(t, "1", p.field("sync_full"))
+	same(t, p, r)
 }

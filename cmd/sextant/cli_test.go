@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -19,6 +17,8 @@ import (
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/integration/proc"
 )
 
 // TestMain makes the test binary a sextant too: what `cluster up` starts is os.Executable.
@@ -128,46 +128,13 @@ func TestMistakesAreExplained(t *testing.T) {
 }
 
 // peers starts n real redis-servers; the command line works with them as with our own.
-func peers(t *testing.T, n int, directives ...string) (addrs []string, procs []*exec.Cmd) {
-	if _, err := exec.LookPath("redis-server"); err != nil {
-		t.Skip("no redis-server")
-	}
-	for len(addrs) < n {
-		p := freePort(t)
-		cmd := exec.Command("redis-server", append([]string{"--port", strconv.Itoa(p), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", ""}, directives...)...)
-		out, err := cmd.StdoutPipe()
-		require.NoError(t, err)
-		require.NoError(t, cmd.Start())
-		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-		lines, ready := bufio.NewScanner(out), false
-		for !ready && lines.Scan() {
-			ready = strings.Contains(lines.Text(), "Ready to accept connections")
-		}
-		if ready {
-			addrs, procs = append(addrs, "127.0.0.1:"+strconv.Itoa(p)), append(procs, cmd)
-		}
+func peers(t *testing.T, n int, directives ...string) (addrs []string, procs []*proc.Process) {
+	for _, p := range proc.FreePorts(t, n) {
+		s := proc.Prepare(t, append([]string{proc.Redis(t), "--port", strconv.Itoa(p), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", ""}, directives...)...)
+		s.Serve(time.Minute, func() bool { return strings.Contains(s.Out.String(), "Ready to accept connections") })
+		addrs, procs = append(addrs, "127.0.0.1:"+strconv.Itoa(p)), append(procs, s)
 	}
 	return addrs, procs
-}
-
-// freePort finds a port whose bus port is free too, below the range of
-// ports that the system gives to outgoing connections.
-func freePort(t testing.TB) int {
-	for range 1000 {
-		p := 20000 + rand.IntN(1300)*2
-		ok := true
-		for _, at := range []int{p, p + busOffset} {
-			l, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(at))
-			if ok = ok && err == nil; err == nil {
-				l.Close()
-			}
-		}
-		if ok {
-			return p
-		}
-	}
-	t.Fatal("no free port")
-	return 0
 }
 
 func TestCreateAndCheckWithRealServers(t *testing.T) {
@@ -202,7 +169,7 @@ func TestCreateAndCheckWithRealServers(t *testing.T) {
 	assert.Contains(t, errs, "is not empty: it knows 5 other nodes and has 16384 slots assigned")
 	assert.Contains(t, errs, "6 things stand in the way")
 
-	require.NoError(t, procs[5].Process.Kill())
+	procs[5].Kill()
 	code, out, errs = sextant("", "cluster", "check", addrs[1])
 	assert.Equal(t, 1, code)
 	assert.Contains(t, out, "[ERR] "+addrs[5]+" cannot be asked")
@@ -245,17 +212,17 @@ func TestCreateEndsInTimeWithTheReason(t *testing.T) {
 	slow := &terminal{in: &stopper{procs[2]}, out: io.Discard, err: new(bytes.Buffer), asks: true}
 	began := time.Now()
 	code := run(append([]string{"sextant", "cluster", "create", "--timeout", "3s"}, addrs...), slow)
-	_ = procs[2].Process.Signal(syscall.SIGCONT)
+	procs[2].Signal(syscall.SIGCONT)
 	assert.Equal(t, 1, code)
 	assert.Less(t, time.Since(began), 10*time.Second)
 	assert.Contains(t, slow.err.(*bytes.Buffer).String(), addrs[2])
 }
 
 // stopper is a user who stops a node before saying yes.
-type stopper struct{ cmd *exec.Cmd }
+type stopper struct{ node *proc.Process }
 
 func (s *stopper) Read(p []byte) (int, error) {
-	_ = s.cmd.Process.Signal(syscall.SIGSTOP)
+	s.node.Signal(syscall.SIGSTOP)
 	return copy(p, "yes\n"), io.EOF
 }
 

@@ -38,7 +38,7 @@ func startUp(t *testing.T, args ...string) *upRun {
 	u.cmd.Stderr = u.errs
 	out, err := u.cmd.StdoutPipe()
 	require.NoError(t, err)
-	require.NoError(t, u.cmd.Start())
+	require.NoError(t, proc.Start(u.cmd))
 	t.Cleanup(func() { _ = u.cmd.Process.Kill() })
 	go func() {
 		defer close(u.lines)
@@ -101,16 +101,7 @@ func call(t *testing.T, port int, argv ...string) (string, error) {
 }
 
 // sixPorts finds six client ports in a row that are free with their bus ports.
-func sixPorts(t *testing.T) int {
-	for range 200 {
-		p := freePort(t)
-		if p+6+busOffset < 32768 && portsFree(p, 6) == nil {
-			return p
-		}
-	}
-	t.Fatal("no six free ports in a row")
-	return 0
-}
+func sixPorts(t *testing.T) int { return proc.FreeRow(t, 6) }
 
 func TestUpFormsSurvivesAKillAndComesBack(t *testing.T) {
 	dir, port := t.TempDir(), sixPorts(t)
@@ -237,11 +228,9 @@ func TestCreateOverOurOwnNodes(t *testing.T) {
 	port := sixPorts(t)
 	args := []string{"cluster", "create", "--replicas", "1", "--yes", "--json"}
 	for p := port; p < port+6; p++ {
-		cmd := exec.Command(exe, "server", "--port", strconv.Itoa(p), "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--dir", t.TempDir(),
-			"--cluster-node-timeout", "5000")
-		require.NoError(t, cmd.Start())
-		t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
-		require.Eventually(t, func() bool { got, err := call(t, p, "PING"); return err == nil && got == "PONG" }, 20*time.Second, 20*time.Millisecond)
+		proc.Prepare(t, exe, "server", "--port", strconv.Itoa(p), "--bind", "127.0.0.1", "--cluster-enabled", "yes", "--dir", t.TempDir(),
+			"--cluster-node-timeout", "5000").
+			Serve(20*time.Second, func() bool { got, err := call(t, p, "PING"); return err == nil && got == "PONG" })
 		args = append(args, "127.0.0.1:"+strconv.Itoa(p))
 	}
 	code, out, errs := sextant("", args...)

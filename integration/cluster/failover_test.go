@@ -113,7 +113,7 @@ func failover(t *testing.T, limit int, how syscall.Signal) time.Duration {
 	if how == syscall.SIGSTOP {
 		victim.signal(syscall.SIGCONT)
 	} else {
-		<-victim.done
+		<-victim.Ended()
 		victim.launch()
 	}
 	victim.eventually(30*time.Second, "returned as replica of its heir", func() bool {
@@ -159,7 +159,7 @@ func probeUntilServed(t *testing.T, node *process, key string, began time.Time) 
 		last = err.Error()
 		time.Sleep(2 * time.Millisecond) // polling another process
 	}
-	t.Fatalf("slots not served within 30 s: %s\n%s", last, proc.Tail(node.out.String(), 40))
+	t.Fatalf("slots not served within 30 s: %s\n%s", last, proc.Tail(node.Out.String(), 40))
 	return 0
 }
 

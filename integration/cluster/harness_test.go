@@ -26,33 +26,17 @@ import (
 // binary is the sextant under test, built once by TestMain.
 var binary string
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "sextant-cluster-test-")
-	if err != nil {
-		panic(err)
-	}
-	binary = filepath.Join(dir, "sextant")
-	build := exec.Command("go", "build", "-o", binary, "github.com/sextantdb/sextant/cmd/sextant")
-	build.Stderr = os.Stderr
-	code := 1
-	if err := build.Run(); err == nil {
-		code = m.Run()
-	}
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { proc.MainWithSextant(m, &binary) }
 
 // process is one node.
 type process struct {
-	t    testing.TB
-	host string // "" is 127.0.0.1
-	port int
-	pass string // AUTH before every command
-	dir  string
-	args []string
-	cmd  *exec.Cmd
-	out  *proc.Output
-	done chan struct{} // closed when the process has ended
+	t             testing.TB
+	host          string // "" is 127.0.0.1
+	port          int
+	pass          string // AUTH before every command
+	dir           string
+	args          []string
+	*proc.Process // from launch on
 }
 
 // start runs `sextant server` in dir with the given directives and waits until it answers.
@@ -60,29 +44,15 @@ func start(t testing.TB, dir string, port int, directives ...string) *process {
 	p := &process{t: t, port: port, dir: dir}
 	p.args = append([]string{"server", "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir}, directives...)
 	p.launch()
-	t.Cleanup(p.kill)
 	return p
 }
 
 func (p *process) launch() {
-	p.out = new(proc.Output)
-	p.done = make(chan struct{})
-	p.cmd = exec.Command(binary, p.args...)
-	p.cmd.Stdout, p.cmd.Stderr = p.out, p.out
-	require.NoError(p.t, p.cmd.Start())
-	cmd, done := p.cmd, p.done
-	go func() {
-		_ = cmd.Wait()
-		close(done)
-	}()
-	p.eventually(20*time.Second, "answers PING", func() bool {
-		select {
-		case <-p.done:
-			p.t.Fatalf("node %d ended at start:\n%s", p.port, p.out)
-		default:
-		}
-		return p.try("PING") == "PONG"
-	})
+	p.t.Helper()
+	if p.Process == nil {
+		p.Process = proc.Prepare(p.t, append([]string{binary}, p.args...)...)
+	}
+	p.Serve(20*time.Second, func() bool { return p.try("PING") == "PONG" })
 }
 
 func (p *process) addr() string {
@@ -93,14 +63,8 @@ func (p *process) addr() string {
 	return net.JoinHostPort(host, strconv.Itoa(p.port))
 }
 
-func (p *process) signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
-
-// kill ends the process at once and waits for its end.
-func (p *process) kill() {
-	p.signal(syscall.SIGKILL)
-	p.signal(syscall.SIGCONT)
-	<-p.done
-}
+func (p *process) signal(s syscall.Signal) { p.Signal(s) }
+func (p *process) kill()                   { p.Kill() }
 
 // try runs one command on a connection of its own and returns its reply as text, "" when
 // anything went wrong; errors come back as "-ERR ...".
@@ -157,7 +121,7 @@ func (p *process) eventually(limit time.Duration, what string, ok func() bool) {
 	deadline := time.Now().Add(limit)
 	for !ok() {
 		if time.Now().After(deadline) {
-			p.t.Fatalf("node %d: not within %v: %s\n%s", p.port, limit, what, proc.Tail(p.out.String(), 30))
+			p.t.Fatalf("node %d: not within %v: %s\n%s", p.port, limit, what, proc.Tail(p.Out.String(), 30))
 		}
 		time.Sleep(5 * time.Millisecond) // the event is in another process: polling is how one awaits it
 	}
@@ -185,7 +149,6 @@ func newGridWith(t testing.TB, n int, pass string, directives ...string) *grid {
 		p.args = append([]string{"server", "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--cluster-enabled", "yes",
 			"--enable-debug-command", "local"}, directives...)
 		p.launch()
-		t.Cleanup(p.kill)
 		g.nodes = append(g.nodes, p)
 	}
 	return g

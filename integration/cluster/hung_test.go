@@ -59,5 +59,5 @@ func TestHungDataPath(t *testing.T) {
 	victim.eventually(5*time.Second, "taken for alive again", func() bool {
 		return !strings.Contains(lineOf(heir.try("CLUSTER", "NODES"), victim.addr()), "fail")
 	})
-	assert.Contains(t, victim.out.String(), "the data path has not answered")
+	assert.Contains(t, victim.Out.String(), "the data path has not answered")
 }

@@ -100,7 +100,7 @@ func TestAllKilledAtOnce(t *testing.T) {
 		n.signal(9)
 	}
 	for _, n := range g.nodes {
-		<-n.done
+		<-n.Ended()
 	}
 	for _, n := range g.nodes {
 		n.launch()
@@ -187,7 +187,7 @@ func TestCopiedStateFile(t *testing.T) {
 	twin.kill()
 	// Whether the one that was pushed aside hears of the other's row, and says so, depends on who
 	// gossips first; that it recovers does not.
-	t.Logf("the original named its twin: %v", strings.Contains(g.nodes[0].out.String(), "another process runs under my node id"))
+	t.Logf("the original named its twin: %v", strings.Contains(g.nodes[0].Out.String(), "another process runs under my node id"))
 	g.nodes[0].kill()
 	g.nodes[0].launch()
 	everywhere(g.nodes, 20*time.Second, "whole without the twin", func(n *process) bool { return n.state() == "ok" })

@@ -256,7 +256,7 @@ func TestPasswordAndBusSecret(t *testing.T) {
 	key := ownedKey(t, g.nodes[0])
 	require.Equal(t, "OK", g.nodes[0].try("SET", key, "v"))
 	for _, n := range g.nodes {
-		assert.NotContains(t, n.out.String(), "no authentication")
+		assert.NotContains(t, n.Out.String(), "no authentication")
 	}
 	victim, heir := g.nodes[0], g.replicaOf(g.nodes[0])
 	victim.kill()
@@ -286,7 +286,6 @@ func TestIPv6(t *testing.T) {
 		p := &process{t: t, host: "::1", port: port, dir: t.TempDir()}
 		p.args = []string{"server", "--port", strconv.Itoa(port), "--bind", "::1", "--dir", p.dir, "--cluster-enabled", "yes", "--cluster-node-timeout", "2000"}
 		p.launch()
-		t.Cleanup(p.kill)
 		g.nodes = append(g.nodes, p)
 	}
 	g.formOurs(0) // redis-cli 7.0 cannot read [::1]:port

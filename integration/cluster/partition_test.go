@@ -53,7 +53,6 @@ func newSplit(t testing.TB, n int, directives ...string) *split {
 		s.gate(i, gate, port)
 		s.gate(i, gate+10000, port+10000)
 		p.launch()
-		t.Cleanup(p.kill)
 		args = append(args, host+":"+strconv.Itoa(gate))
 	}
 	t.Cleanup(s.heal)

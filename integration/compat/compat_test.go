@@ -12,7 +12,6 @@ import (
 	"io"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -34,21 +33,7 @@ var (
 // binary is the sextant under test, built once by TestMain.
 var binary string
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "sextant-compat-test-")
-	if err != nil {
-		panic(err)
-	}
-	binary = filepath.Join(dir, "sextant")
-	build := exec.Command("go", "build", "-o", binary, "github.com/sextantdb/sextant/cmd/sextant")
-	build.Stderr = os.Stderr
-	code := 1
-	if err := build.Run(); err == nil {
-		code = m.Run()
-	}
-	_ = os.RemoveAll(dir)
-	os.Exit(code)
-}
+func TestMain(m *testing.M) { proc.MainWithSextant(m, &binary) }
 
 // side is one of the two servers.
 type side struct {
@@ -62,13 +47,12 @@ func both(t *testing.T) (ours, theirs *side) {
 	return launch(t, "sextant", binary, "server"), launch(t, "redis", redis)
 }
 
-// realRedis is the redis-server of this machine. A test that needs it is skipped with -short.
+// realRedis is proc.Redis, and skips the test with -short.
 func realRedis(t testing.TB) string {
-	program, err := exec.LookPath("redis-server")
-	if err != nil || testing.Short() {
-		t.Skip("no redis-server (scripts/test.sh installs it), or -short")
+	if testing.Short() {
+		t.Skip("-short")
 	}
-	return program
+	return proc.Redis(t)
 }
 
 func launch(t *testing.T, name string, words ...string) *side {

@@ -174,13 +174,8 @@ func refuses(t *testing.T, ours bool, dir, text string, directives ...string) {
 	port := proc.FreePort(t)
 	argv = append(argv, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "")
 	s := prepare(t, "one that must not start", port, append(argv, directives...)...)
-	s.run()
-	select {
-	case <-s.ended:
-	case <-time.After(patience):
-		t.Fatalf("%v starts", argv)
-	}
-	require.Equal(t, 1, s.cmd.ProcessState.ExitCode(), "%s", s.out)
+	s.Start()
+	require.Equal(t, 1, s.Code(patience), "%s", s.Out)
 	require.Equal(t, before, snapshotOf(t, dir))
 }
 

@@ -2,7 +2,6 @@ package compat
 
 import (
 	"net"
-	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -78,10 +77,7 @@ func (s *side) info(t *testing.T) map[string]map[string]string {
 // TestInfo compares INFO of a primary with an append only file and of its replica, fields and the
 // kinds of their values.
 func TestInfo(t *testing.T) {
-	program, err := exec.LookPath("redis-server")
-	if err != nil || testing.Short() {
-		t.Skip("no redis-server, or -short")
-	}
+	program := realRedis(t)
 	pair := func(name string, words ...string) (primary, replica *side) {
 		primary = launch(t, name, append(words, "--repl-diskless-sync-delay", "0")...)
 		host, port, _ := net.SplitHostPort(primary.addr)

@@ -2,9 +2,7 @@ package compat
 
 import (
 	"fmt"
-	"io"
 	"maps"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -306,11 +304,11 @@ func TestReplicationWithRedis(t *testing.T) {
 			c := primary.dial(t)
 			c.do(t, values())
 			require.Equal(t, "interop", primary.say("FUNCTION", "LOAD", library))
-			road := newRoad(t, primary.addr)
+			road := proc.NewRoad(t, primary.addr)
 			replica.say("SET", "gone", "after the sync")
 
 			l := startLoad(t, primary)
-			require.Equal(t, "OK", replica.say("REPLICAOF", "127.0.0.1", strconv.Itoa(road.port())))
+			require.Equal(t, "OK", replica.say("REPLICAOF", "127.0.0.1", strconv.Itoa(road.Port())))
 			up := func() {
 				t.Helper()
 				replica.eventually("link up", func() bool { return replica.info("replication")["master_link_status"] == "up" })
@@ -318,13 +316,13 @@ func TestReplicationWithRedis(t *testing.T) {
 			up()
 			l.goesOn(t, 20)
 			l.end()
-			replica.followed = road.port()
+			replica.followed = road.Port()
 			sameData(t, primary, replica, "after a full sync under load")
 
 			for round, cut := range []func(){
 				func() { require.Equal(t, "1", primary.say("CLIENT", "KILL", "TYPE", "replica")) },
 				func() { require.Equal(t, "1", replica.say("CLIENT", "KILL", "TYPE", "master")) },
-				road.cut,
+				road.Cut,
 			} {
 				l = startLoad(t, primary)
 				cut()
@@ -334,17 +332,17 @@ func TestReplicationWithRedis(t *testing.T) {
 				l.end()
 				sameData(t, primary, replica, fmt.Sprint("after partial sync ", round+1))
 			}
-			road.close() // nothing gets through until it is open again
+			road.Close() // nothing gets through until it is open again
 			require.Equal(t, "interop", primary.say("FUNCTION", "LOAD", "REPLACE", strings.Replace(library, "mark", "other", 1)))
 			c.do(t, [][]string{{"SWAPDB", "0", "9"}, {"SET", "while it was away", "1"}, {"DEL", "zset:ints:129"}})
-			road.open()
+			road.Open()
 			up()
 			sameData(t, primary, replica, "after a time without connection")
 			require.Equal(t, "1", primary.info("stats")["sync_full"])
 			if way.name == "sextant follows redis" {
 				require.Equal(t, "0", replica.info("everything")["repl_apply_errors"])
 			} else {
-				require.NotContains(t, replica.out.String(), "== CRITICAL ==", "the replica understood everything")
+				require.NotContains(t, replica.Out.String(), "== CRITICAL ==", "the replica understood everything")
 			}
 		})
 	}
@@ -450,78 +448,4 @@ func TestRestartsWithRedis(t *testing.T) {
 			require.Equal(t, primary.info("replication")["master_replid"], replica.info("replication")["master_replid"])
 		})
 	}
-}
-
-// road is a network between two servers that can be cut.
-type road struct {
-	l  net.Listener
-	to string
-
-	mu     sync.Mutex
-	closed bool       // guarded by mu, like all here
-	conns  []net.Conn // both ends of each connection
-}
-
-func newRoad(t *testing.T, to string) *road {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	r := &road{l: l, to: to}
-	t.Cleanup(func() { _ = l.Close(); r.cut() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			r.pass(c)
-		}
-	}()
-	return r
-}
-
-func (r *road) pass(c net.Conn) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	d, err := net.Dial("tcp", r.to)
-	if r.closed || err != nil {
-		_ = c.Close()
-		if err == nil {
-			_ = d.Close()
-		}
-		return
-	}
-	r.conns = append(r.conns, c, d)
-	for _, way := range [][2]net.Conn{{c, d}, {d, c}} {
-		go func() {
-			_, _ = io.Copy(way[0], way[1]) // until one of them is closed
-			_ = way[0].Close()
-			_ = way[1].Close()
-		}()
-	}
-}
-
-func (r *road) port() int { return r.l.Addr().(*net.TCPAddr).Port }
-
-// cut ends the connections of now.
-func (r *road) cut() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	for _, c := range r.conns {
-		_ = c.Close()
-	}
-	r.conns = nil
-}
-
-// close cuts and lets none through until open.
-func (r *road) close() {
-	r.mu.Lock()
-	r.closed = true
-	r.mu.Unlock()
-	r.cut()
-}
-
-func (r *road) open() {
-	r.mu.Lock()
-	r.closed = false
-	r.mu.Unlock()
 }

@@ -2,7 +2,6 @@ package compat
 
 import (
 	"net"
-	"os/exec"
 	"strings"
 	"testing"
 
@@ -14,8 +13,7 @@ import (
 // values of every type from Redis to ours and back.
 func TestMigrate(t *testing.T) {
 	ours, theirs := both(t)
-	redis, err := exec.LookPath("redis-server")
-	require.NoError(t, err)
+	redis := realRedis(t)
 	targets := map[*side]*side{ours: launch(t, "target of ours", redis), theirs: launch(t, "target of redis", redis)}
 	port := func(s *side) string { _, p, _ := net.SplitHostPort(s.addr); return p }
 	script := `

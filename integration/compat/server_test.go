@@ -28,51 +28,19 @@ type server struct {
 	t        testing.TB
 	port     int
 	pass     string // what AUTH wants, if anything
-	argv     []string
-	env      []string      // beside this process's own
-	followed int           // the port it follows its primary through, when that is not the primary's
-	cmd      *exec.Cmd     // nil before the first start
-	ended    chan struct{} // closed when the process has ended
-	out      *proc.Output  // what it printed since its last start
+	followed int    // the port it follows its primary through, when that is not the primary's
+	*proc.Process
 }
 
 // prepare describes a server that argv starts on a port. The test kills it at its end.
 func prepare(t testing.TB, name string, port int, argv ...string) *server {
-	s := &server{side: side{name: name, addr: "127.0.0.1:" + strconv.Itoa(port)}, t: t, port: port, argv: argv}
-	t.Cleanup(func() {
-		s.kill()
-		if t.Failed() && s.out != nil {
-			t.Logf("the end of what %s on port %d printed:\n%s", s.name, s.port, proc.Tail(s.out.String(), 40))
-		}
-	})
-	return s
-}
-
-// run starts the process.
-func (s *server) run() {
-	s.t.Helper()
-	s.cmd, s.ended, s.out = exec.Command(s.argv[0], s.argv[1:]...), make(chan struct{}), new(proc.Output)
-	s.cmd.Stdout, s.cmd.Stderr = s.out, s.out
-	s.cmd.Env = append(os.Environ(), s.env...)
-	require.NoError(s.t, s.cmd.Start())
-	cmd, ended := s.cmd, s.ended
-	go func() {
-		_ = cmd.Wait() // how it ended is told by ProcessState
-		close(ended)
-	}()
+	return &server{side: side{name: name, addr: "127.0.0.1:" + strconv.Itoa(port)}, t: t, port: port, Process: proc.Prepare(t, argv...)}
 }
 
 // start runs the process and waits until it answers, be it with an error.
 func (s *server) start() {
 	s.t.Helper()
-	s.run()
-	ended := s.ended
-	s.eventually("answers", func() bool {
-		select {
-		case <-ended:
-			s.t.Fatalf("%s ended at its start:\n%s", s.name, proc.Tail(s.out.String(), 40))
-		default:
-		}
+	s.Serve(patience, func() bool {
 		reply := s.say("PING")
 		return reply == "PONG" || strings.HasPrefix(reply, "NOAUTH")
 	})
@@ -81,19 +49,14 @@ func (s *server) start() {
 // stop asks for an orderly end, as `systemctl stop` does, and waits for it.
 func (s *server) stop() {
 	s.t.Helper()
-	require.NoError(s.t, s.cmd.Process.Signal(syscall.SIGTERM))
+	s.Signal(syscall.SIGTERM)
 	s.gone()
 }
 
 // gone waits until the process has ended by itself.
 func (s *server) gone() {
 	s.t.Helper()
-	select {
-	case <-s.ended:
-	case <-time.After(patience):
-		s.t.Fatalf("%s does not end:\n%s", s.name, proc.Tail(s.out.String(), 40))
-	}
-	require.Zero(s.t, s.cmd.ProcessState.ExitCode(), "%s", s.out)
+	require.Zero(s.t, s.Code(patience), "%s", s.Out)
 }
 
 func (s *server) restart() {
@@ -102,13 +65,7 @@ func (s *server) restart() {
 	s.start()
 }
 
-// kill is kill -9.
-func (s *server) kill() {
-	if s.cmd != nil {
-		_ = s.cmd.Process.Kill() // it may have ended
-		<-s.ended
-	}
-}
+func (s *server) kill() { s.Kill() }
 
 // say sends one command on a connection of its own and returns the reply as redis-cli prints it
 // into a pipe; "" when the server cannot be reached.

@@ -52,7 +52,7 @@ func TestSystemdUnit(t *testing.T) {
 		require.NoError(t, err)
 		defer socket.Close()
 		s := prepare(t, "sextant", port, strings.Fields(strings.NewReplacer(installed, binary, conf, file).Replace(line))...)
-		s.env = []string{"NOTIFY_SOCKET=" + socket.LocalAddr().String()}
+		s.Env = []string{"NOTIFY_SOCKET=" + socket.LocalAddr().String()}
 		s.start()
 		told := ""
 		require.NoError(t, socket.SetReadDeadline(time.Now().Add(patience)))

@@ -1,7 +1,13 @@
-// Package proc has what every test of real processes needs: ports nobody listens on, and what a process printed.
+// Package proc has what every test of real processes needs: ports nobody listens on, processes that do not outlive the test
+// and what they printed, and a network between them that can be cut.
 //
-// The tests of cluster/node, cmd/sextant, integration/cluster and integration/compat use it. It must not know Sextant: how a
-// server is started and what it answers is each harness' own.
+// The tests of cluster/repl, cluster/node, cmd/sextant, integration/cluster and integration/compat use it. Of Sextant it knows
+// only how it is built: with which arguments a server is started and what it answers is each harness' own.
+//
+// # Concurrency
+//
+// Ports may be asked for by tests that run side by side. A Process is used by its test's goroutine, its Output may be read by
+// anyone; a Road by anyone.
 package proc
 
 import (
@@ -33,14 +39,42 @@ func FreePorts(t testing.TB, n int) (ports []int) {
 		if len(ports) == n {
 			return ports
 		}
-		p := 11000 + rand.IntN(11500) // the upper ones stay below the range of outgoing connections
-		if !given.ports[p] && free(p) && free(p+Bus) {
-			given.ports[p] = true
+		if p := anyPort(1); takeRow(p, 1) {
 			ports = append(ports, p)
 		}
 	}
 	t.Fatal("no port is free")
 	return nil
+}
+
+// FreeRow returns the first of n ports in a row as those of FreePorts.
+func FreeRow(t testing.TB, n int) int {
+	t.Helper()
+	given.Lock()
+	defer given.Unlock()
+	for range 10000 {
+		if p := anyPort(n); takeRow(p, n) {
+			return p
+		}
+	}
+	t.Fatalf("no %d ports in a row are free", n)
+	return 0
+}
+
+// anyPort is the first of n; with the buses' they stay below the range of outgoing connections.
+func anyPort(n int) int { return 11000 + rand.IntN(11501-n) }
+
+// takeRow gives the n ports from p on away, if all are free. REQUIRES: given.
+func takeRow(p, n int) bool {
+	for q := p; q < p+n; q++ {
+		if given.ports[q] || !free(q) || !free(q+Bus) {
+			return false
+		}
+	}
+	for q := p; q < p+n; q++ {
+		given.ports[q] = true
+	}
+	return true
 }
 
 // FreePort is one of FreePorts.
