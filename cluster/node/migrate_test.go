@@ -78,6 +78,9 @@ func TestMigrateBetweenNodes(t *testing.T) {
 	require.Equal(t, "OK", d.do("CONFIG", "SET", "maxmemory", "1"))
 	require.Contains(t, migrate("a", "0", "10000", "REPLACE"), "Target instance replied with error: OOM command not allowed")
 	require.Equal(t, "OK", d.do("CONFIG", "SET", "maxmemory", "0"))
+	require.Equal(t, "OK", d.do("REPLICAOF", "127.0.0.1", "1"))
+	require.Equal(t, "-ERR Target instance replied with error: READONLY You can't write against a read only replica.", migrate("a", "0", "10000", "REPLACE"))
+	require.Equal(t, "OK", d.do("REPLICAOF", "NO", "ONE"))
 	require.Equal(t, "value of a", c.do("GET", "a"))
 
 	// In a transaction and from a script the exchange is over before the reply.

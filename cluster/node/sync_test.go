@@ -453,4 +453,24 @@ func TestRoleInsideTransaction(t *testing.T) {
 	}
 }
 
+// Sentinel sends REPLICAOF and CONFIG REWRITE in one transaction: the file names the new primary.
+func TestRewriteInsideTransactionNamesTheNewPrimary(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	s := build(t, dir, proc.FreePort(t))
+	s.cfg.file = write(t, dir, "sextant.conf", "replicaof old 1\n")
+	require.NoError(t, s.Start())
+	c := s.dial()
+	for words, want := range map[string]string{"127.0.0.1 1": "\nreplicaof 127.0.0.1 1\n", "NO ONE": ""} {
+		require.Equal(t, "OK", c.do("MULTI"))
+		require.Equal(t, "QUEUED", c.do(append([]string{"REPLICAOF"}, strings.Fields(words)...)...))
+		require.Equal(t, "QUEUED", c.do("CONFIG", "REWRITE"))
+		require.Equal(t, "[OK OK]", c.do("EXEC"))
+		text, err := os.ReadFile(s.cfg.file)
+		require.NoError(t, err)
+		require.Contains(t, "\n"+string(text), want)
+		require.Equal(t, want != "", strings.Contains(string(text), "replicaof"))
+	}
+}
+
 var roleState = regexp.MustCompile(`(master|slave 127.0.0.1 [0-9]+|^127.0.0.1 [0-9]+)(?: connect| connecting| handshake)? -?[0-9]+`)
