@@ -296,3 +296,29 @@ func TestScriptsTouchWhatTheyDidNotDeclare(t *testing.T) {
 	assert.Equal(t, "OK", c.do("EVAL", "redis.call('INCR', KEYS[1]) return redis.call('FLUSHALL')", "1", "n"))
 	assert.Equal(t, "0", c.do("DBSIZE"))
 }
+
+// With several loops a script that only reads holds up the keys it declares and no others; it may read others all the same, also
+// while another such script holds them, and comes with all from its next run on.
+func TestScriptsThatReadRunBesideOtherLoops(t *testing.T) {
+	s := serve(t, "io-threads", "2", "busy-reply-threshold", "0")
+	runner, other := s.dial(), s.dial() // on two loops
+	require.Equal(t, "OK", runner.do("MSET", "k", "1", "far", "2"))
+	// It ends when somebody subscribes, which takes no stripe; in any case after a while.
+	const until = `local till = redis.call('TIME')[1] + 60
+		while redis.call('PUBSUB', 'NUMSUB', 'go')[2] == 0 and tonumber(redis.call('TIME')[1]) < till do end
+		return redis.call('GET', KEYS[1]) .. redis.call('GET', 'far')`
+	for round, call := range [][]string{{"EVAL_RO", until}, {"EVAL", "#!lua flags=no-writes\n" + until}} {
+		runner.send(append(call, "1", "k")...)
+		eventually(t, s.disp.ScriptAlive, "it runs")
+		require.Equal(t, "OK", other.do("SET", "far", strconv.Itoa(round)))
+		listener := dialTo(t, "tcp", "127.0.0.1:"+strconv.Itoa(s.port)) // on the runner's loop
+		listener.send("PING")
+		require.Equal(t, "[subscribe go 1]", other.do("SUBSCRIBE", "go"))
+		require.Equal(t, "1"+strconv.Itoa(round), runner.read())
+		require.Equal(t, "PONG", listener.read())
+		require.Equal(t, "[unsubscribe go 0]", other.do("UNSUBSCRIBE", "go"))
+	}
+	require.Equal(t, "OK", runner.do("MULTI"))
+	require.Equal(t, "QUEUED", runner.do("EVAL_RO", "return redis.call('GET', 'far')", "1", "k"))
+	require.Equal(t, "[1]", runner.do("EXEC"))
+}

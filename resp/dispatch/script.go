@@ -307,8 +307,8 @@ const (
 // stray takes the stripe of a slot that is not among those of the keys the script declared: alone a script may touch any key,
 // and in a cluster one without shebang line any of this node.
 //
-// With one loop no other script can want what this one has, and what it waits for comes. With several (only a cluster lets
-// scripts come with less than all then) two could lock each other out: one that has waited too long and has not written is
+// With one loop no other script can want what this one has, and what it waits for comes. With several (where only in a cluster
+// scripts that write come with less than all) two could lock each other out: one that has waited too long and has not written is
 // run again with all stripes, one that has gets an error. From its next run on such a script comes with all (EndScript), so
 // that this happens once.
 func (w *worker) stray(c *command.Ctx, at slot.Slot) bool {

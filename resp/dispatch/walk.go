@@ -159,6 +159,9 @@ func (w *worker) flags(c *client, cmd *command.Command, argv [][]byte) command.F
 			f |= queued & (command.Write | command.DenyOOM | command.MayReplicate | command.WholeDB | command.RunsScript)
 			f &= queued | ^(command.Stale | command.Loading)
 		}
+		if f&command.RunsScript != 0 && w.d.router == nil && len(w.d.workers) > 1 {
+			f |= command.WholeDB // what strays there must be able to begin anew; see stray
+		}
 	}
 	return f
 }

@@ -6,8 +6,11 @@
 //
 // A script holds the stripes of the keys it declares; one that declares none, or allow-cross-slot-keys, holds all. It may touch
 // keys it did not declare: alone any, in a cluster (without shebang line) any of its node. It takes their stripes when it does
-// so, and comes with all from its next run on. Alone with several loops scripts hold all from the first: two that strayed
-// could lock each other out. What lies on other nodes is refused with Redis' texts.
+// so, and comes with all from its next run on. What lies on other nodes is refused with Redis' texts.
+//
+// Alone with several loops this holds for runs that cannot write. Two that stray can lock each other out; one that has not
+// written is then run again with all stripes, but what one has written cannot be taken back, and Redis knows no error to give
+// it. So runs that may write hold all stripes from the first there, and so do all inside EXEC, which cannot be run again.
 //
 // # Concurrency
 //
@@ -26,7 +29,8 @@ import (
 // Deps are what the family fronts and reads.
 type Deps struct {
 	Engine *lua.Engine
-	// Narrow says that scripts come with the stripes of the keys they declare: in a cluster, and where there is one loop.
+	// Narrow says that scripts that write too come with the stripes of the keys they declare: in a cluster, and where there
+	// is one loop.
 	Narrow bool
 	// Debug takes the client's connection away and runs the session on a goroutine of its own. nil: nothing is debugged.
 	Debug func(c *command.Ctx, s DebugSession) error
@@ -96,7 +100,7 @@ func Commands(d Deps) []command.Command {
 					Doc: command.Doc{Summary: "Tells which scripts are cached.", Complexity: "O(n) for n scripts asked for"},
 				},
 				{
-					Name: "FLUSH", Since: "2.6.0", Arity: -2, Flags: command.NoScript, ACL: command.CatScripting, Args: "[flush-type=ASYNC|SYNC]", Reply: "OK",
+					Name: "FLUSH", Since: "2.6.0", Arity: -2, Flags: command.NoScript, ACL: command.CatScripting, Args: "[flush-type@6.2.0=ASYNC|SYNC]", Reply: "OK",
 					Tips: allNodes, Run: f.scriptFlush,
 					Doc: command.Doc{Summary: "Forgets all cached scripts.", Complexity: "O(n) for n scripts",
 						History: []string{"6.2.0: Added the ASYNC and SYNC flushing mode modifiers."}},
@@ -186,7 +190,7 @@ func Commands(d Deps) []command.Command {
 // refine is what a script's own flags make of its command's. Keys it does not name may be touched, so that it locks
 // everything unless its slot is known.
 func (f *family) refine(argv [][]byte, cmd command.Flags, s lua.Flags) command.Flags {
-	if !f.Narrow || numKeys(argv) <= 0 || s&lua.AllowCrossSlot != 0 {
+	if !f.narrow(cmd, s) || numKeys(argv) <= 0 || s&lua.AllowCrossSlot != 0 {
 		cmd |= command.WholeDB
 	}
 	if s&lua.Compat != 0 {
@@ -205,6 +209,11 @@ func (f *family) refine(argv [][]byte, cmd command.Flags, s lua.Flags) command.F
 	return cmd
 }
 
+// narrow reports whether a run comes with the stripes of its keys only.
+func (f *family) narrow(cmd command.Flags, s lua.Flags) bool {
+	return f.Narrow || cmd&command.ReadOnly != 0 || s&lua.NoWrites != 0
+}
+
 func numKeys(argv [][]byte) int64 {
 	if len(argv) < 3 {
 		return 0
@@ -221,7 +230,7 @@ func (f *family) evalFlags(argv [][]byte, cmd command.Flags) command.Flags {
 	if !ok {
 		flags = lua.Compat
 	}
-	if f.Narrow && flags&lua.Compat != 0 && f.Engine.AnyStrays() && len(argv) > 1 {
+	if f.narrow(cmd, flags) && flags&lua.Compat != 0 && f.Engine.AnyStrays() && len(argv) > 1 {
 		flags |= f.strays(f.Engine.Find([]byte(lua.Digest(argv[1]))))
 	}
 	return f.refine(argv, cmd, flags)
