@@ -56,11 +56,12 @@ func Commands(a *Agent) []command.Command {
 	const id = "node-id"
 	slaves := sub("SLAVES", "3.0.0", 3, admin, id, "[bulk...]", "Lists the replicas of a primary.", "O(N), N replicas", unstable, clusterReplicas)
 	slaves.Doc.Deprecated, slaves.Doc.ReplacedBy = "5.0.0", "`CLUSTER REPLICAS`"
-	slots := sub("SLOTS", "3.0.0", 2, command.Loading|command.Stale, "", "[any...]", "Tells which nodes serve which slots.",
+	const slotNode = "[bulk | nil, int, bulk, {'ip'?: bulk, 'hostname'?: bulk}]"
+	slots := sub("SLOTS", "3.0.0", 2, command.Loading|command.Stale, "", "[[int, int, "+slotNode+"...]...]", "Tells which nodes serve which slots.",
 		"O(N), N nodes", unstable, clusterSlots)
 	slots.Doc.Deprecated, slots.Doc.ReplacedBy = "7.0.0", "`CLUSTER SHARDS`"
 	slots.Doc.History = []string{"4.0.0: node ids", "7.0.0: additional networking metadata"}
-	meet := sub("MEET", "3.0.0", -4, setup, "ip port:int [cluster-bus-port:int]", "OK", "Makes this node and another be of one cluster.", "O(1)", nil, clusterMeet)
+	meet := sub("MEET", "3.0.0", -4, setup, "ip port:int [cluster-bus-port:int@4.0.0]", "OK", "Makes this node and another be of one cluster.", "O(1)", nil, clusterMeet)
 	meet.Doc.History = []string{"4.0.0: the port of the bus"}
 	perClient := func(name, since string, flags command.Flags, summary string, run func(*command.Ctx)) command.Command {
 		return command.Command{Name: name, Since: since, Group: command.Cluster, Arity: 1, Flags: flags, Reply: "OK",
@@ -97,7 +98,8 @@ func Commands(a *Agent) []command.Command {
 				sub("HELP", "5.0.0", 2, command.Loading|command.Stale, "", "[simple...]", "Lists the subcommands.", "O(1)", nil, clusterHelp),
 				sub("INFO", "3.0.0", 2, command.Stale, "", "bulk", "Tells the state of the cluster as this node sees it.", "O(1)", unstable, clusterInfo),
 				sub("KEYSLOT", "3.0.0", 3, command.Stale, "key:string", "int", "Computes the slot of a key.", "O(N), N bytes of the key", nil, clusterKeySlot),
-				sub("LINKS", "7.0.0", 2, command.Stale, "", "[any...]", "Lists the connections to other nodes.", "O(N), N nodes", unstable, clusterLinks),
+				sub("LINKS", "7.0.0", 2, command.Stale, "", "[{'direction': 'to' | 'from', 'node': bulk, 'create-time': int, 'events': bulk, "+
+					"'send-buffer-allocated': int, 'send-buffer-used': int}...]", "Lists the connections to other nodes.", "O(N), N nodes", unstable, clusterLinks),
 				meet,
 				sub("MOVESLOTSRANGE", "7.2.0", -5, setup|command.WholeDB, "node-id (range=start-slot:int end-slot:int)...", "OK", "Gives ranges of slots to a primary in one change. Only in Sextant.", "O(N), N slots", nil, clusterMoveSlots),
 				sub("MYID", "3.0.0", 2, command.Stale, "", "bulk", "Tells this node's id.", "O(1)", nil, clusterMyID),
@@ -110,7 +112,9 @@ func Commands(a *Agent) []command.Command {
 				sub("SAVECONFIG", "3.0.0", 2, setup, "", "OK", "Writes the cluster state to disk.", "O(1)", nil, clusterSimple(core.AdminSaveConfig)),
 				sub("SET-CONFIG-EPOCH", "3.0.0", 3, setup, "config-epoch:int", "OK", "Sets the epoch of a node that is still alone.", "O(1)", nil, clusterSetConfigEpoch),
 				sub("SETSLOT", "3.0.0", -4, setup|command.WholeDB, "slot:int (subcommand=IMPORTING importing|MIGRATING migrating|NODE node|STABLE)", "OK", "Opens, closes or moves a slot.", "O(1)", nil, clusterSetSlot),
-				sub("SHARDS", "7.0.0", 2, command.Loading|command.Stale, "", "[any...]", "Lists the shards with their slots and nodes.", "O(N), N nodes", unstable, clusterShards),
+				sub("SHARDS", "7.0.0", 2, command.Loading|command.Stale, "", "[{'slots': [int...], 'nodes': [{'id': bulk, 'port'?: int, 'tls-port'?: int, "+
+					"'ip': bulk, 'endpoint': bulk, 'hostname'?: bulk, 'role': 'master' | 'replica', 'replication-offset': int, "+
+					"'health': 'fail' | 'loading' | 'online'}...]}...]", "Lists the shards with their slots and nodes.", "O(N), N nodes", unstable, clusterShards),
 				slaves,
 				slots,
 				sub("VOTERS", "7.2.0", -2, admin, "[node-id...]", "OK | [bulk...]", "Tells or sets the nodes that decide about failovers. Only in Sextant.", "O(N), N nodes", unstable, clusterVoters),

@@ -142,8 +142,8 @@ func Commands(m *Mover) []command.Command {
 	return []command.Command{{
 		Name: "MIGRATE", Since: "2.6.0", Group: command.Generic, Arity: -6, Flags: command.Write | command.HandsOver, ACL: command.CatKeyspace | command.CatDangerous,
 		Keys: []command.KeySpec{one, several}, Tips: []string{"nondeterministic_output"},
-		Args: "host port:int (key-selector=key|(empty-string='\"\"')) destination-db:int timeout:int [COPY] [REPLACE] " +
-			"[authentication=AUTH auth:string|AUTH2 (auth2=username password)] [KEYS keys:key...]",
+		Args: "host port:int (key-selector=key|(empty-string='\"\"')) destination-db:int timeout:int [COPY@3.0.0] [REPLACE@3.0.0] " +
+			"[authentication=AUTH auth:string@4.0.7|AUTH2@6.0.0 (auth2=username password)] [KEYS keys:key@3.0.6...]",
 		Reply: "OK | simple",
 		Doc: command.Doc{Summary: "Hands keys to another server.", Complexity: "O(N), N bytes of the values",
 			History: []string{"3.0.0: COPY and REPLACE", "3.0.6: KEYS", "4.0.7: AUTH", "6.0.0: AUTH2"}},

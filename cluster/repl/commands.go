@@ -38,7 +38,9 @@ func (e *Engine) Commands() []command.Command {
 		{
 			Name: "ROLE", Since: "2.8.12", Group: command.Server, Arity: 1,
 			Flags: command.NoScript | command.Loading | command.Stale | command.Fast | command.InSentinel,
-			Reply: "[any...]", ACL: command.CatAdmin | command.CatDangerous,
+			Reply: "['master', int, [[bulk, bulk, bulk]...]] | " +
+				"['slave', bulk, int, 'connect' | 'connecting' | 'handshake' | 'sync' | 'connected', int]",
+			ACL: command.CatAdmin | command.CatDangerous,
 			Doc: command.Doc{Summary: "Tells whether the node is a primary or a replica, and how its replication stands.", Complexity: "O(1)"},
 			Run: e.role,
 		},

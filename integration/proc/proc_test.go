@@ -62,7 +62,7 @@ func TestAProcessIsStartedStoppedAndStartedAgain(t *testing.T) {
 	p.Start()
 	require.Equal(t, 3, p.Code(time.Minute), "its input is empty")
 	require.Equal(t, "ready\n", p.Out.String())
-	p.Argv = []string{"sh", "-c", "echo $WORD; sleep 1000"}
+	p.Argv = []string{"sh", "-c", "echo $WORD; exec sleep 1000"}
 	p.Serve(time.Minute, func() bool { return p.Out.String() == "ready\n" })
 	require.False(t, p.HasEnded())
 	p.Signal(syscall.SIGSTOP)

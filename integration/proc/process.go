@@ -52,6 +52,7 @@ func (p *Process) Start() {
 	p.cmd, p.ended = exec.Command(p.Argv[0], p.Argv[1:]...), make(chan struct{})
 	p.cmd.Env = append(os.Environ(), p.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = p.Out, p.Out
+	p.cmd.WaitDelay = 10 * time.Second // a child of its own may live on and keep the outputs open
 	if p.Err != nil {
 		p.Err = new(Output)
 		p.cmd.Stderr = p.Err

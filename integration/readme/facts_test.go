@@ -76,10 +76,25 @@ func described(c *command.Command) map[string]string {
 		"doc_flags":               list(docFlags, ","),
 		"kind":                    kind,
 		"arguments":               list(describedArgs(c.Grammar()), " "),
+		"argument_versions":       list(argVersions(c.Grammar(), ""), " "),
 		"replaced":                map[bool]string{true: "yes", false: "no"}[c.Doc.ReplacedBy != ""],
 		"history":                 list(versions(c.Doc.History), " "),
 		"reply":                   list(replyKinds(c.Schema()), " "),
 	}
+}
+
+// argVersions are the arguments that came, or went out of use, with a version, by the path of their names.
+func argVersions(args []command.Arg, path string) (words []string) {
+	for _, a := range args {
+		if a.Since != "" {
+			words = append(words, path+a.Name+"@"+a.Since)
+		}
+		if a.Deprecated != "" {
+			words = append(words, path+a.Name+"@-"+a.Deprecated)
+		}
+		words = append(words, argVersions(a.Args, path+a.Name+"/")...)
+	}
+	return words
 }
 
 func describedArgs(args []command.Arg) (words []string) {
@@ -139,7 +154,7 @@ func replyKinds(s *command.Schema) (kinds []string) {
 var jsonKinds = map[command.Kind]string{
 	command.Literal: "string", command.Simple: "string", command.Bulk: "string", command.Int: "integer", command.Nil: "null",
 	command.Double: "number", command.Bool: "boolean", command.Any: "any", command.ListOf: "array", command.Tuple: "array", command.SetOf: "array",
-	command.MapOf: "object",
+	command.MapOf: "object", command.Record: "object", command.Quoted: "string",
 }
 
 // versions are those up to 7.2: what came later is in the history too.
@@ -312,13 +327,14 @@ var missing = map[string]string{
 
 // differences are the columns of an entry that are meant to differ from 7.2, and why.
 var differences = map[string]string{
-	"CLIENT|KILL arguments": "MAXAGE, of 7.4; 7.2 calls each of the filters optional, though one must be there",
-	"BGSAVE arguments":      "CANCEL, of Valkey 8.1",
-	"HSCAN arguments":       "NOVALUES, of 7.4",
-	"ZSCAN arguments":       "NOSCORES, of Valkey 8.1",
-	"SET arguments":         "IFEQ, of Valkey 8.1 and Redis 8.4",
-	"ACL|WHOAMI reply":      "7.2 answers null as well, where nobody is logged in",
-	"LMOVE reply":           "7.2 answers null as well, without a source", "OBJECT|FREQ reply": "null without a key, in 7.2 too",
+	"CLIENT|KILL arguments":    "MAXAGE, of 7.4; 7.2 calls each of the filters optional, though one must be there",
+	"BGSAVE arguments":         "CANCEL, of Valkey 8.1",
+	"BGSAVE argument_versions": "CANCEL, of Valkey 8.1, stands beside SCHEDULE",
+	"HSCAN arguments":          "NOVALUES, of 7.4",
+	"ZSCAN arguments":          "NOSCORES, of Valkey 8.1",
+	"SET arguments":            "IFEQ, of Valkey 8.1 and Redis 8.4",
+	"ACL|WHOAMI reply":         "7.2 answers null as well, where nobody is logged in",
+	"LMOVE reply":              "7.2 answers null as well, without a source", "OBJECT|FREQ reply": "null without a key, in 7.2 too",
 	"OBJECT|IDLETIME reply": "null without a key, in 7.2 too", "OBJECT|REFCOUNT reply": "null without a key, in 7.2 too",
 	"PING reply": "an array for subscribers of RESP2", "TYPE reply": "none without a key, in 7.2 too, whatever its schema says",
 	"XRANGE reply": "COUNT 0 answers the null array, in 7.2 too", "XREVRANGE reply": "COUNT 0 answers the null array, in 7.2 too",

@@ -15,6 +15,8 @@ type Arg struct {
 	Multiple      bool  // may be repeated; the token stands once
 	MultipleToken bool  // may be repeated with its token
 	Args          []Arg // of OneOf and Block
+	Since         string
+	Deprecated    string // since when
 }
 
 // ArgType is the type of an argument as COMMAND DOCS names it.
@@ -47,6 +49,7 @@ var argTypes = map[string]ArgType{
 //	[condition=NX|XX]    a group with a name
 //	key...               one or more times; also after a group
 //	EX seconds:int       in a group, a leading token belongs to what follows it
+//	GET@6.2.0            any word or group's name: it came with that version; word@-2.8.12: since then it is deprecated
 //
 // It is what a manual's syntax line looks like, so it can be checked by eye.
 func parseGrammar(src string) ([]Arg, error) {
@@ -74,8 +77,11 @@ func grammarLex(src string) (words []string) {
 			i++
 		case c == '\'':
 			j := i + 1 + strings.IndexByte(src[i+1:]+"'", '\'')
-			words = append(words, src[i:j])
-			i = j + 1
+			word := src[i:j]
+			for i = j + 1; i < len(src) && strings.IndexByte(" []()|", src[i]) < 0; i++ {
+				word += src[i : i+1] // its version
+			}
+			words = append(words, word)
 		default:
 			j := i
 			for j < len(src) && strings.IndexByte(" []()|", src[j]) < 0 && !strings.HasPrefix(src[j:], "...") {
@@ -129,10 +135,11 @@ func (p *grammarParser) sequence() (args []Arg, err error) {
 				a.MultipleToken = a.Token != ""
 			}
 		case w[0] == '\'' || isUpperWord(w):
-			token := strings.TrimPrefix(w, "'")
-			a = Arg{Name: strings.ToLower(token), Type: PureToken, Token: token}
+			a.Type = PureToken
+			a.Token = a.version(strings.TrimPrefix(w, "'"))
+			a.Name = strings.ToLower(a.Token)
 		default:
-			name, kind, _ := strings.Cut(w, ":")
+			name, kind, _ := strings.Cut(a.version(w), ":")
 			t, known := argTypes[kind]
 			if !known {
 				return nil, fmt.Errorf("unknown type %q", kind)
@@ -140,7 +147,7 @@ func (p *grammarParser) sequence() (args []Arg, err error) {
 			if kind == "" && name == "key" {
 				t = KeyArg
 			}
-			a = Arg{Name: name, Type: t}
+			a.Name, a.Type = name, t
 			if p.peek() == "..." {
 				p.at++
 				a.Multiple = true
@@ -150,11 +157,22 @@ func (p *grammarParser) sequence() (args []Arg, err error) {
 	}
 }
 
+// version takes the version off a word.
+func (a *Arg) version(word string) string {
+	word, version, _ := strings.Cut(word, "@")
+	if since, deprecated := strings.CutPrefix(version, "-"); deprecated {
+		a.Deprecated = since
+	} else {
+		a.Since = version
+	}
+	return word
+}
+
 // group reads the inside of brackets: alternatives, each a sequence.
 func (p *grammarParser) group() (Arg, error) {
-	name := ""
+	var named Arg
 	if w := p.peek(); strings.HasSuffix(w, "=") && len(w) > 1 {
-		name = strings.TrimSuffix(w, "=")
+		named.Name = named.version(strings.TrimSuffix(w, "="))
 		p.at++
 	}
 	var alternatives []Arg
@@ -176,8 +194,11 @@ func (p *grammarParser) group() (Arg, error) {
 	if len(alternatives) > 1 {
 		a = Arg{Name: alternatives[0].Name, Type: OneOf, Args: alternatives}
 	}
-	if name != "" {
-		a.Name = name
+	if named.Name != "" {
+		a.Name = named.Name
+	}
+	if named.Since+named.Deprecated != "" {
+		a.Since, a.Deprecated = named.Since, named.Deprecated
 	}
 	return a, nil
 }
@@ -187,21 +208,24 @@ func bundle(seq []Arg) Arg {
 	if len(seq) == 1 {
 		return seq[0]
 	}
-	token := ""
+	var head Arg
 	rest := seq
 	if seq[0].Type == PureToken && slices.ContainsFunc(seq[1:], func(a Arg) bool { return a.Type != PureToken && !a.Optional }) {
-		token, rest = seq[0].Token, seq[1:]
+		head, rest = seq[0], seq[1:]
 	}
-	if len(rest) == 1 && token != "" && rest[0].Token == "" && !rest[0].Optional {
+	if len(rest) == 1 && head.Token != "" && rest[0].Token == "" && !rest[0].Optional {
 		a := rest[0]
-		a.Token = token
+		a.Token = head.Token
+		if head.Since+head.Deprecated != "" {
+			a.Since, a.Deprecated = head.Since, head.Deprecated
+		}
 		return a
 	}
 	name := rest[0].Name
-	if token != "" {
-		name = strings.ToLower(token)
+	if head.Token != "" {
+		name = strings.ToLower(head.Token)
 	}
-	return Arg{Name: name, Type: Block, Token: token, Args: rest}
+	return Arg{Name: name, Type: Block, Token: head.Token, Args: rest, Since: head.Since, Deprecated: head.Deprecated}
 }
 
 func isUpperWord(w string) bool {

@@ -43,6 +43,27 @@ func TestGrammarNamesAndTokens(t *testing.T) {
 	assert.True(t, args[2].Multiple && args[2].MultipleToken)
 }
 
+// A version belongs to the word, the token or the named group it stands at; what a token leads it gets from there.
+func TestGrammarVersions(t *testing.T) {
+	args, err := parseGrammar("[CH@1.0.0] [mode@2.0.0=ON|OFF@3.0.0] [EX seconds:int@4.0.0] [LIMIT@5.0.0 offset:int count:int] (old@-6.0.0|(NEW@7.0.0 new)) ['='@8.0.0] key@9.0.0...")
+	require.NoError(t, err)
+	assert.Equal(t, []Arg{
+		{Name: "ch", Type: PureToken, Token: "CH", Optional: true, Since: "1.0.0"},
+		{Name: "mode", Type: OneOf, Optional: true, Since: "2.0.0", Args: []Arg{
+			{Name: "on", Type: PureToken, Token: "ON"}, {Name: "off", Type: PureToken, Token: "OFF", Since: "3.0.0"},
+		}},
+		{Name: "seconds", Type: IntegerArg, Token: "EX", Optional: true, Since: "4.0.0"},
+		{Name: "limit", Type: Block, Token: "LIMIT", Optional: true, Since: "5.0.0", Args: []Arg{
+			{Name: "offset", Type: IntegerArg}, {Name: "count", Type: IntegerArg},
+		}},
+		{Name: "old", Type: OneOf, Args: []Arg{
+			{Name: "old", Type: StringArg, Deprecated: "6.0.0"}, {Name: "new", Type: StringArg, Token: "NEW", Since: "7.0.0"},
+		}},
+		{Name: "=", Type: PureToken, Token: "=", Optional: true, Since: "8.0.0"},
+		{Name: "key", Type: KeyArg, Multiple: true, Since: "9.0.0"},
+	}, args)
+}
+
 func TestGrammarRefusesNonsense(t *testing.T) {
 	for _, src := range []string{"[", "a]", "()", "[a|]", "x:nosuch", "(a"} {
 		_, err := parseGrammar(src)

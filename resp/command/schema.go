@@ -2,6 +2,7 @@ package command
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/sextantdb/sextant/resp"
@@ -9,9 +10,12 @@ import (
 
 // Schema is a parsed reply schema: what a handler may answer, apart from errors.
 type Schema struct {
-	Kind Kind
-	Lit  string    // Literal: the simple string
-	Elem []*Schema // OneOfReply: alternatives; Tuple: elements; ListOf, SetOf: one; MapOf: key and value
+	Kind  Kind
+	Lit   string    // Literal: the simple string; Quoted: the bulk string
+	Elem  []*Schema // OneOfReply: alternatives; Tuple: elements; ListOf, SetOf: one; MapOf: key and value; Record: values
+	Keys  []string  // Record: the keys of Elem
+	Maybe []bool    // Record: that key may be missing
+	Rest  bool      // Tuple: the last of Elem is there any number of times
 }
 
 // Kind is the shape of one reply.
@@ -32,6 +36,8 @@ const (
 	Tuple                  // an array of exactly Elem
 	SetOf                  // a RESP3 set; array in RESP2
 	MapOf                  // a RESP3 map of Elem[0] to Elem[1]; flat array in RESP2
+	Quoted                 // one particular bulk string
+	Record                 // a RESP3 map of Keys to Elem and no others; flat array in RESP2
 )
 
 var schemaWords = map[string]Kind{
@@ -43,8 +49,11 @@ var schemaWords = map[string]Kind{
 //	OK | nil | bulk     alternatives; an upper-case word is that simple string
 //	[bulk...]           array of any length; [] is the empty one
 //	[bulk, int]         array of exactly these
+//	[bulk, int...]      array of these and more like the last, or without it
 //	<bulk>              set
 //	{bulk: int}         map of any size
+//	'ip'                that bulk string
+//	{'ip': bulk, 'port'?: int}  map of exactly these keys, of which those with ? may be missing
 func parseSchema(src string) (*Schema, error) {
 	p := &schemaParser{src: src}
 	s, err := p.alternatives()
@@ -113,6 +122,9 @@ func (p *schemaParser) one() (*Schema, error) {
 				s.Kind = ListOf
 				break
 			}
+			if s.Rest = p.eat("..."); s.Rest {
+				break
+			}
 			if !p.eat(",") {
 				break
 			}
@@ -124,10 +136,20 @@ func (p *schemaParser) one() (*Schema, error) {
 			return nil, err
 		}
 		return &Schema{Kind: SetOf, Elem: []*Schema{e}}, p.want(">")
+	case p.eat("'"):
+		word, rest, closed := strings.Cut(p.src[p.at:], "'")
+		if !closed {
+			return nil, fmt.Errorf("missing %q at %d", "'", len(p.src))
+		}
+		p.at = len(p.src) - len(rest)
+		return &Schema{Kind: Quoted, Lit: word}, nil
 	case p.eat("{"):
-		k, err := p.alternatives()
+		k, err := p.one()
 		if err != nil {
 			return nil, err
+		}
+		if k.Kind == Quoted {
+			return p.record(k)
 		}
 		if err := p.want(":"); err != nil {
 			return nil, err
@@ -139,7 +161,7 @@ func (p *schemaParser) one() (*Schema, error) {
 		return &Schema{Kind: MapOf, Elem: []*Schema{k, v}}, p.want("}")
 	}
 	start := p.skip()
-	for p.at < len(p.src) && strings.IndexByte(" |[]<>{}:,.", p.src[p.at]) < 0 {
+	for p.at < len(p.src) && strings.IndexByte(" |[]<>{}:,.?'", p.src[p.at]) < 0 {
 		p.at++
 	}
 	word := p.src[start:p.at]
@@ -150,6 +172,31 @@ func (p *schemaParser) one() (*Schema, error) {
 		return nil, fmt.Errorf("unknown word %q at %d", word, start)
 	}
 	return &Schema{Kind: Literal, Lit: word}, nil
+}
+
+// record reads a record behind its first key.
+func (p *schemaParser) record(key *Schema) (*Schema, error) {
+	r := &Schema{Kind: Record}
+	for {
+		if key.Kind != Quoted {
+			return nil, fmt.Errorf("a key that is not quoted at %d", p.at)
+		}
+		r.Keys, r.Maybe = append(r.Keys, key.Lit), append(r.Maybe, p.eat("?"))
+		if err := p.want(":"); err != nil {
+			return nil, err
+		}
+		value, err := p.alternatives()
+		if err != nil {
+			return nil, err
+		}
+		r.Elem = append(r.Elem, value)
+		if !p.eat(",") {
+			return r, p.want("}")
+		}
+		if key, err = p.one(); err != nil {
+			return nil, err
+		}
+	}
 }
 
 func (p *schemaParser) want(s string) error {
@@ -207,16 +254,24 @@ func (s *Schema) allows(v resp.Value, proto int) bool {
 		return v.Kind == resp.KindArray && s.Elem[0].allowsAll(v.Elems, proto)
 	case SetOf:
 		return form(resp.KindSet, resp.KindArray) && s.Elem[0].allowsAll(v.Elems, proto)
+	case Quoted:
+		return v.Kind == resp.KindBulk && string(v.Str) == s.Lit
 	case Tuple:
-		if v.Kind != resp.KindArray || len(v.Elems) != len(s.Elem) {
+		n := len(s.Elem)
+		if s.Rest {
+			n--
+		}
+		if v.Kind != resp.KindArray || len(v.Elems) < n || len(v.Elems) > n && !s.Rest {
 			return false
 		}
-		for i, e := range s.Elem {
-			if !e.allows(v.Elems[i], proto) {
+		for i := range v.Elems {
+			if !s.Elem[min(i, len(s.Elem)-1)].allows(v.Elems[i], proto) {
 				return false
 			}
 		}
 		return true
+	case Record:
+		return form(resp.KindMap, resp.KindArray) && s.allowsRecord(v.Elems, proto)
 	case MapOf:
 		if !form(resp.KindMap, resp.KindArray) || len(v.Elems)%2 != 0 {
 			return false
@@ -229,6 +284,27 @@ func (s *Schema) allows(v resp.Value, proto int) bool {
 		return true
 	}
 	return false
+}
+
+// allowsRecord reports whether pairs are s.Keys and values they may have. Their order is free.
+func (s *Schema) allowsRecord(pairs []resp.Value, proto int) bool {
+	if len(pairs)%2 != 0 {
+		return false
+	}
+	seen := make([]bool, len(s.Keys))
+	for i := 0; i < len(pairs); i += 2 {
+		at := slices.Index(s.Keys, string(pairs[i].Str))
+		if at < 0 || seen[at] || pairs[i].Kind != resp.KindBulk || !s.Elem[at].allows(pairs[i+1], proto) {
+			return false
+		}
+		seen[at] = true
+	}
+	for i := range seen {
+		if !seen[i] && !s.Maybe[i] {
+			return false
+		}
+	}
+	return true
 }
 
 func (s *Schema) allowsAll(vs []resp.Value, proto int) bool {
@@ -253,8 +329,23 @@ func (s *Schema) String() string {
 		return strings.Join(parts, " | ")
 	case ListOf:
 		return "[" + parts[0] + "...]"
+	case Quoted:
+		return "'" + s.Lit + "'"
 	case Tuple:
-		return "[" + strings.Join(parts, ", ") + "]"
+		rest := ""
+		if s.Rest {
+			rest = "..."
+		}
+		return "[" + strings.Join(parts, ", ") + rest + "]"
+	case Record:
+		for i := range parts {
+			maybe := ""
+			if s.Maybe[i] {
+				maybe = "?"
+			}
+			parts[i] = "'" + s.Keys[i] + "'" + maybe + ": " + parts[i]
+		}
+		return "{" + strings.Join(parts, ", ") + "}"
 	case SetOf:
 		return "<" + parts[0] + ">"
 	case MapOf:

@@ -13,13 +13,13 @@ import (
 func TestSchemaRoundTrip(t *testing.T) {
 	for _, src := range []string{
 		"OK", "simple", "bulk | nil", "[]", "[bulk...]", "[bulk | nil...]", "[bulk, [bulk...]]", "<bulk>",
-		"{bulk: int | [any...]}", "[[int, int]...] | nil", "double | bool | none | any",
+		"{bulk: int | [any...]}", "'x' | 'a b'", "[int, bulk | nil...]", "{'a': int, 'b'?: 'x' | [bulk...]}", "[[int, int]...] | nil", "double | bool | none | any",
 	} {
 		s, err := parseSchema(src)
 		require.NoError(t, err, src)
 		assert.Equal(t, src, s.String())
 	}
-	for _, src := range []string{"", "[", "[bulk", "ok", "{bulk}", "bulk |", "bulk]", "<bulk, int>"} {
+	for _, src := range []string{"", "[", "[bulk", "ok", "{bulk}", "bulk |", "bulk]", "<bulk, int>", "'x", "{'a'}", "{'a': int, bulk: int}", "{'a': int,}"} {
 		_, err := parseSchema(src)
 		assert.Error(t, err, src)
 	}
@@ -43,6 +43,13 @@ func TestSchemaCheck(t *testing.T) {
 		{"<bulk>", "~1\r\n$1\r\na\r\n", false, true}, {"<bulk>", "*1\r\n$1\r\na\r\n", true, false},
 		{"{bulk: int}", "%1\r\n$1\r\na\r\n:1\r\n", false, true}, {"{bulk: int}", "*2\r\n$1\r\na\r\n:1\r\n", true, false},
 		{"{bulk: int}", "*1\r\n$1\r\na\r\n", false, false}, {"{bulk: int}", "*2\r\n:1\r\n:1\r\n", false, false},
+		{"'x'", "$1\r\nx\r\n", true, true}, {"'x'", "$1\r\ny\r\n", false, false}, {"'x'", "+x\r\n", false, false},
+		{"[int, bulk...]", "*1\r\n:1\r\n", true, true}, {"[int, bulk...]", "*3\r\n:1\r\n$1\r\na\r\n$1\r\nb\r\n", true, true},
+		{"[int, bulk...]", "*2\r\n:1\r\n:1\r\n", false, false}, {"[int, bulk...]", "*0\r\n", false, false},
+		{"{'a': int, 'b'?: bulk}", "%2\r\n$1\r\nb\r\n$1\r\nx\r\n$1\r\na\r\n:1\r\n", false, true},
+		{"{'a': int, 'b'?: bulk}", "*2\r\n$1\r\na\r\n:1\r\n", true, false}, {"{'a': int, 'b'?: bulk}", "%0\r\n", false, false},
+		{"{'a': int, 'b'?: bulk}", "%2\r\n$1\r\na\r\n:1\r\n$1\r\nc\r\n:1\r\n", false, false},
+		{"{'a': int, 'b'?: bulk}", "%2\r\n$1\r\na\r\n:1\r\n$1\r\na\r\n:1\r\n", false, false},
 		{"any", "+x\r\n", true, true}, {"none", "+x\r\n", false, false},
 		{"[int...]", "*2\r\n:1\r\n-ERR inside\r\n", true, true},
 	} {

@@ -289,6 +289,12 @@ func documentArgs(w *resp.Writer, args []command.Arg, keys *keyCounter) {
 		if a.Token != "" {
 			field("token", a.Token)
 		}
+		if a.Since != "" {
+			field("since", a.Since)
+		}
+		if a.Deprecated != "" {
+			field("deprecated_since", a.Deprecated)
+		}
 		if flags := argFlags(a); len(flags) > 0 {
 			w.BulkString("flags")
 			statuses(w, flags, "")

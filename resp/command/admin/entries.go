@@ -61,7 +61,7 @@ func Commands(d Deps) []command.Command {
 			Doc: doc("Rewrites the append only file to its shortest form in the background.", "O(1)"),
 		},
 		{
-			Name: "BGSAVE", Since: "1.0.0", Arity: -1, Flags: disk, Args: "[operation=SCHEDULE|CANCEL]", Reply: "simple", Run: f.bgsave,
+			Name: "BGSAVE", Since: "1.0.0", Arity: -1, Flags: disk, Args: "[operation=SCHEDULE@3.2.2|CANCEL]", Reply: "simple", Run: f.bgsave,
 			Doc: command.Doc{Summary: "Saves a snapshot in the background.", Complexity: "O(1)", History: []string{"3.2.2: Added the SCHEDULE option."}},
 		},
 		{
@@ -70,13 +70,13 @@ func Commands(d Deps) []command.Command {
 			Doc:  doc("Returns the number of keys of the database.", "O(1)"),
 		},
 		{
-			Name: "FLUSHALL", Since: "1.0.0", Arity: -1, Flags: command.Write | command.WholeDB, Args: "[flush-type=ASYNC|SYNC]", Reply: "OK",
+			Name: "FLUSHALL", Since: "1.0.0", Arity: -1, Flags: command.Write | command.WholeDB, Args: "[flush-type=ASYNC@4.0.0|SYNC@6.2.0]", Reply: "OK",
 			ACL: dangerous, Tips: everyShard, Run: f.flushAll,
 			Doc: command.Doc{Summary: "Removes every key of every database.", Complexity: "O(n) for n keys",
 				History: []string{"4.0.0: Added the ASYNC flushing mode modifier.", "6.2.0: Added the SYNC flushing mode modifier."}},
 		},
 		{
-			Name: "FLUSHDB", Since: "1.0.0", Arity: -1, Flags: command.Write | command.WholeDB, Args: "[flush-type=ASYNC|SYNC]", Reply: "OK",
+			Name: "FLUSHDB", Since: "1.0.0", Arity: -1, Flags: command.Write | command.WholeDB, Args: "[flush-type=ASYNC@4.0.0|SYNC@6.2.0]", Reply: "OK",
 			ACL: dangerous, Tips: everyShard, Run: f.flushDB,
 			Doc: command.Doc{Summary: "Removes every key of the database.", Complexity: "O(n) for n keys",
 				History: []string{"4.0.0: Added the ASYNC flushing mode modifier.", "6.2.0: Added the SYNC flushing mode modifier."}},
@@ -106,7 +106,7 @@ func Commands(d Deps) []command.Command {
 		},
 		{
 			Name: "SHUTDOWN", Since: "1.0.0", Arity: -1, Flags: operator | always | command.NoMulti | command.InSentinel | command.AllowBusy,
-			Args: "[save-selector=NOSAVE|SAVE] [NOW] [FORCE] [ABORT]", Reply: "OK | none", Run: f.shutdown,
+			Args: "[save-selector=NOSAVE|SAVE] [NOW@7.0.0] [FORCE@7.0.0] [ABORT@7.0.0]", Reply: "OK | none", Run: f.shutdown,
 			Doc: command.Doc{Summary: "Saves, if asked or configured to, and ends the node.", Complexity: "O(n) for n keys, when saving",
 				History: []string{"7.0.0: Added the NOW, FORCE and ABORT modifiers."}},
 		},

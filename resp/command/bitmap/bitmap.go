@@ -38,14 +38,14 @@ func Commands(o Options) []command.Command {
 		},
 		{
 			Name: "BITCOUNT", Since: "2.6.0", Arity: -2, Flags: command.ReadOnly, Reply: "int", Run: bitcount,
-			Args: "key [range=start:int end:int [unit=BYTE|BIT]]",
+			Args: "key [range=start:int end:int [unit@7.0.0=BYTE|BIT]]",
 			Keys: []command.KeySpec{command.At(1, look)},
 			Doc: command.Doc{Summary: "Counts the set bits of a string or of a part of it.", Complexity: "O(n) for n bytes looked at",
 				History: []string{"7.0.0: BYTE and BIT", "8.0.0: start without end, in Valkey"}},
 		},
 		{
 			Name: "BITPOS", Since: "2.8.7", Arity: -3, Flags: command.ReadOnly, Reply: "int", Run: bitpos,
-			Args: "key bit:int [range=start:int [end-unit-block=end:int [unit=BYTE|BIT]]]",
+			Args: "key bit:int [range=start:int [end-unit-block=end:int [unit@7.0.0=BYTE|BIT]]]",
 			Keys: []command.KeySpec{command.At(1, look)},
 			Doc: command.Doc{Summary: "Answers the place of the first set or clear bit of a string or of a part of it.", Complexity: "O(n) for n bytes looked at",
 				History: []string{"7.0.0: BYTE and BIT"}},

@@ -15,7 +15,7 @@ func Commands(d Deps) []command.Command {
 	varying := []string{"nondeterministic_output"}
 	entries := []command.Command{
 		{
-			Name: "AUTH", Since: "1.0.0", Arity: -2, Flags: auth | command.InSentinel, Args: "[username] password", Reply: "OK", Run: f.auth,
+			Name: "AUTH", Since: "1.0.0", Arity: -2, Flags: auth | command.InSentinel, Args: "[username@6.0.0] password", Reply: "OK", Run: f.auth,
 			Doc: command.Doc{Summary: "Authenticates the connection.", Complexity: "O(n) for n passwords of the user",
 				History: []string{"6.0.0: Added ACL style (username and password)."}},
 		},
@@ -69,14 +69,14 @@ func Commands(d Deps) []command.Command {
 				},
 				{
 					Name: "KILL", Since: "2.4.0", Arity: -3, Flags: admin, Reply: "OK | int", Run: f.kill,
-					Args: "(filter=old-format|(new-format=ID client-id:int|TYPE (client-type=NORMAL|MASTER|SLAVE|REPLICA|PUBSUB)|USER username|ADDR addr|LADDR laddr|SKIPME (skipme=YES|NO)|MAXAGE maxage:int)...)",
+					Args: "(filter=old-format@-2.8.12|(new-format=ID client-id:int@2.8.12|TYPE (client-type@2.8.12=NORMAL|MASTER@3.2.0|SLAVE|REPLICA@5.0.0|PUBSUB)|USER username|ADDR addr|LADDR laddr@6.2.0|SKIPME (skipme=YES|NO)|MAXAGE maxage:int)...)",
 					Doc: command.Doc{Summary: "Closes connections, by address or by filters that must all fit.", Complexity: "O(n) for n connections",
 						History: []string{"2.8.12: Added new filter format.", "2.8.12: ID option.", "3.2.0: Added MASTER type in for TYPE option.",
 							"5.0.0: Replaced SLAVE TYPE with REPLICA. SLAVE still supported for backward compatibility.", "6.2.0: LADDR option."}},
 				},
 				{
 					Name: "LIST", Since: "2.4.0", Arity: -2, Flags: admin, Reply: "bulk", Tips: varying, Run: f.list,
-					Args: "[TYPE (client-type=NORMAL|MASTER|REPLICA|PUBSUB)] [ID client-id:int...]",
+					Args: "[TYPE (client-type@5.0.0=NORMAL|MASTER|REPLICA|PUBSUB)] [ID client-id:int@6.2.0...]",
 					Doc: command.Doc{Summary: "Describes the connections, one a line.", Complexity: "O(n) for n connections",
 						History: []string{"2.8.12: Added unique client id field.", "5.0.0: Added optional TYPE filter.",
 							"6.0.0: Added user field.", "6.2.0: Added argv-mem, tot-mem, laddr and redir fields and the optional ID filter.",
@@ -91,7 +91,7 @@ func Commands(d Deps) []command.Command {
 					Doc: command.Doc{Summary: "Lets the connection's commands leave the access time of keys as it is.", Complexity: "O(1)"},
 				},
 				{
-					Name: "PAUSE", Since: "3.0.0", Arity: -3, Flags: admin, Args: "timeout:int [mode=WRITE|ALL]", Reply: "OK", Run: f.pause,
+					Name: "PAUSE", Since: "3.0.0", Arity: -3, Flags: admin, Args: "timeout:int [mode@6.2.0=WRITE|ALL]", Reply: "OK", Run: f.pause,
 					Doc: command.Doc{Summary: "Holds back requests, or only those that write, for some milliseconds.", Complexity: "O(1)",
 						History: []string{"6.2.0: CLIENT PAUSE WRITE mode added along with the mode option."}},
 				},

@@ -57,7 +57,7 @@ func Commands(o Options) []command.Command {
 		allMeta    = []command.KeySpec{command.Span(1, -1, 1, command.RO)}
 		second     = []command.KeySpec{command.At(2, command.RO)}
 	)
-	conditions := " [condition=NX|XX|GT|LT]"
+	conditions := " [condition@7.0.0=NX|XX|GT|LT]"
 	since7 := []string{"7.0.0: NX, XX, GT and LT"}
 	object := func(name, since, reply, summary string, run func(*command.Ctx)) command.Command {
 		return command.Command{
@@ -66,7 +66,7 @@ func Commands(o Options) []command.Command {
 			Doc: command.Doc{Summary: summary, Complexity: "O(1)"},
 		}
 	}
-	const payloadArgs = "key ttl:int serialized-value [REPLACE] [ABSTTL] [IDLETIME seconds:int] [FREQ frequency:int]"
+	const payloadArgs = "key ttl:int serialized-value [REPLACE@3.0.0] [ABSTTL@5.0.0] [IDLETIME seconds:int@5.0.0] [FREQ frequency:int@5.0.0]"
 	entries := []command.Command{
 		{
 			Name: "DEL", Since: "1.0.0", Arity: -2, Flags: command.Write, Args: "key...", Reply: "int", Run: del, Keys: allRemoved, Tips: multiShard,
@@ -172,7 +172,7 @@ func Commands(o Options) []command.Command {
 		},
 		{
 			Name: "SCAN", Since: "2.8.0", Arity: -2, Flags: command.ReadOnly | command.TouchesArbitraryKeys | command.WholeDB,
-			Args: "cursor:int [MATCH pattern:pattern] [COUNT count:int] [TYPE type]", Reply: "[bulk, [bulk...]]", Run: scan,
+			Args: "cursor:int [MATCH pattern:pattern] [COUNT count:int] [TYPE type@6.0.0]", Reply: "[bulk, [bulk...]]", Run: scan,
 			Tips: []string{"nondeterministic_output", "request_policy:special", "response_policy:special"},
 			Doc: command.Doc{Summary: "Lists the keys of the database a part at a time.", Complexity: "O(1) for a call with few keys, O(n) for all calls over n keys",
 				History: []string{"6.0.0: TYPE"}},

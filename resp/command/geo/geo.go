@@ -30,6 +30,7 @@ func Commands(o Options) []command.Command {
 		unit    = "(unit=M|KM|FT|MI)"
 		with    = " [WITHCOORD] [WITHDIST] [WITHHASH]"
 		limit   = " [count-block=(COUNT count:int) [ANY]]"
+		limit62 = " [count-block=(COUNT count:int) [ANY@6.2.0]]"
 		order   = " [order=ASC|DESC]"
 		store   = " [store=STORE storekey:key|STOREDIST storedistkey:key]"
 		from    = "(from=FROMMEMBER member|FROMLONLAT longitude:double latitude:double)"
@@ -43,7 +44,7 @@ func Commands(o Options) []command.Command {
 	entries := []command.Command{
 		{
 			Name: "GEOADD", Since: "3.2.0", Arity: -5, Flags: write, Reply: "int", Run: f.geoadd,
-			Args: "key [condition=NX|XX] [change=CH] (data=longitude:double latitude:double member)...",
+			Args: "key [condition@6.2.0=NX|XX] [change@6.2.0=CH] (data=longitude:double latitude:double member)...",
 			Keys: []command.KeySpec{command.At(1, command.RW|command.Update)},
 			Doc: command.Doc{Summary: "Adds places to a sorted set, or moves them.", Complexity: "O(log(n)) for each place, for n members",
 				History: []string{"6.2.0: CH, NX and XX"}},
@@ -76,14 +77,14 @@ func Commands(o Options) []command.Command {
 		},
 		{
 			Name: "GEORADIUS", Since: "3.2.0", Arity: -6, Flags: write, Reply: "int | " + found, Run: f.georadius,
-			Args: "key " + byPlace + with + limit + order + store,
+			Args: "key " + byPlace + with + limit62 + order + store,
 			Keys: storeKeys(look, replace, 6),
 			Doc: command.Doc{Summary: "Answers the places around coordinates, or stores them under another key.", Complexity: nearby,
 				Deprecated: "6.2.0", ReplacedBy: "GEOSEARCH and GEOSEARCHSTORE with BYRADIUS", History: []string{"6.2.0: ANY", "7.0.0: uppercase units"}},
 		},
 		{
 			Name: "GEORADIUS_RO", Since: "3.2.10", Arity: -6, Flags: command.ReadOnly, Reply: found, Run: f.georadiusRO, Keys: oneLook,
-			Args: "key " + byPlace + with + limit + order,
+			Args: "key " + byPlace + with + limit62 + order,
 			Doc: command.Doc{Summary: "Answers the places around coordinates.", Complexity: nearby,
 				Deprecated: "6.2.0", ReplacedBy: "GEOSEARCH with BYRADIUS", History: []string{"6.2.0: ANY"}},
 		},

@@ -57,11 +57,11 @@ func Commands(o Options) []command.Command {
 			Doc: command.Doc{Summary: "Adds elements behind the last of a list that exists.", Complexity: perElement, History: []string{"4.0.0: several elements"}},
 		},
 		{
-			Name: "LPOP", Since: "1.0.0", Arity: -2, Flags: command.Write | command.Fast, Args: "key [count:int]", Reply: "nil | bulk | [bulk...]", Run: f.lpop, Keys: oneTake,
+			Name: "LPOP", Since: "1.0.0", Arity: -2, Flags: command.Write | command.Fast, Args: "key [count:int@6.2.0]", Reply: "nil | bulk | [bulk...]", Run: f.lpop, Keys: oneTake,
 			Doc: command.Doc{Summary: "Removes and answers the first elements of a list.", Complexity: perElement, History: []string{"6.2.0: count"}},
 		},
 		{
-			Name: "RPOP", Since: "1.0.0", Arity: -2, Flags: command.Write | command.Fast, Args: "key [count:int]", Reply: "nil | bulk | [bulk...]", Run: f.rpop, Keys: oneTake,
+			Name: "RPOP", Since: "1.0.0", Arity: -2, Flags: command.Write | command.Fast, Args: "key [count:int@6.2.0]", Reply: "nil | bulk | [bulk...]", Run: f.rpop, Keys: oneTake,
 			Doc: command.Doc{Summary: "Removes and answers the last elements of a list.", Complexity: perElement, History: []string{"6.2.0: count"}},
 		},
 		{

@@ -76,13 +76,13 @@ func Commands(o Options) []command.Command {
 			Doc: command.Doc{Summary: "Answers all members of a set.", Complexity: "O(n) for a set of n members"},
 		},
 		{
-			Name: "SPOP", Since: "1.0.0", Arity: -2, Flags: writeFast, Args: "key [count:int]", Reply: "bulk | nil | <bulk>", Run: f.spop,
+			Name: "SPOP", Since: "1.0.0", Arity: -2, Flags: writeFast, Args: "key [count:int@3.2.0]", Reply: "bulk | nil | <bulk>", Run: f.spop,
 			Keys: []command.KeySpec{command.At(1, take)}, Tips: random,
 			Doc: command.Doc{Summary: "Removes one or several members of a set, chosen at random, and answers them.", Complexity: "O(n) for n members removed",
 				History: []string{"3.2.0: count"}},
 		},
 		{
-			Name: "SRANDMEMBER", Since: "1.0.0", Arity: -2, Flags: command.ReadOnly, Args: "key [count:int]", Reply: "bulk | nil | [bulk...]", Run: f.srandmember,
+			Name: "SRANDMEMBER", Since: "1.0.0", Arity: -2, Flags: command.ReadOnly, Args: "key [count:int@2.6.0]", Reply: "bulk | nil | [bulk...]", Run: f.srandmember,
 			Keys: []command.KeySpec{command.At(1, look)}, Tips: random,
 			Doc: command.Doc{Summary: "Answers one or several members of a set, chosen at random.", Complexity: "O(n) for n members answered",
 				History: []string{"2.6.0: count"}},

@@ -37,7 +37,8 @@ func Commands(o Options) []command.Command {
 		},
 		{
 			Name: "SET", Since: "1.0.0", Arity: -3, Flags: write, Reply: "OK | nil | bulk", Run: set,
-			Args: "key value [condition=NX|XX|IFEQ comparison-value] [GET] " + expiration + "KEEPTTL]",
+			Args: "key value [condition@2.6.12=NX|XX|IFEQ comparison-value] [GET@6.2.0] " +
+				"[expiration=EX seconds:int@2.6.12|PX milliseconds:int@2.6.12|EXAT unix-time-seconds:time@6.2.0|PXAT unix-time-milliseconds:time@6.2.0|KEEPTTL@6.0.0]",
 			Keys: []command.KeySpec{setKey(modify|command.VariableFlags, replace)},
 			Doc: command.Doc{
 				Summary:    "Makes a key hold a string, whatever it held before; on request only if it exists or does not, with an expiry, or answering the old string.",

@@ -38,14 +38,14 @@ func Commands(o Options) []command.Command {
 	all := []command.Command{
 		{
 			Name: "XADD", Since: "5.0.0", Arity: -5, Flags: command.Write | command.DenyOOM | command.Fast, Reply: "bulk | nil", Run: f.xadd,
-			Args: "key [NOMKSTREAM] [trim=(strategy=MAXLEN|MINID) [operator=(equal='=')|(approximately='~')] threshold [LIMIT count:int]] (id-selector=(auto-id='*')|id) (data=field value)...",
+			Args: "key [NOMKSTREAM@6.2.0] [trim=(strategy=MAXLEN|MINID@6.2.0) [operator=(equal='=')|(approximately='~')] threshold [LIMIT count:int@6.2.0]] (id-selector=(auto-id='*')|id) (data=field value)...",
 			Keys: at(1, update), Tips: unsure,
 			Doc: command.Doc{Summary: "Adds an entry behind the last of a stream; the stream is made if it does not exist.", Complexity: "O(1), and O(n) for n entries trimmed",
 				History: []string{"6.2.0: NOMKSTREAM, MINID, LIMIT", "7.0.0: ids with * for the second number"}},
 		},
 		{
 			Name: "XTRIM", Since: "5.0.0", Arity: -4, Flags: command.Write, Reply: "int", Run: f.xtrim,
-			Args: "key (trim=(strategy=MAXLEN|MINID) [operator=(equal='=')|(approximately='~')] threshold [LIMIT count:int])",
+			Args: "key (trim=(strategy=MAXLEN|MINID@6.2.0) [operator=(equal='=')|(approximately='~')] threshold [LIMIT count:int@6.2.0])",
 			Keys: at(1, remove), Tips: unsure,
 			Doc: command.Doc{Summary: "Removes entries from the front of a stream.", Complexity: "O(n) for n entries removed", History: []string{"6.2.0: MINID, LIMIT"}},
 		},
@@ -108,13 +108,13 @@ func Commands(o Options) []command.Command {
 		},
 		{
 			Name: "XPENDING", Since: "5.0.0", Arity: -3, Flags: command.ReadOnly, Run: xpending, Keys: at(1, look), Tips: unsure,
-			Args:  "key group [filters=[IDLE min-idle-time:int] start end count:int [consumer]]",
+			Args:  "key group [filters=[IDLE min-idle-time:int@6.2.0] start end count:int [consumer]]",
 			Reply: "[int, bulk | nil, bulk | nil, nil | [[bulk, bulk]...]] | [[bulk, bulk, int, int]...]",
 			Doc:   command.Doc{Summary: "Answers which entries a group has been given and not acknowledged.", Complexity: "O(n) for n entries answered, O(n) for n consumers without a range", History: []string{"6.2.0: IDLE, exclusive ends"}},
 		},
 		{
 			Name: "XSETID", Since: "5.0.0", Arity: -3, Flags: command.Write | command.DenyOOM | command.Fast, Run: xsetid, Keys: at(1, update),
-			Args: "key last-id [ENTRIESADDED entries-added:int] [MAXDELETEDID max-deleted-id]", Reply: "OK",
+			Args: "key last-id [ENTRIESADDED entries-added:int@7.0.0] [MAXDELETEDID max-deleted-id@7.0.0]", Reply: "OK",
 			Doc: command.Doc{Summary: "Sets the last id of a stream. Meant for replication.", Complexity: "O(1)", History: []string{"7.0.0: ENTRIESADDED, MAXDELETEDID"}},
 		},
 		{

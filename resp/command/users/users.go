@@ -77,7 +77,9 @@ func Commands(d Deps) []command.Command {
 				Doc: command.Doc{Summary: "Reads all users from the ACL file.", Complexity: "O(n) for n users"},
 			},
 			{
-				Name: "LOG", Since: "6.0.0", Arity: -2, Flags: operator, Args: "[operation=count:int|RESET]", Reply: "[any...] | OK", Run: f.log,
+				Name: "LOG", Since: "6.0.0", Arity: -2, Flags: operator, Args: "[operation=count:int|RESET]", Run: f.log,
+				Reply: "[{'count': int, 'reason': bulk, 'context': bulk, 'object': bulk, 'username': bulk, 'age-seconds': double, 'client-info': bulk, " +
+					"'entry-id': int, 'timestamp-created': int, 'timestamp-last-updated': int}...] | OK",
 				Doc: command.Doc{Summary: "Lists the calls and passwords that were refused lately.", Complexity: "O(n) for n entries",
 					History: []string{"7.2.0: Added entry ID, timestamp created, and timestamp last updated."}},
 			},

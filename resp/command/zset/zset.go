@@ -51,7 +51,7 @@ func Commands(o Options) []command.Command {
 	return finish([]command.Command{
 		{
 			Name: "ZADD", Since: "1.2.0", Arity: -4, Flags: write | command.Fast, Run: f.zadd, Reply: "int | double | nil",
-			Args: "key [condition=NX|XX] [comparison=GT|LT] [change=CH] [increment=INCR] (data=score:double member)...",
+			Args: "key [condition@3.0.2=NX|XX] [comparison@6.2.0=GT|LT] [change@3.0.2=CH] [increment@3.0.2=INCR] (data=score:double member)...",
 			Keys: []command.KeySpec{command.At(1, command.RW|command.Update)},
 			Doc: command.Doc{Summary: "Adds members to a sorted set, or changes their scores.", Complexity: "O(log(n)) for each member, n members in the set",
 				History: []string{"2.4.0: several members", "3.0.2: XX, NX, CH and INCR", "6.2.0: GT and LT"}},
@@ -110,7 +110,7 @@ func Commands(o Options) []command.Command {
 		},
 		{
 			Name: "ZRANGE", Since: "1.2.0", Arity: -4, Flags: command.ReadOnly, Reply: pairs, Run: zrange, Keys: oneLook,
-			Args: "key start stop [sortby=BYSCORE|BYLEX] [REV] [LIMIT offset:int count:int] [WITHSCORES]",
+			Args: "key start stop [sortby@6.2.0=BYSCORE|BYLEX] [REV@6.2.0] [LIMIT@6.2.0 offset:int count:int] [WITHSCORES]",
 			Doc: command.Doc{Summary: "Answers the members of a sorted set within a range of ranks, scores or members.", Complexity: logRange,
 				History: []string{"6.2.0: REV, BYSCORE, BYLEX and LIMIT"}},
 		},
@@ -121,7 +121,7 @@ func Commands(o Options) []command.Command {
 		},
 		{
 			Name: "ZRANGEBYSCORE", Since: "1.0.5", Arity: -4, Flags: command.ReadOnly, Reply: pairs, Run: zrangebyscore, Keys: oneLook,
-			Args: "key min:double max:double [WITHSCORES] [LIMIT offset:int count:int]",
+			Args: "key min:double max:double [WITHSCORES@2.0.0] [LIMIT offset:int count:int]",
 			Doc: command.Doc{Summary: "Answers the members of a sorted set within a range of scores.", Complexity: logRange,
 				Deprecated: "6.2.0", ReplacedBy: "ZRANGE with BYSCORE", History: []string{"2.0.0: WITHSCORES"}},
 		},
