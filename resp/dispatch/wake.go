@@ -193,7 +193,6 @@ func (w *worker) serveOwed(l *server.Loop) {
 	w.ended = 0
 	w.ready, w.owed = append(w.ready[:0], w.owed...), w.owed[:0]
 	w.serveReady()
-	w.d.tracking.Flush(l)
 }
 
 // noteReady appends the keys touched since the last time, of those that have a queue, to
