@@ -95,6 +95,7 @@ const (
 	ErrKeysGreaterThanArgs  Error = "ERR Number of keys can't be greater than number of args"
 	ErrKeysNegative         Error = "ERR Number of keys can't be negative"
 	ErrNumKeysPositive      Error = "ERR numkeys should be greater than 0"
+	ErrCountPositive        Error = "ERR count should be greater than 0"
 	ErrBusyKey              Error = "BUSYKEY Target key name already exists."
 	ErrBadDataFormat        Error = "ERR Bad data format"
 	ErrDumpPayload          Error = "ERR DUMP payload version or checksum are wrong"

@@ -291,15 +291,7 @@ func TestHashesAndSetsAgainstRedis(t *testing.T) {
 	ctx := context.Background()
 	c := startRedis(t, t.TempDir())(0)
 	r := rand.New(rand.NewPCG(9, 9))
-	word := func() string {
-		switch r.IntN(4) {
-		case 0:
-			return strconv.FormatInt(int64(r.Uint64())>>r.IntN(64), 10)
-		case 1:
-			return strings.Repeat("w", r.IntN(100))
-		}
-		return fmt.Sprint("w", r.IntN(1000))
-	}
+	word := randomWords(r)
 	for i := range 120 {
 		n := 1 << r.IntN(11)
 		v := Value{Type: value.Hash}

@@ -6,7 +6,6 @@ import (
 	"math"
 	"math/rand/v2"
 	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -135,17 +134,7 @@ func TestListsAndSortedSetsAgainstRedis(t *testing.T) {
 	ctx := context.Background()
 	c := startRedis(t, t.TempDir())(0)
 	r := rand.New(rand.NewPCG(9, 9))
-	word := func() string {
-		switch r.IntN(5) {
-		case 0:
-			return strconv.FormatInt(int64(r.Uint64())>>r.IntN(64), 10)
-		case 1:
-			return strings.Repeat("w", r.IntN(100))
-		case 2:
-			return strings.Repeat("long", r.IntN(200)*r.IntN(20))
-		}
-		return fmt.Sprint("w", r.IntN(1000))
-	}
+	word := randomWords(r)
 	for i := range 120 {
 		n := 1 << r.IntN(10)
 		var v Value

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -193,5 +194,20 @@ func TestWeTakeRedisFile(t *testing.T) {
 			require.Empty(t, want)
 			require.Equal(t, 1, functions)
 		})
+	}
+}
+
+// randomWords makes words that take every way into a value: numbers, short, long and very long ones, with repetitions.
+func randomWords(r *rand.Rand) func() string {
+	return func() string {
+		switch r.IntN(5) {
+		case 0:
+			return strconv.FormatInt(int64(r.Uint64())>>r.IntN(64), 10)
+		case 1:
+			return strings.Repeat("w", r.IntN(100))
+		case 2:
+			return strings.Repeat("long", r.IntN(200)*r.IntN(20))
+		}
+		return fmt.Sprint("w", r.IntN(1000))
 	}
 }

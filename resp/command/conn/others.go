@@ -381,20 +381,14 @@ func (f *family) pause(c *command.Ctx) {
 			return
 		}
 	}
-	ms, ok := parseInt(c.Argv[2])
-	switch now := c.Txn.Now(); {
-	case !ok:
-		c.Fail(resp.ErrTimeoutNotInteger)
-	case ms < 0:
-		c.Fail(resp.ErrTimeoutNegative)
-	case now+ms < now:
-		c.Fail(resp.ErrTimeoutOutOfRange)
-	default:
-		if ms > 0 {
-			f.Clients.Pause(now+ms, writesOnly)
-		}
-		c.Out.OK()
+	ms, ok := c.TimeoutMs(2)
+	if !ok {
+		return
 	}
+	if ms > 0 {
+		f.Clients.Pause(c.Txn.Now()+ms, writesOnly)
+	}
+	c.Out.OK()
 }
 
 func (f *family) unpause(c *command.Ctx) {

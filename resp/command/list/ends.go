@@ -65,48 +65,6 @@ func (f family) pop(c *command.Ctx, front bool) {
 	}
 }
 
-const errCountPositive resp.Error = "ERR count should be greater than 0"
-
-// popCall is a call of LMPOP or BLMPOP.
-type popCall struct {
-	keys  [][]byte
-	front bool
-	count int64
-}
-
-// parse reads "numkeys key... LEFT|RIGHT [COUNT n]" from argv[at] on. It reports false when it
-// answered an error.
-func (p *popCall) parse(c *command.Ctx, at int) (ok bool) {
-	numKeys, ok := value.ParseInt(c.Argv[at])
-	if !ok || numKeys < 1 {
-		c.Fail(resp.ErrNumKeysPositive)
-		return false
-	}
-	if numKeys >= int64(len(c.Argv)-at-1) {
-		c.Fail(resp.ErrSyntax)
-		return false
-	}
-	where := at + 1 + int(numKeys)
-	p.keys, p.count = c.Argv[at+1:where], -1
-	if p.front, ok = isLeft(c, where); !ok {
-		return false
-	}
-	for i := where + 1; i < len(c.Argv); i += 2 {
-		if p.count != -1 || i+1 == len(c.Argv) || !command.Is(c.Argv[i], "COUNT") {
-			c.Fail(resp.ErrSyntax)
-			return false
-		}
-		if p.count, ok = value.ParseInt(c.Argv[i+1]); !ok || p.count < 1 {
-			c.Fail(errCountPositive)
-			return false
-		}
-	}
-	if p.count == -1 {
-		p.count = 1
-	}
-	return true
-}
-
 // isLeft reads argv[i] as LEFT or RIGHT; it answers the error.
 func isLeft(c *command.Ctx, i int) (left, ok bool) {
 	switch {
@@ -132,23 +90,22 @@ func (f family) firstOf(c *command.Ctx, keys [][]byte) (ed edit, found, ok bool)
 
 // popFrom pops from the first key that has elements. It reports false when none has and nothing
 // was answered. Replicas are told the one key and how many, whichever way the call was written.
-func (f family) popFrom(c *command.Ctx, p *popCall) (done bool) {
-	ed, found, ok := f.firstOf(c, p.keys)
+func (f family) popFrom(c *command.Ctx, p *command.ManyPop) (done bool) {
+	ed, found, ok := f.firstOf(c, p.Keys)
 	if !found {
 		return !ok
 	}
-	n := min(p.count, int64(ed.q.Len()))
+	n := min(p.Count, int64(ed.q.Len()))
 	c.Out.Array(2)
 	c.Out.Bulk(ed.key)
 	c.Out.Array(int(n))
-	ed.take(int(n), p.front)
-	c.PropagateAs(popWord(p.front), ed.key, strconv.AppendInt(nil, n, 10))
+	ed.take(int(n), p.First)
+	c.PropagateAs(popWord(p.First), ed.key, strconv.AppendInt(nil, n, 10))
 	return true
 }
 
 func (f family) lmpop(c *command.Ctx) {
-	var p popCall
-	if p.parse(c, 1) && !f.popFrom(c, &p) {
+	if p, ok := c.ManyPop(1, "LEFT", "RIGHT"); ok && !f.popFrom(c, &p) {
 		c.Out.NullArray()
 	}
 }

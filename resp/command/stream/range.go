@@ -1,7 +1,6 @@
 package stream
 
 import (
-	"math"
 	"slices"
 	"strconv"
 
@@ -95,7 +94,7 @@ func (r *readCall) parse(c *command.Ctx, grouped bool) (ok bool) {
 		switch word := c.Argv[i]; {
 		case more > 0 && command.Is(word, "BLOCK"):
 			i++
-			if r.timeoutMs, ok = timeout(c, i); !ok {
+			if r.timeoutMs, ok = c.TimeoutMs(i); !ok {
 				return false
 			}
 			r.blocks = true
@@ -143,22 +142,6 @@ func (r *readCall) parse(c *command.Ctx, grouped bool) (ok bool) {
 		return true
 	}
 	return false
-}
-
-// timeout reads argv[i] as ms, 0 for ever.
-func timeout(c *command.Ctx, i int) (ms int64, ok bool) {
-	ms, ok = value.ParseInt(c.Argv[i])
-	switch {
-	case !ok:
-		c.Fail(resp.ErrTimeoutNotInteger)
-	case ms < 0:
-		c.Fail(resp.ErrTimeoutNegative)
-	case ms > math.MaxInt64-c.Txn.Now():
-		c.Fail(resp.ErrTimeoutOutOfRange)
-	default:
-		return ms, true
-	}
-	return 0, false
 }
 
 // after says behind which entry one of the streams is to be read.
