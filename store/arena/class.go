@@ -12,8 +12,11 @@ const (
 	// spanMax is the largest span within a chunk; larger ones are mapped on their own.
 	spanMax = 2 << 20
 
-	// classes: 8, 16 … 128, then eight steps to each doubling up to slabMax.
-	classes = 16 + 8*8
+	// Classes: 8, 16 … 128, then sixteen steps to each doubling up to fineMax, where most blocks are small collections of
+	// much the same size, and eight up to slabMax.
+	fineMax = 2 << 10
+	fine    = 16 + 4*16
+	classes = fine + 4*8
 )
 
 // ClassSize is the size of the block that a request of n bytes gets: for n beyond the
@@ -33,10 +36,12 @@ func classOf(n int) int {
 		}
 		return (n+7)>>3 - 1
 	}
-	// With 2^k < n <= 2^(k+1), the step is 2^(k-3).
+	// With 2^k < n <= 2^(k+1), the step is 2^(k-4) or 2^(k-3).
 	k := bits.Len(uint(n-1)) - 1
-	step := (n - 1 - 1<<k) >> (k - 3)
-	return 16 + (k-7)*8 + step
+	if n <= fineMax {
+		return 16 + (k-7)*16 + (n-1-1<<k)>>(k-4)
+	}
+	return fine + (k-11)*8 + (n-1-1<<k)>>(k-3)
 }
 
 // classSize, slabKind and slabBlocks are tables over classes, constant after start.
@@ -47,11 +52,15 @@ var slabSizes = [3]int{16 << 10, 64 << 10, 256 << 10}
 
 func buildClasses() (size [classes]uint32, kind [classes]uint8, blocks [classes]uint32) {
 	for i := range size {
-		if i < 16 {
+		switch {
+		case i < 16:
 			size[i] = uint32(i+1) * 8
-		} else {
-			k := (i-16)/8 + 7
-			size[i] = 1<<k + uint32((i-16)%8+1)<<(k-3)
+		case i < fine:
+			k := (i-16)/16 + 7
+			size[i] = 1<<k + uint32((i-16)%16+1)<<(k-4)
+		default:
+			k := (i-fine)/8 + 11
+			size[i] = 1<<k + uint32((i-fine)%8+1)<<(k-3)
 		}
 		switch {
 		case size[i] <= 2<<10:

@@ -6,8 +6,8 @@
 // An Arena is the one central page allocator: chunks of 4 MiB mapped from the system, cut
 // into pages of 4 KiB. A Heap belongs to one owner (the store gives each stripe some) and
 // needs no lock of its own: the owner's lock is its lock. A heap cuts slabs, got from the
-// arena, into blocks of one size class; classes are 8 bytes apart up to 128 and then at
-// most 12.5 % apart. Blocks beyond 32 KiB are runs of pages (spans), beyond 2 MiB mappings
+// arena, into blocks of one size class; classes are 8 bytes apart up to 128, then at
+// most 6 %, and from 2 KiB on 12.5 % apart. Blocks beyond 32 KiB are runs of pages (spans), beyond 2 MiB mappings
 // of their own. Slabs fill from their start, so pages never used are never resident; an
 // emptied slab goes back to the arena at once, and Arena.Release gives free pages back to
 // the system when the owner's housekeeping finds it is time.

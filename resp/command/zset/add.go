@@ -62,7 +62,7 @@ func (f family) zincrby(c *command.Ctx) { f.add(c, addOptions{incr: true}, c.Arg
 
 // add carries ZADD and ZINCRBY out; pairs are scores and members in turn.
 func (f family) add(c *command.Ctx, o addOptions, pairs [][]byte) {
-	var few [16]float64
+	var few [32]float64
 	scores := few[:0]
 	for i := 0; i < len(pairs); i += 2 {
 		score, ok := value.ParseScore(pairs[i])
