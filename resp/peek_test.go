@@ -8,14 +8,15 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-func TestPeekArgSeesTheFirstArgument(t *testing.T) {
+func TestPeekSeesTheFirstArguments(t *testing.T) {
 	for _, c := range []struct {
-		wire, arg string
-		n         int
+		wire, args string // joined by spaces
+		n          int
 	}{
 		{"*1\r\n$4\r\nPING\r\n*1", "", 14},
 		{"*2\r\n$3\r\nGET\r\n$3\r\nkey\r\nGARBAGE", "key", 22},
-		{"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\nvv\r\n", "k", 28},
+		{"*3\r\n$3\r\nSET\r\n$1\r\nk\r\n$2\r\nvv\r\n", "k vv", 28},
+		{"*5\r\n$4\r\nHSET\r\n$1\r\nk\r\n$1\r\nf\r\n$1\r\nv\r\n$1\r\ng\r\n", "k f v", 42},
 		{"*0\r\nx", "", 4},
 		{"*2\r\n$3\r\nGET\r\n$3\r\nke", "", 0},             // incomplete
 		{"*2\r\n$3\r\nGET\r\n$3", "", 0},                   // incomplete header
@@ -27,15 +28,15 @@ func TestPeekArgSeesTheFirstArgument(t *testing.T) {
 		{"*", "", 0},
 		{"*1\r", "", 0},
 	} {
-		arg, n := PeekArg([]byte(c.wire))
+		args, n := Peek([]byte(c.wire))
 		require.Equal(t, c.n, n, "%q", c.wire)
-		require.Equal(t, c.arg, string(arg), "%q", c.wire)
+		require.Equal(t, c.args, string(bytes.TrimRight(bytes.Join(args[:], []byte(" ")), " ")), "%q", c.wire)
 	}
 }
 
-// What the parser takes as a request of few arguments, PeekArg sees the same way; on anything else it may say what it
+// What the parser takes as a request of few arguments, Peek sees the same way; on anything else it may say what it
 // likes, but never look outside.
-func TestPeekArgAgreesWithTheParser(t *testing.T) {
+func TestPeekAgreesWithTheParser(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	agreed := 0
 	for range 20000 {
@@ -55,7 +56,7 @@ func TestPeekArgAgreesWithTheParser(t *testing.T) {
 			}
 		}
 		wire = wire[:len(wire):len(wire)]
-		arg, n := PeekArg(wire)
+		args, n := Peek(wire)
 		require.LessOrEqual(t, n, len(wire))
 		var p Parser
 		argv, m, err := p.Next(wire, nil, Limits{})
@@ -64,10 +65,12 @@ func TestPeekArgAgreesWithTheParser(t *testing.T) {
 		}
 		agreed++
 		require.Equal(t, m, n, "%q", wire)
-		if len(argv) > 1 {
-			require.Equal(t, string(argv[1]), string(arg), "%q", wire)
-		} else {
-			require.Empty(t, arg)
+		for i, arg := range args {
+			if i+1 < len(argv) {
+				require.Equal(t, string(argv[i+1]), string(arg), "%q", wire)
+			} else {
+				require.Nil(t, arg)
+			}
 		}
 	}
 	require.Greater(t, agreed, 5000)

@@ -150,27 +150,30 @@ func (p *Parser) arguments(buf []byte, lim Limits) (done bool, err Error) {
 	return true, ""
 }
 
-// peekArgs is how many arguments of a request PeekArg looks at.
+// peekArgs is how many arguments of a request Peek looks at.
 const peekArgs = 64
 
-// PeekArg looks at the request that buf begins with, without judging it: its first argument (behind the name; nil when it
-// has none) and its length. n is 0 when the request is incomplete, inline, long or malformed. Next decides what it really is.
-func PeekArg(buf []byte) (arg []byte, n int) {
-	at, args := peekNumber(buf, 0, '*')
-	if at == 0 || args > peekArgs {
-		return nil, 0
+// Peeked are the first arguments of a request, behind its name; nil where it has fewer.
+type Peeked [3][]byte
+
+// Peek looks at the request that buf begins with, without judging it: its first arguments and its length. n is 0 when
+// the request is incomplete, inline, long or malformed. Next decides what it really is.
+func Peek(buf []byte) (args Peeked, n int) {
+	at, words := peekNumber(buf, 0, '*')
+	if at == 0 || words > peekArgs {
+		return args, 0
 	}
-	for i := range args {
+	for i := range words {
 		begin, size := peekNumber(buf, at, '$')
 		if begin == 0 || size > len(buf)-begin-2 {
-			return nil, 0
+			return Peeked{}, 0
 		}
-		if i == 1 {
-			arg = buf[begin : begin+size : begin+size]
+		if i > 0 && i <= len(args) {
+			args[i-1] = buf[begin : begin+size : begin+size]
 		}
 		at = begin + size + 2
 	}
-	return arg, min(at, len(buf))
+	return args, min(at, len(buf))
 }
 
 // peekNumber reads a header line of up to nine digits. end is where it ends; 0 if there is none.

@@ -59,12 +59,12 @@ func (a *Applier) Ahead(stream []byte, n int) {
 	w.nowMs, w.ended, a.known = a.clock(), 0, 0
 	warm := d.store.UsedBytes() > warmFrom
 	for ; a.known < n; a.known++ {
-		key, size := resp.PeekArg(stream)
+		args, size := resp.Peek(stream)
 		if size == 0 {
 			break
 		}
-		if stream = stream[size:]; warm && len(key) > 0 {
-			w.warmer.Add(d.store, a.c.sess.DB(), key)
+		if stream = stream[size:]; warm && len(args[0]) > 0 {
+			w.warmer.Add(d.store, a.c.sess.DB(), args[0], [2][]byte(args[1:]))
 		}
 	}
 	if warm {

@@ -29,7 +29,7 @@ func (s *seer) lines() []string {
 func (s *seer) Foresee(_ *Loop, next []Next) {
 	words := []string{"foresee"}
 	for _, n := range next {
-		words = append(words, string(n.Arg))
+		words = append(words, string(n.Args[0]))
 	}
 	s.note(strings.Join(words, " "))
 }

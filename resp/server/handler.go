@@ -43,7 +43,7 @@ type Idler interface {
 // Next is a request that was read and not yet executed.
 type Next struct {
 	Conn *Conn
-	Arg  []byte // its first argument
+	Args resp.Peeked // its first argument is not empty
 }
 
 // Class is a connection's class for client-output-buffer-limit.

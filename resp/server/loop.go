@@ -377,12 +377,12 @@ func (l *Loop) peek(c *Conn, buf []byte) {
 		return
 	}
 	for range foreseen {
-		arg, n := resp.PeekArg(buf)
+		args, n := resp.Peek(buf)
 		if n == 0 {
 			return
 		}
-		if len(arg) > 0 {
-			l.next = append(l.next, Next{c, arg})
+		if len(args[0]) > 0 {
+			l.next = append(l.next, Next{c, args})
 		}
 		buf = buf[n:]
 	}

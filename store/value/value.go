@@ -104,6 +104,19 @@ type Object interface {
 	Clone() Object
 }
 
+// Foreseen are the two words behind the key of a call that will come, nil where it has fewer: a field, a member, a score
+// and a member, or something else.
+type Foreseen [2][]byte
+
+// Warmer is an Object that can have the memory fetched which some calls will need, for all of them at a time, so that
+// they need not wait for main memory one after the other. It changes nothing.
+type Warmer interface {
+	Warm(calls []Foreseen)
+}
+
+// WarmMost is how many calls Warm takes; it leaves the others alone.
+const WarmMost = 64
+
 // CompactLen is the number of elements of a compact collection.
 func CompactLen(t Type, enc Encoding, payload []byte) int {
 	switch t {

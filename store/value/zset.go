@@ -23,6 +23,18 @@ func (z *LargeZSet) MemBytes() int64    { return z.s.Bytes() }
 // Clone shares everything with z until one of the two changes it.
 func (z *LargeZSet) Clone() Object { return &LargeZSet{z.s.Clone()} }
 
+// Warm implements Warmer: ZADD, ZINCRBY, ZCOUNT and their like have a number before the member, others the member alone.
+func (z *LargeZSet) Warm(calls []Foreseen) {
+	var members [WarmMost][]byte
+	n := min(len(calls), WarmMost)
+	for i := range n {
+		if members[i] = calls[i][1]; members[i] == nil {
+			members[i] = calls[i][0]
+		}
+	}
+	z.s.Warm(members[:n])
+}
+
 // SortedSet is a sorted set in either form: a listpack of members, each followed by its
 // score, in order; or a LargeZSet. It aliases what it was made of. Exactly one of the two is
 // set; the zero value is none.

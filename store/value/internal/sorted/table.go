@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"hash/maphash"
 	"slices"
+	"unsafe"
+
+	"github.com/sextantdb/sextant/store/arena"
 )
 
 const (
@@ -59,6 +62,34 @@ func (s *Set) find(g *segment, tag uint32, member []byte) int {
 		}
 		if e.tag == tag && bytes.Equal(s.member(e.ref), member) {
 			return int(i)
+		}
+	}
+}
+
+// Warm has the memory fetched that finding some members, at most 64, will need; see value.Warmer.
+func (s *Set) Warm(members [][]byte) {
+	var tags [64]uint32
+	for i, m := range members {
+		tags[i] = hash(m)
+		arena.Prefetch(uintptr(unsafe.Pointer(&s.dir[s.place(tags[i])])))
+	}
+	for _, tag := range tags[:len(members)] {
+		arena.Prefetch(uintptr(unsafe.Pointer(s.segmentOf(tag))))
+	}
+	for _, tag := range tags[:len(members)] {
+		g := s.segmentOf(tag)
+		at := uintptr(unsafe.Pointer(&g.slots[tag&uint32(len(g.slots)-1)]))
+		arena.Prefetch(at)
+		arena.Prefetch(at + 64)
+	}
+	for _, tag := range tags[:len(members)] {
+		g := s.segmentOf(tag)
+		mask := uint32(len(g.slots) - 1)
+		for i := tag & mask; g.slots[i].ref != 0; i = (i + 1) & mask {
+			if e := &g.slots[i]; e.tag == tag {
+				arena.Prefetch(uintptr(unsafe.Pointer(&s.chunks[e.ref>>unitBits].data[e.ref&(1<<unitBits-1)*unit])))
+				break
+			}
 		}
 	}
 }

@@ -1,8 +1,0 @@
-//go:build (amd64 || arm64) && !race
-
-package store
-
-// prefetch asks the processor for the cache line at addr and does not wait. Any address will do.
-//
-//go:noescape
-func prefetch(addr uintptr)

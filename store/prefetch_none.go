@@ -1,5 +1,0 @@
-//go:build !(amd64 || arm64) || race
-
-package store
-
-func prefetch(uintptr) {}
