@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"math/bits"
+	"slices"
 	"unsafe"
 
 	"github.com/sextantdb/sextant/store/arena"
@@ -355,16 +356,25 @@ func (t *table) split(h uint64) {
 		t.dir, t.dirShared, t.deep = dir, false, 0
 		t.bits++
 	}
+	bit := uint64(1) << (63 - c.depth)
+	if c.owner == t.owner && c.divisible() {
+		half := c.divide()
+		t.place(h|bit, half)
+		if c.depth == t.bits {
+			t.deep += 2
+		}
+		t.mem += half.bytes()
+		return
+	}
 	var halves [2]*chunk
 	for i := range halves {
-		halves[i] = newChunk(t.owner, c.depth+1, len(c.tags)/2+chunkFew/2, len(c.data)*3/4)
+		halves[i] = newChunk(t.owner, c.depth+1, len(c.tags)/2+chunkFew/2, len(c.data)/2+len(c.data)/16)
 	}
 	for i, off := range c.offs {
 		key, _ := c.str(int(off))
 		g := hashOf(key)
 		halves[g>>(63-c.depth)&1].move(c, i, t.hasValues())
 	}
-	bit := uint64(1) << (63 - c.depth)
 	t.place(h&^bit, halves[0])
 	t.place(h|bit, halves[1])
 	if c.depth+1 == t.bits {
@@ -564,6 +574,37 @@ func (c *chunk) fullFor(val []byte) bool {
 	return len(val) <= inData && len(c.data)+len(val) > chunkMost
 }
 
+// divisible reports whether divide can be used: the items stand in data in the order of their numbers, and are nothing but
+// bytes.
+func (c *chunk) divisible() bool {
+	return c.fixed && c.big == nil && c.next == 0 && slices.IsSorted(c.offs)
+}
+
+// divide leaves in c the items whose hash has 0 in the next bit, and returns a chunk of the others. Both have the room that c
+// needed, so that they need not be made anew while they become as full: of a growing table nothing becomes garbage.
+func (c *chunk) divide() *chunk {
+	c.depth++
+	d := newChunk(c.owner, c.depth, chunkItems, min(cap(c.data), len(c.data)+len(c.data)/16))
+	kept, size := 0, 0
+	for i, off := range c.offs {
+		end := len(c.data)
+		if i+1 < len(c.offs) {
+			end = int(c.offs[i+1])
+		}
+		item := c.data[off:end]
+		if key, _ := c.str(int(off)); hashOf(key)>>(64-c.depth)&1 != 0 {
+			d.tags, d.offs = append(d.tags, c.tags[i]), append(d.offs, uint16(len(d.data)))
+			d.data = append(d.data, item...)
+			continue
+		}
+		c.tags[kept], c.offs[kept] = c.tags[i], uint16(size)
+		size += copy(c.data[size:], item)
+		kept++
+	}
+	c.tags, c.offs, c.data = c.tags[:kept], c.offs[:kept], c.data[:size]
+	return d
+}
+
 // copy is c for another owner.
 func (c *chunk) copy(o *owner) *chunk {
 	d := newChunk(o, c.depth, len(c.tags), 0)
@@ -730,19 +771,11 @@ func (c *chunk) move(from *chunk, i int, values bool) {
 	}
 }
 
-// room makes sure that data can grow by n. What is made by a split with room for half as much again is made anew once
-// before it is full itself: finer steps (an eighth) saved a tenth of the memory and copied a growing hash of 80 byte items
-// seven times over.
+// room makes sure that data can grow by n: an eighth more than needed, since there are many chunks.
 func (c *chunk) room(n int) {
-	need := len(c.data) + n
-	if need <= cap(c.data) {
-		return
+	if need := len(c.data) + n; need > cap(c.data) {
+		c.data = append(sized[byte](need+need/8), c.data...)
 	}
-	size := need + need/8
-	if c.fixed {
-		size = max(need, min(need+need/3, chunkBytes+n))
-	}
-	c.data = append(sized[byte](size), c.data...)
 }
 
 // strBytes is what s will take in data, or a little more.
@@ -846,7 +879,7 @@ func (c *chunk) remove(i int, values bool) {
 	if was != 0 {
 		c.noteTime(was, 0)
 	}
-	if cap(c.data) > 64 && len(c.data) < cap(c.data)/2 {
+	if cap(c.data) > 64 && len(c.data) < cap(c.data)/3 { // a chunk that was divided may be half full
 		c.data = append(sized[byte](len(c.data)+len(c.data)/8), c.data...)
 	}
 	if last < cap(c.tags)/2 && !c.fixed {
