@@ -82,7 +82,8 @@ func someVal(r *rand.Rand) []byte {
 }
 
 func TestTableModel(t *testing.T) {
-	for seed := range uint64(2) {
+	for seed := range uint64(4) {
+		short := seed >= 2 // then chunks are divided in place
 		r := rand.New(rand.NewPCG(seed, 1))
 		tab, model := newTable(Hash), map[string]string{}
 		type frozen struct {
@@ -93,9 +94,12 @@ func TestTableModel(t *testing.T) {
 		for step := range 12000 {
 			grow := step/3000%2 == 0
 			key := someKey(r, 4000)
+			val := someVal(r)
+			if short {
+				key, val = key[:min(len(key), 20)], val[:min(len(val), 60)]
+			}
 			_, had := model[string(key)]
 			if r.IntN(10) < 2 != grow {
-				val := someVal(r)
 				require.Equal(t, !had, tab.set(key, val))
 				model[string(key)] = string(val)
 			} else {
@@ -129,6 +133,36 @@ func TestTableModel(t *testing.T) {
 }
 
 // Values that grow in place must not overflow a chunk.
+func TestFullChunksAreDividedInPlace(t *testing.T) {
+	for _, typ := range []Type{Hash, Set} {
+		tab, model := newTable(typ), map[string]string{}
+		val := bytes.Repeat([]byte{'v'}, 64)
+		divided := 0
+		for i := range 5000 {
+			key := fmt.Appendf(nil, "key:%d", i)
+			c := tab.at(hashOf(key))
+			whole, depth := c.full() && c.divisible(), c.depth
+			tab.set(key, val)
+			if model[string(key)] = string(val); typ == Set {
+				model[string(key)] = ""
+			}
+			if whole {
+				divided++
+				require.Equal(t, depth+1, c.depth)
+				require.Contains(t, tab.dir, c, "it keeps a half")
+			}
+		}
+		require.Greater(t, divided, 20)
+		checkTable(t, tab, model)
+		// A clone keeps the chunks as they were.
+		clone := tab.Clone()
+		for i := range 5000 {
+			tab.set(fmt.Appendf(nil, "more:%d", i), val)
+		}
+		checkTable(t, clone.(*table), model)
+	}
+}
+
 func TestValuesGrow(t *testing.T) {
 	tab, model := newTable(Hash), map[string]string{}
 	for _, size := range []int{0, 1, 200, 256, 3, 257, 100, 5000, 256} {

@@ -226,3 +226,29 @@ func BenchmarkFind(b *testing.B) {
 		p.Find(p.First(), last, 1)
 	}
 }
+
+// What is done in the room before a listpack gives the bytes that Prepend and Delete give.
+func TestEditsInFrontMoveNothing(t *testing.T) {
+	many := make([]string, 65540)
+	for i := range many {
+		many[i] = strconv.Itoa(i & 7)
+	}
+	for _, have := range [][]string{{}, {"a"}, {"1", "b", strings.Repeat("x", 70), "-5", "300"}, many} {
+		want := pack(have...)
+		mem := append(make([]byte, 1<<20), want...)
+		lo := 1 << 20
+		for _, e := range []string{"", "7", "-4097", "abc", strings.Repeat("y", 63), strings.Repeat("y", 64), strings.Repeat("z", 5000), strings.Repeat("z", 20000)} {
+			listpack.PrependBefore(mem, lo, []byte(e))
+			lo -= listpack.EntryBytes([]byte(e))
+			want = want.Prepend([]byte(e))
+			require.True(t, bytes.Equal(want, mem[lo:]), "%.20s", e)
+		}
+		for _, count := range []int{1, 2, 0, 3, len(have)} {
+			if count < want.Len() {
+				lo += listpack.DropFirst(listpack.Pack(mem[lo:]), count)
+				want = want.Delete(want.First(), count)
+				require.True(t, bytes.Equal(want, mem[lo:]), "%d", count)
+			}
+		}
+	}
+}

@@ -281,3 +281,28 @@ func BenchmarkPushPop(b *testing.B) {
 		})
 	}
 }
+
+// Elements that come at one end and go at the other, or come and go at one, must not make a node's memory grow.
+func TestQueuesStaySmall(t *testing.T) {
+	element := bytes.Repeat([]byte{'x'}, 64)
+	for in := range 2 {
+		for out := range 2 {
+			l := New()
+			for range 50 {
+				l.Push(element, in == 0, -2)
+			}
+			for range 5000 {
+				l.Push(element, in == 0, -2)
+				l.Delete([2]int{0, l.Len() - 1}[out], 1)
+			}
+			size := int64(50 * len(element))
+			require.Less(t, l.Bytes(), 3*size, "in %d, out %d", in, out)
+			check(t, l, contents(l))
+			for range 40 {
+				l.Push(element, true, -2)
+				l.Push(element, false, -2)
+			}
+			check(t, l, contents(l))
+		}
+	}
+}
