@@ -61,6 +61,7 @@ type Node struct {
 	saver    *persist.Saver
 	loader   *persist.Loader
 	aof      *persist.AOF
+	aofNow   atomic.Pointer[derivedAOF] // see aofSettings
 	repl     *repl.Engine
 	agent    *agent.Agent // nil outside cluster mode
 	wire     *wire        // nil outside cluster mode

@@ -5,12 +5,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/sextantdb/sextant/store/disk"
 	"github.com/sextantdb/sextant/store/disk/disktest"
 )
 
@@ -148,6 +151,40 @@ func TestLogCutsWhatItCouldNotWrite(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, "onethree", string(d.Content("/d/x")))
 	require.Equal(t, int64(8), l.Size())
+}
+
+// What an event loop writes and what others write stand one behind the other in a real file, and a failure says so.
+func TestQuickWritesAreWrites(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x")
+	l, err := CreateLog(disk.OS{}, path, File{Name: "x"})
+	require.NoError(t, err)
+	for _, write := range []func([]byte) (int, error){l.QuickWrite, l.Write, l.QuickWrite} {
+		n, err := write([]byte("some"))
+		require.NoError(t, err)
+		require.Equal(t, 4, n)
+	}
+	require.Equal(t, int64(12), l.Size())
+	got, err := os.ReadFile(path)
+	require.NoError(t, err)
+	require.Equal(t, "somesomesome", string(got))
+	require.NoError(t, l.Close())
+	n, err := l.QuickWrite([]byte("late"))
+	require.Error(t, err)
+	require.Zero(t, n)
+	require.Equal(t, int64(12), l.Size())
+
+	if full, err := CreateLog(disk.OS{}, "/dev/full", File{Name: "full"}); err == nil {
+		_, err = full.QuickWrite([]byte("much"))
+		require.ErrorIs(t, err, syscall.ENOSPC)
+		require.NoError(t, full.Close())
+	}
+	// A file that cannot do it is written to as ever.
+	d := disktest.New()
+	l, err = CreateLog(d, "/d/x", File{Name: "x"})
+	require.NoError(t, err)
+	_, err = l.QuickWrite([]byte("some"))
+	require.NoError(t, err)
+	require.Equal(t, "some", string(d.Content("/d/x")))
 }
 
 func TestUpgrade(t *testing.T) {

@@ -12,8 +12,9 @@ type Log struct {
 	File File
 	Path string
 
-	f    disk.File
-	size int64
+	f     disk.File
+	quick disk.QuickWriter // f, if it is one, else nil
+	size  int64
 }
 
 // CreateLog makes an empty file.
@@ -22,7 +23,7 @@ func CreateLog(fsys disk.FS, path string, f File) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("Can't open the append-only file %s: %w", f.Name, err)
 	}
-	return &Log{File: f, Path: path, f: out}, nil
+	return newLog(path, f, out, 0), nil
 }
 
 // OpenLog opens a file to write behind its end.
@@ -31,7 +32,13 @@ func OpenLog(fsys disk.FS, path string, f File) (*Log, error) {
 	if err != nil {
 		return nil, fmt.Errorf("Can't open the append-only file %s: %w", f.Name, err)
 	}
-	return &Log{File: f, Path: path, f: out, size: size}, nil
+	return newLog(path, f, out, size), nil
+}
+
+func newLog(path string, f File, out disk.File, size int64) *Log {
+	l := &Log{File: f, Path: path, f: out, size: size}
+	l.quick, _ = out.(disk.QuickWriter)
+	return l
 }
 
 // Size is the length of the file.
@@ -39,8 +46,18 @@ func (l *Log) Size() int64 { return l.size }
 
 // Write appends p. When it fails, n bytes of p are in the file for good: 0 if what was written of
 // it could be cut off again. Either way the next Write goes on behind them.
-func (l *Log) Write(p []byte) (n int, err error) {
-	n, err = l.f.Write(p)
+func (l *Log) Write(p []byte) (n int, err error) { return l.add(p, l.f.Write) }
+
+// QuickWrite is Write as disk.QuickWriter does it, if the file can.
+func (l *Log) QuickWrite(p []byte) (n int, err error) {
+	if l.quick == nil {
+		return l.Write(p)
+	}
+	return l.add(p, l.quick.QuickWrite)
+}
+
+func (l *Log) add(p []byte, write func([]byte) (int, error)) (n int, err error) {
+	n, err = write(p)
 	if err == nil {
 		l.size += int64(n)
 		return n, nil

@@ -4,7 +4,35 @@ import (
 	"errors"
 	"os"
 	"syscall"
+	"unsafe"
 )
+
+// QuickWrite implements QuickWriter.
+func (f file) QuickWrite(p []byte) (n int, err error) {
+	c, err := f.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	var errno syscall.Errno
+	err = c.Write(func(fd uintptr) bool {
+		for n < len(p) {
+			var m uintptr
+			m, _, errno = syscall.RawSyscall(syscall.SYS_WRITE, fd, uintptr(unsafe.Pointer(&p[n])), uintptr(len(p)-n))
+			if errno == syscall.EINTR {
+				continue
+			}
+			if errno != 0 {
+				break
+			}
+			n += int(m)
+		}
+		return true
+	})
+	if err == nil && errno != 0 {
+		err = &os.PathError{Op: "write", Path: f.Name(), Err: errno}
+	}
+	return n, err
+}
 
 // Datasync is fdatasync, as Redis uses it on Linux.
 func Datasync(f *os.File) error {

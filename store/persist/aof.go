@@ -133,6 +133,8 @@ const (
 	syncEvery    = time.Second
 	delayedAfter = 2 * time.Second
 	retryAfter   = time.Second
+	// slowWrite is what a write takes from which on Slow is told: latency events have no shorter ones.
+	slowWrite = time.Millisecond
 	// tellAgain is how often a write that goes on failing is logged.
 	tellAgain = 30 * time.Second
 	// MaxAOFLag is how many bytes clients may be ahead of the file: at it they are held up, as a
@@ -598,9 +600,14 @@ func (s *session) run() {
 		}
 		if more && wait > 0 {
 			gather.Reset(wait)
+			// Under always somebody waits at the end of a round; else rounds that leave writing to us end all the time.
+			urgent := s.a.now
+			if s.a.o.Settings().Fsync != FsyncAlways {
+				urgent = nil
+			}
 			select {
 			case <-gather.C:
-			case <-s.a.now:
+			case <-urgent:
 			case c := <-s.calls:
 				asked = &c
 			}
@@ -730,8 +737,18 @@ func (s *session) write(loop bool) (alive, more bool) {
 			time.Sleep(time.Duration(ns))
 		}
 		began := a.o.Now()
-		n, err := s.log.Write(p)
-		a.o.slow(s.writeEvent(), began)
+		var n int
+		var err error
+		if loop {
+			n, err = s.log.QuickWrite(p)
+		} else {
+			n, err = s.log.Write(p)
+		}
+		if a.o.Slow != nil {
+			if took := a.o.Now().Sub(began); took >= slowWrite {
+				a.o.Slow(s.writeEvent(), took)
+			}
+		}
 		if n > 0 {
 			s.advance(n, whole && n == len(p))
 			s.lastWrite = began
