@@ -2,6 +2,7 @@ package dispatch_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"strings"
@@ -652,6 +653,31 @@ func TestApplierObeysWithoutPropagating(t *testing.T) {
 	r.dial().send("GET a", "GET old").want("$1", "3", "$-1")
 	assert.Empty(t, r.tape.take())
 	assert.EqualValues(t, 2, r.s.DBSize(0))
+}
+
+// What an Applier is told ahead is a hint: it may be too little, incomplete, wrong, or never come.
+func TestApplierIsToldWhatComes(t *testing.T) {
+	r := newRig(t, nil, nil)
+	a := r.d.NewApplier(session.Primary)
+	var stream []byte
+	var units [][][]byte
+	for i := range 100 {
+		argv := [][]byte{[]byte("INCRBY"), fmt.Appendf(nil, "k%d", i%7), []byte("1")}
+		units = append(units, argv)
+		stream = resp.AppendCommand(stream, argv...)
+	}
+	for i, argv := range units {
+		switch i % 10 {
+		case 0:
+			a.Ahead(stream[:len(stream)/2+i%3], 32)
+		case 5:
+			a.Ahead([]byte("*3\r\n$rubbish"), 32)
+		case 8:
+			a.Ahead(stream, 1)
+		}
+		require.NoError(t, a.Apply(argv))
+	}
+	r.dial().send("GET k0", "GET k1", "GET k6").want("$2", "15", "$2", "15", "$2", "14")
 }
 
 // A replica in a cluster obeys transactions of its primary although clients are sent there.

@@ -8,7 +8,7 @@
 //	lock     the stripes of those slots; the view's version again          (walk.go)
 //	run      the handler, over a store.Txn; nested calls for EXEC          (walk.go)
 //	events   keyspace events, so that those of a key keep their order      (walk.go)
-//	publish  the effects to the Sink, stripes still held                   (walk.go)
+//	publish  the effects to the Sink, stripes still held                   (walk.go); the Shipper sends them on between rounds
 //	serve    clients that wait for the keys changed, as units of their own (wake.go)
 //	after    unlocked: statistics                                          (walk.go)
 //

@@ -161,3 +161,21 @@ func TestPausedInTheSameRoundKeepsItsInput(t *testing.T) {
 		c.expect("$1\r\n1\r\n$1\r\n2\r\n")
 	}
 }
+
+// sleeper is a toy that notes when its loop is about to sleep.
+type sleeper struct{ *seer }
+
+func (s *sleeper) Idle(*Loop) { s.note("idle") }
+
+func TestALoopTellsBeforeItSleeps(t *testing.T) {
+	h := &sleeper{&seer{toy: newToy()}}
+	s := serve(t, h, nil)
+	a := dial(t, s)
+	a.send(request("ECHO", "1"))
+	a.expect("$1\r\n1\r\n")
+	eventually(t, "the loop has nothing to do and says so", func() bool {
+		lines := h.lines()
+		at := slices.Index(lines, "1")
+		return slices.Contains(lines[at:], "idle")
+	})
+}

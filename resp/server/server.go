@@ -15,7 +15,7 @@
 //  3. turns: for each readable connection one read and at most 1024 requests; a connection with more input takes another
 //     turn next round, so a long pipeline delays others by one turn
 //  4. Handler.BeforeWrite, then one write for each connection with output, then burials (Handler.Closed)
-//  5. Handler.Housekeeping
+//  5. Handler.Housekeeping, and before the loop parks Idler.Idle: the place for work that is cheaper in larger pieces
 //
 // A connection stays on its loop, so nothing about it needs a lock but the queue that other goroutines push to.
 // Request arguments are sub-slices of the loop's one read buffer; only an incomplete rest is copied to the connection. Output
