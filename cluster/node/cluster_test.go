@@ -154,6 +154,12 @@ func TestManualFailoverUnderWrites(t *testing.T) {
 	close(stop)
 	n := <-total
 	require.Equal(t, strconv.Itoa(n), all[1].dial().do("GET", "n"))
+	// The logs say so in Redis' words too.
+	heir := all[1].dial().do("CLUSTER", "MYID")
+	for _, line := range []string{"Cluster state changed: ok [cluster: ", "Starting a failover election for epoch ", "Failover election won: I'm the new master. [cluster: election-won "} {
+		require.Contains(t, all[1].out.String(), line)
+	}
+	require.Contains(t, all[0].out.String(), "Configuration change detected. Reconfiguring myself as a replica of "+heir)
 }
 
 // DEBUG makes a node deaf to kinds of messages, by Redis' numbers or our names, and breaks its links: they come back.

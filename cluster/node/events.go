@@ -2,9 +2,12 @@ package node
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 
 	"github.com/sextantdb/sextant/cluster/core"
 	"github.com/sextantdb/sextant/cluster/repl"
+	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/resp/dispatch"
 	"github.com/sextantdb/sextant/resp/server"
 	"github.com/sextantdb/sextant/store/persist"
@@ -76,10 +79,45 @@ var verboseEvents = map[core.EventKind]bool{
 
 func (n *Node) clusterEvents(events []core.Event) {
 	for _, e := range events {
+		line := fmt.Sprintf("cluster: %s %s", e.Kind, e.Text)
+		if words := redisWords(&e); words != "" {
+			line = words + " [" + line + "]"
+		}
 		if verboseEvents[e.Kind] {
-			n.log.Verbose("cluster: %s %s", e.Kind, e.Text)
+			n.log.Verbose("%s", line)
 		} else {
-			n.log.Notice("cluster: %s %s", e.Kind, e.Text)
+			n.log.Notice("%s", line)
 		}
 	}
+}
+
+// redisWords is what Redis logs when the same happens there, for those who look for these lines; "" when it says nothing,
+// or there is no such thing.
+func redisWords(e *core.Event) string {
+	switch e.Kind {
+	case core.EvNodeSuspect:
+		return fmt.Sprintf("*** NODE %s possibly failing", e.Node)
+	case core.EvNodeFailed:
+		return fmt.Sprintf("Marking node %s as failing (quorum reached).", e.Node)
+	case core.EvNodeBack:
+		return fmt.Sprintf("Clear FAIL state for node %s: it is reachable again.", e.Node)
+	case core.EvClusterState:
+		state, _, _ := strings.Cut(strings.TrimPrefix(e.Text, "cluster state is "), " ")
+		return "Cluster state changed: " + state
+	case core.EvElectionStarted:
+		return fmt.Sprintf("Starting a failover election for epoch %d.", e.Epoch)
+	case core.EvElectionWon:
+		return "Failover election won: I'm the new master."
+	case core.EvVoteGranted:
+		return fmt.Sprintf("Failover auth granted to %s for epoch %d", e.Node, e.Epoch)
+	case core.EvVoteRefused:
+		return fmt.Sprintf("Failover auth denied to %s", e.Node)
+	case core.EvRole:
+		if !e.Node.IsZero() && strings.HasPrefix(e.Text, topology.RoleReplica.String()) {
+			return fmt.Sprintf("Configuration change detected. Reconfiguring myself as a replica of %s", e.Node)
+		}
+	case core.EvReplicaMigrated:
+		return fmt.Sprintf("Migrating to orphaned master %s", e.Node)
+	}
+	return ""
 }
