@@ -16,16 +16,16 @@ const errNoBus resp.Error = "ERR Debug option only available for cluster mode en
 // redisPackets are, by the number that a type of packet has on Redis' bus, the messages of ours that do what it does
 // there. Our ping is Redis' PING and PONG, since it is sent without being asked.
 var redisPackets = [...][]bus.Kind{
-	0:  {bus.KindPing, bus.KindBuckets, bus.KindTable}, // PING
-	1:  {bus.KindPing, bus.KindMeetAck},                // PONG
-	2:  {bus.KindMeet},                                 // MEET
-	3:  {bus.KindSuspect},                              // FAIL
-	4:  {bus.KindPublish},                              // PUBLISH
-	5:  {bus.KindVoteReq},                              // FAILOVER_AUTH_REQUEST
-	6:  {bus.KindVoteAck, bus.KindVoteWait},            // FAILOVER_AUTH_ACK
-	7:  {bus.KindTable, bus.KindSlotMap},               // UPDATE
-	8:  {bus.KindHandover},                             // MFSTART
-	10: {bus.KindPublish},                              // PUBLISHSHARD
+	0:  {bus.KindPing},                      // PING
+	1:  {bus.KindPing, bus.KindMeetAck},     // PONG
+	2:  {bus.KindMeet},                      // MEET
+	3:  {bus.KindSuspect},                   // FAIL
+	4:  {bus.KindPublish},                   // PUBLISH
+	5:  {bus.KindVoteReq},                   // FAILOVER_AUTH_REQUEST
+	6:  {bus.KindVoteAck, bus.KindVoteWait}, // FAILOVER_AUTH_ACK
+	7:  {bus.KindTable, bus.KindSlotMap},    // UPDATE
+	8:  {bus.KindHandover},                  // MFSTART
+	10: {bus.KindPublish},                   // PUBLISHSHARD
 }
 
 // busFilter reads what DROP-CLUSTER-PACKET-FILTER is told: a number of Redis' bus, where one that stands for nothing
