@@ -175,7 +175,7 @@ func (t *Txn) expireSegment(st *stripe, p *part, space, i int) (deleted, looked 
 	for _, w := range due[:n] {
 		var pl place
 		b := st.entryAt(w)
-		t.s.find(&pl, space, entryKey(b))
+		t.s.findKey(&pl, space, entryKey(b))
 		if !t.expired(b) {
 			looked += t.dropFields(&pl, entryKey(b))
 			if pl.b != nil {

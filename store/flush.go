@@ -45,7 +45,7 @@ func (t *Txn) DropSlot(sl slot.Slot) (n int64) {
 	for id, rec := range st.watches {
 		if slot.OfString(id.key) == sl {
 			var p place
-			if t.s.find(&p, int(t.s.spaces[id.db].Load()), []byte(id.key)); p.b != nil && !t.expired(p.b) {
+			if t.s.findKey(&p, int(t.s.spaces[id.db].Load()), []byte(id.key)); p.b != nil && !t.expired(p.b) {
 				rec.version++
 			}
 		}

@@ -342,3 +342,25 @@ func TestNothingIsAllocatedPerOperation(t *testing.T) {
 		x.End()
 	}))
 }
+
+// The slot of a key can be told; other keys, equal bytes elsewhere and the next Txn do without.
+func TestKnownSlot(t *testing.T) {
+	s := open(t)
+	buf := b("one two one")
+	one, two, again := buf[:3:3], buf[4:7:7], buf[8:]
+	var x store.Txn
+	x.Begin(s, t0, slot.Of(one), slot.Of(two))
+	x.Know(one, slot.Of(one))
+	x.SetString(one, b("1"), store.NoExpire)
+	x.SetString(two, b("2"), store.NoExpire)
+	x.End()
+	copy(buf, "two") // the same place, another key
+	x.Begin(s, t0, slot.Of(one), slot.Of(again), slot.Of(nil))
+	defer x.End()
+	for key, want := range map[*[]byte]string{&one: "2", &two: "2", &again: "1"} {
+		e, ok := x.Lookup(*key, 0)
+		require.True(t, ok)
+		require.Equal(t, want, string(e.Bytes(nil)))
+	}
+	require.False(t, x.Exists(nil))
+}

@@ -16,7 +16,7 @@ const (
 
 // locate finds key in the current database, treating an expired one as the view says.
 func (t *Txn) locate(p *place, key []byte) bool {
-	t.s.find(p, t.space, key)
+	t.s.find(p, t.space, t.slotOf(key), key)
 	if invariants {
 		t.requireHeld(p.slot)
 	}

@@ -109,14 +109,17 @@ type place struct {
 	space int
 }
 
-// find fills in where key is in space. REQUIRES: the stripe of key's slot is held.
-func (s *Store) find(p *place, space int, key []byte) {
-	p.slot = slot.Of(key)
+// find fills in where key, of slot sl, is in space. REQUIRES: the stripe of sl is held.
+func (s *Store) find(p *place, space int, sl slot.Slot, key []byte) {
+	p.slot = sl
 	p.hash = s.hash(key)
 	p.st = &s.stripes[p.slot&s.stripeMask]
 	p.space = space
 	s.refind(p, key)
 }
+
+// findKey is find for a key whose slot is not at hand.
+func (s *Store) findKey(p *place, space int, key []byte) { s.find(p, space, slot.Of(key), key) }
 
 // refind is find for a place whose slot and hash are known.
 func (s *Store) refind(p *place, key []byte) {

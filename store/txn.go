@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"runtime"
 	"time"
+	"unsafe"
 
 	"github.com/sextantdb/sextant/store/slot"
 )
@@ -36,6 +37,10 @@ type Txn struct {
 
 	held [MaxStripes / 64]uint64 // bit = stripe is held
 	only *stripe                 // the one stripe held, or nil when there are several
+
+	known     *byte // where the key lies whose slot is knownSlot; see Know
+	knownLen  int
+	knownSlot slot.Slot
 
 	hits, misses, dirty int64
 
@@ -191,6 +196,7 @@ func (t *Txn) reset(s *Store, nowMs int64) {
 	t.view = ViewPrimary
 	t.dirty = 0
 	t.held, t.only = [MaxStripes / 64]uint64{}, nil
+	t.known, t.knownLen = nil, -1
 	t.notes, t.touched = t.notes[:0], t.touched[:0]
 	t.fieldNotes = nil
 	t.noteBytes, t.touchedKeys = t.noteBytes[:0], t.touchedKeys[:0]
@@ -198,6 +204,23 @@ func (t *Txn) reset(s *Store, nowMs int64) {
 		t.notes, t.touched, t.noteBytes, t.touchedKeys, t.scratch = nil, nil, nil, nil, nil
 	}
 	t.SelectDB(0)
+}
+
+// Know tells the Txn the slot of a key that will be looked up, so that it is not computed again. The key is known by where it
+// lies. REQUIRES: key's bytes stay as they are until End.
+func (t *Txn) Know(key []byte, sl slot.Slot) {
+	t.known, t.knownLen, t.knownSlot = unsafe.SliceData(key), len(key), sl
+}
+
+// slotOf is slot.Of for keys of the open Txn.
+func (t *Txn) slotOf(key []byte) slot.Slot {
+	if len(key) == t.knownLen && unsafe.SliceData(key) == t.known {
+		if invariants && slot.Of(key) != t.knownSlot {
+			panic("store: a key's slot was told wrongly, or its bytes have changed since")
+		}
+		return t.knownSlot
+	}
+	return slot.Of(key)
 }
 
 func (t *Txn) hold(stripe uint16) { t.held[stripe>>6] |= 1 << (stripe & 63) }

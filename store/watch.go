@@ -35,7 +35,7 @@ func (t *Txn) Watch(key []byte, w *Watch) {
 		panic("store: Watch of a Watch in use")
 	}
 	var p place
-	t.s.find(&p, t.space, key)
+	t.s.find(&p, t.space, t.slotOf(key), key)
 	if invariants {
 		t.requireHeld(p.slot)
 	}
@@ -65,7 +65,7 @@ func (t *Txn) Changed(w *Watch) bool {
 		return false
 	}
 	var p place
-	t.s.find(&p, int(t.s.spaces[w.id.db].Load()), []byte(w.id.key))
+	t.s.findKey(&p, int(t.s.spaces[w.id.db].Load()), []byte(w.id.key))
 	return p.b == nil || t.expired(p.b)
 }
 
@@ -107,7 +107,7 @@ func (t *Txn) touchWatchedOf(st *stripe, db int, spaces ...int) {
 		}
 		for _, space := range spaces {
 			var p place
-			if t.s.find(&p, space, []byte(id.key)); p.b != nil && !t.expired(p.b) {
+			if t.s.findKey(&p, space, []byte(id.key)); p.b != nil && !t.expired(p.b) {
 				rec.version++
 				break
 			}

@@ -5,7 +5,6 @@ import (
 	"strconv"
 
 	"github.com/sextantdb/sextant/store/arena"
-	"github.com/sextantdb/sextant/store/slot"
 	"github.com/sextantdb/sextant/store/value"
 )
 
@@ -226,12 +225,12 @@ func (t *Txn) EditEntry(e Entry, key []byte) value.Object {
 func (t *Txn) AmendEntry(e Entry, key []byte) value.Object {
 	p := place{st: e.st, b: e.b, space: t.space}
 	if invariants {
-		if t.s.find(&p, t.space, key); p.b != e.b {
+		if t.s.findKey(&p, t.space, key); p.b != e.b {
 			panic("store: an entry is to be edited that has changed")
 		}
 	}
 	if t.s.snap != nil {
-		p.slot = slot.Of(key)
+		p.slot = t.slotOf(key)
 	}
 	return t.amend(&p)
 }
@@ -471,7 +470,7 @@ func (t *Txn) transfer(p *place, src []byte, dstDB int, dst []byte) {
 
 	// What src owned is dst's now. Its place may have shifted meanwhile.
 	*at8(b, 1) &^= flagObject | flagOutline
-	t.s.find(p, t.space, src)
+	t.s.find(p, t.space, t.slotOf(src), src)
 	t.discard(p)
 	t.changed(p, src)
 	t.Join() // one change, two keys

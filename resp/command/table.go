@@ -155,6 +155,30 @@ func (t *Table) Find(argv [][]byte) (*Command, resp.Error) {
 	return c, ""
 }
 
+// Finder finds in a Table, and remembers the word of the call before: clients send the same command many times in a row. It
+// belongs to one goroutine.
+type Finder struct {
+	t    *Table
+	last *Command // without subcommands
+	word [longestName]byte
+	n    int // bytes of word, as they came
+}
+
+// NewFinder returns a Finder in t.
+func NewFinder(t *Table) Finder { return Finder{t: t} }
+
+// Find is Table.Find.
+func (f *Finder) Find(argv [][]byte) (*Command, resp.Error) {
+	if f.last != nil && string(argv[0]) == string(f.word[:f.n]) && f.last.ArityOK(len(argv)) {
+		return f.last, ""
+	}
+	c, err := f.t.Find(argv)
+	if err == "" && c.parent == nil && len(c.Sub) == 0 {
+		f.last, f.n = c, copy(f.word[:], argv[0])
+	}
+	return c, err
+}
+
 // upper folds name into buf; names too long to be in any table fold to nothing.
 func upper(name []byte, buf *[longestName]byte) []byte {
 	if len(name) > len(buf) {

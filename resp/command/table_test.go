@@ -1,6 +1,7 @@
 package command_test
 
 import (
+	"math/rand/v2"
 	"strings"
 	"testing"
 
@@ -138,6 +139,24 @@ func TestFindDoesNotAllocate(t *testing.T) {
 	for _, line := range []string{"set k v", "object encoding k"} {
 		argv := words(line)
 		assert.Zero(t, testing.AllocsPerRun(100, func() { tab.Find(argv) }), line)
+	}
+}
+
+// What a Finder remembers of the call before must not show.
+func TestFinderAnswersAsTheTable(t *testing.T) {
+	tab := table(t)
+	f := command.NewFinder(tab)
+	r := rand.New(rand.NewPCG(3, 4))
+	words := []string{"GET", "get", "GeT", "GETX", "CONFIG", "config", "set", "NOSUCH", ""}
+	for range 2000 {
+		argv := [][]byte{[]byte(words[r.IntN(len(words))])}
+		for range r.IntN(4) {
+			argv = append(argv, []byte([]string{"GET", "set", "a"}[r.IntN(3)]))
+		}
+		want, wantErr := tab.Find(argv)
+		got, err := f.Find(argv)
+		require.Equal(t, wantErr, err, "%q", argv)
+		require.Same(t, want, got, "%q", argv)
 	}
 }
 

@@ -27,6 +27,7 @@ type worker struct {
 	txn      store.Txn
 	refs     []command.KeyRef
 	slots    []slot.Slot
+	sole     int             // index of the call's one key, if it can have no other; slots[0] is its slot
 	channels bool            // slots are, at least in part, those of shard channels
 	spare    command.Effects // scratch of settle
 	events   []keyEvent
@@ -51,6 +52,7 @@ type worker struct {
 	ended  int64   // when the call before in this turn ended, on Dispatcher.clock; 0: there was none
 	ran    func()  // see Applier.ApplyWith; nil but for an applier's
 
+	finder   command.Finder
 	commands atomic.Int64 // calls run; written by the owner, read by anyone
 	waits    atomic.Bool  // it waits for stripes, or is about to; see noScript. Written by the owner, read by anyone
 	keeper   keeper
@@ -68,7 +70,7 @@ type keyEvent struct {
 var delWord, unlinkWord = []byte("DEL"), []byte("UNLINK")
 
 func newWorker(d *Dispatcher, index int) *worker {
-	w := &worker{d: d, index: index}
+	w := &worker{d: d, index: index, finder: command.NewFinder(d.table)}
 	w.ctx.Host = w
 	w.ctx.Txn = &w.txn
 	return w
@@ -110,7 +112,7 @@ func (w *worker) walk(c *client, argv [][]byte) {
 	if w.asking = s.Any(session.AskingOnce); w.asking {
 		s.Clear(session.AskingOnce)
 	}
-	cmd, refusal := w.d.table.Find(argv)
+	cmd, refusal := w.finder.Find(argv)
 	w.found = cmd
 	if refusal != "" {
 		if cmd == nil && crossProtocol(argv[0]) && c.conn != nil {
@@ -413,13 +415,20 @@ func (w *worker) tryLock(flags command.Flags) bool {
 	if flags&command.WholeDB != 0 {
 		return w.txn.TryBeginAll(w.d.store, w.nowMs)
 	}
-	return w.txn.TryBegin(w.d.store, w.nowMs, w.slots...)
+	if !w.txn.TryBegin(w.d.store, w.nowMs, w.slots...) {
+		return false
+	}
+	if w.sole > 0 {
+		w.txn.Know(w.argv[w.sole], w.slots[0])
+	}
+	return true
 }
 
 // collect fills w.slots with the slots the call touches. In a cluster they must be one.
 func (w *worker) collect(c *client, cmd *command.Command, argv [][]byte) resp.Error {
-	w.slots, w.channels = w.slots[:0], false
+	w.slots, w.sole, w.channels = w.slots[:0], 0, false
 	if k := cmd.SoleKey(); k > 0 && k < len(argv) && cmd.Flags&(command.Unlocked|command.Queued) == 0 {
+		w.sole = k
 		w.slots = append(w.slots, slot.Of(argv[k]))
 		w.refs = append(w.refs[:0], command.KeyRef{Index: k})
 		return ""

@@ -3,7 +3,10 @@
 // keyspaces or connections.
 package slot
 
-import "strconv"
+import (
+	"bytes"
+	"strconv"
+)
 
 // Count is the number of hash slots. It is fixed by the Redis Cluster specification:
 // clients compute slots themselves, so it can never change.
@@ -23,20 +26,12 @@ func OfString(key string) Slot { return Of([]byte(key)) }
 // the first '}' after it, or the whole key when there is no such pair or it is empty
 // (contract S36).
 func Tag(key []byte) []byte {
-	open := -1
-	for i, c := range key {
-		if open < 0 {
-			if c == '{' {
-				open = i
-			}
-			continue
-		}
-		if c == '}' {
-			if i == open+1 {
-				return key
-			}
-			return key[open+1 : i]
-		}
+	open := bytes.IndexByte(key, '{')
+	if open < 0 {
+		return key
+	}
+	if n := bytes.IndexByte(key[open+1:], '}'); n > 0 {
+		return key[open+1 : open+1+n]
 	}
 	return key
 }
@@ -53,10 +48,15 @@ func Parse(s []byte) (Slot, bool) {
 
 func crc16(b []byte) uint16 {
 	var crc uint16
-	for len(b) >= 4 {
-		// Slicing by four: the first two bytes meet the running CRC, the other two do not.
-		b0, b1 := b[0]^byte(crc>>8), b[1]^byte(crc)
-		crc = table[3][b0] ^ table[2][b1] ^ table[1][b[2]] ^ table[0][b[3]]
+	for len(b) >= 8 {
+		// Slicing by eight: the first two bytes meet the running CRC, the others do not.
+		x := b[:8]
+		crc = table[7][x[0]^byte(crc>>8)] ^ table[6][x[1]^byte(crc)] ^
+			table[5][x[2]] ^ table[4][x[3]] ^ table[3][x[4]] ^ table[2][x[5]] ^ table[1][x[6]] ^ table[0][x[7]]
+		b = b[8:]
+	}
+	if len(b) >= 4 {
+		crc = table[3][b[0]^byte(crc>>8)] ^ table[2][b[1]^byte(crc)] ^ table[1][b[2]] ^ table[0][b[3]]
 		b = b[4:]
 	}
 	for _, c := range b {
@@ -69,7 +69,7 @@ func crc16(b []byte) uint16 {
 // x^16 + x^12 + x^5 + 1 (0x1021), initial value 0, not reflected.
 var table = buildTable()
 
-func buildTable() (t [4][256]uint16) {
+func buildTable() (t [8][256]uint16) {
 	for i := range t[0] {
 		crc := uint16(i) << 8
 		for range 8 {
