@@ -489,7 +489,7 @@ func (m *Machine) reset(a *Admin) string {
 	m.change, m.prop, m.form = changer{}, slotProp{round: m.prop.round}, former{}
 	m.recs, m.voters, m.voterVer, m.slots = nil, nil, 0, mapOf(0, nil)
 	m.bans, m.meets, m.news, m.open = nil, nil, nil, nil
-	m.cluster = bus.ClusterID(m.rng.next() | 1)
+	m.cluster, m.joining = bus.ClusterID(m.rng.next()|1), false
 	row := bus.Row{ID: m.self, IP: m.me.row.IP, Ver: m.me.row.Ver, Shard: m.rng.id(), Epoch: m.me.row.Epoch}
 	if a.Hard {
 		m.self = m.rng.id()

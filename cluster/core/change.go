@@ -42,6 +42,7 @@ type changer struct {
 	want     []bus.NodeID
 	wantTok  uint64
 	until    Mono
+	before   []bus.NodeID // the voters of the version I knew before
 	askedAt  Mono
 	asked    int
 }
@@ -481,10 +482,10 @@ func (m *Machine) onInstalled(p *peer, b *bus.Installed) {
 		}
 		return
 	}
-	// A member that missed its INSTALL: any installed member's state will do, since the newcomer
-	// has neither promised nor accepted anything in this version, and votes only T from now.
+	// A member that missed its INSTALL: the state of anyone who has installed the version will do,
+	// since the newcomer has neither promised nor accepted anything in it, and votes only T from now.
 	v := &m.vote
-	if b.Ver < v.ver && has(v.set, p.row.ID) && p != m.me {
+	if b.Ver < v.ver && v.ver >= m.voterVer && has(v.set, p.row.ID) && p != m.me {
 		m.sendVer(p.row.ID, &bus.Install{Ver: v.ver, Set: v.set, Regs: v.wire(), Slots: v.slots}, v.ver)
 	}
 }
@@ -497,10 +498,18 @@ func (m *Machine) askInstall() {
 	}
 	c.askedAt = m.now
 	c.asked++
-	for k := range m.voters {
-		if id := m.voters[(c.asked+k)%len(m.voters)]; id != m.self {
-			m.sendVer(id, &bus.Installed{Ver: m.vote.ver}, m.vote.ver)
-			return
+	// The other members may have missed it as well, and a set of one has none. Those who were voters
+	// before have it too: they made it, and installed it to know that they are out. Whoever has not
+	// been told who they were asks everyone in turn.
+	ids := without(m.voters, m.self)
+	for _, id := range c.before {
+		if id != m.self && !has(ids, id) {
+			ids = append(ids, id)
 		}
+	}
+	if k := c.asked % (len(ids) + 1); k < len(ids) {
+		m.sendVer(ids[k], &bus.Installed{Ver: m.vote.ver}, m.vote.ver)
+	} else if p := m.nodes[c.asked/(len(ids)+1)%len(m.nodes)]; p != m.me {
+		m.sendVer(p.row.ID, &bus.Installed{Ver: m.vote.ver}, m.vote.ver)
 	}
 }

@@ -376,7 +376,8 @@ func (m *Machine) learnVoters(ver uint64, set []bus.NodeID) {
 	if first && m.slots.ver == 0 {
 		m.slots = m.claimedMap() // until the decided map comes, a moment behind its voters
 	}
-	m.voterVer = ver
+	m.voterVer, m.joining = ver, false
+	m.change.before = m.voters
 	m.voters = append([]bus.NodeID(nil), set...)
 	sort.Slice(m.voters, func(i, j int) bool { return m.voters[i].Less(m.voters[j]) })
 	m.event(EvVoterSet, bus.NodeID{}, 0, "voter set %d has %d members: %s", ver, len(set), shorts(m.voters))

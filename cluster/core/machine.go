@@ -63,6 +63,7 @@ type Machine struct {
 	// identity; me is also in nodes
 	self    bus.NodeID
 	cluster bus.ClusterID
+	joining bool   // I have taken the id of a cluster that has voters; volatile
 	boot    uint64 // starts so far, durable
 	life    uint64 // names this process: boot, and below it a number drawn at its start
 	inc     uint64

@@ -245,7 +245,7 @@ func (m *Machine) startMeet(ip string, port, cport uint16) {
 func (m *Machine) sendMeet(x *meet) {
 	m.sent[bus.KindMeet]++
 	m.out.Send = append(m.out.Send, Envelope{IP: x.ip, CPort: x.cport, Msg: &bus.Msg{Header: m.header(m.voterVer), Body: &bus.Meet{
-		Row: m.me.row, Lone: m.lone(), Formed: m.formed(), Slots: m.claimed(), Tok: x.tok, YouAre: x.ip}}})
+		Row: m.me.row, Lone: m.lone(), Formed: m.ofFormed(), Slots: m.claimed(), Tok: x.tok, YouAre: x.ip}}})
 }
 
 func (m *Machine) tickMeets() {
@@ -316,9 +316,12 @@ func (m *Machine) agreesWithMap(row *bus.Row) bool {
 	return ok && m.formed() && m.find(row.ID) != nil && !claims.Empty() && claims == m.slots.of(row.Shard)
 }
 
-func (m *Machine) adopt(c bus.ClusterID, why string) {
+// ofFormed: my cluster has voters, whether or not I have heard of them yet.
+func (m *Machine) ofFormed() bool { return m.formed() || m.joining }
+
+func (m *Machine) adopt(c bus.ClusterID, formed bool, why string) {
 	m.event(EvClusterID, bus.NodeID{}, 0, "cluster id %s gives way to %s: %s", m.cluster, c, why)
-	m.cluster = c
+	m.cluster, m.joining = c, formed
 	m.save("self")
 	m.viewDirty = true
 }
@@ -332,10 +335,10 @@ func (m *Machine) onMeet(msg *bus.Msg, b *bus.Meet, addr string) {
 	if known {
 		theirs = 0
 	}
-	adopt, refuse := mayJoin(m.cluster, msg.Cluster, m.formed(), b.Formed, m.claimed(), theirs)
+	adopt, refuse := mayJoin(m.cluster, msg.Cluster, m.ofFormed(), b.Formed, m.claimed(), theirs)
 	if refuse == "" {
 		if adopt {
-			m.adopt(msg.Cluster, "met by "+msg.From.Short())
+			m.adopt(msg.Cluster, b.Formed, "met by "+msg.From.Short())
 		}
 		m.youAre(b.YouAre)
 		m.unban(msg.From)
@@ -343,7 +346,7 @@ func (m *Machine) onMeet(msg *bus.Msg, b *bus.Meet, addr string) {
 	} else {
 		m.refuse("meet", refuse)
 	}
-	m.send(msg.From, &bus.MeetAck{Row: m.me.row, Lone: m.lone(), Formed: m.formed(), Slots: m.claimed(), Tok: b.Tok, Refuse: refuse, YouAre: addr, Known: known})
+	m.send(msg.From, &bus.MeetAck{Row: m.me.row, Lone: m.lone(), Formed: m.ofFormed(), Slots: m.claimed(), Tok: b.Tok, Refuse: refuse, YouAre: addr, Known: known})
 }
 
 func (m *Machine) onMeetAck(msg *bus.Msg, b *bus.MeetAck, addr string) {
@@ -357,7 +360,7 @@ func (m *Machine) onMeetAck(msg *bus.Msg, b *bus.MeetAck, addr string) {
 	if b.Known && !m.formed() {
 		mine = 0
 	}
-	adopt, refuse := mayJoin(m.cluster, msg.Cluster, m.formed(), b.Formed, mine, b.Slots)
+	adopt, refuse := mayJoin(m.cluster, msg.Cluster, m.ofFormed(), b.Formed, mine, b.Slots)
 	if b.Refuse != "" {
 		refuse = b.Refuse
 	}
@@ -366,7 +369,7 @@ func (m *Machine) onMeetAck(msg *bus.Msg, b *bus.MeetAck, addr string) {
 		return
 	}
 	if adopt {
-		m.adopt(msg.Cluster, "met "+msg.From.Short())
+		m.adopt(msg.Cluster, b.Formed, "met "+msg.From.Short())
 	}
 	m.youAre(b.YouAre)
 	m.unban(msg.From)
@@ -402,13 +405,13 @@ func (m *Machine) admit(row *bus.Row, msg *bus.Msg, addr string) {
 // joinCluster handles a message of another cluster from a node that is in my table: MEETs
 // raced, and one of us has not yet adopted the surviving id.
 func (m *Machine) joinCluster(p *peer, msg *bus.Msg) bool {
-	adopt, refuse := mayJoin(m.cluster, msg.Cluster, m.formed(), msg.VoterVer > 0, m.claimed(), 0)
+	adopt, refuse := mayJoin(m.cluster, msg.Cluster, m.ofFormed(), msg.VoterVer > 0, m.claimed(), 0)
 	if refuse != "" {
 		m.dropped(p.row.ID, "cluster "+msg.Cluster.String()+": "+refuse)
 		return false
 	}
 	if adopt {
-		m.adopt(msg.Cluster, "heard from "+p.row.ID.Short())
+		m.adopt(msg.Cluster, msg.VoterVer > 0, "heard from "+p.row.ID.Short())
 		return true
 	}
 	if m.now-p.toldAt >= m.tickEvery() { // it must adopt mine: let it hear the id
