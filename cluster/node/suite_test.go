@@ -137,10 +137,15 @@ func TestMonitorShowsWhatRuns(t *testing.T) {
 	require.Equal(t, "OK", c.do("MULTI"))
 	require.Equal(t, "QUEUED", c.do("INCR", "n"))
 	require.Equal(t, "[1]", c.do("EXEC"))
+	require.Equal(t, "1", c.do("EVAL", "return redis.call('GET', KEYS[1])", "1", "n"))
+	require.Contains(t, c.do("EVALSHA", "none", "0"), "NOSCRIPT")
+	require.Contains(t, c.do("FCALL", "none", "0"), "Function not found")
 	from := c.LocalAddr().String()
 	for _, want := range []string{
 		"[0 " + from + `] "SET" "k" "a b\n"`, "[0 " + from + `] "AUTH" "(redacted)" "(redacted)"`, // CONFIG is an administrator's
 		"[3 " + from + `] "SELECT" "3"`, "[3 " + from + `] "MULTI"`, "[3 " + from + `] "INCR" "n"`, "[3 " + from + `] "EXEC"`,
+		"[3 " + from + `] "EVAL" "return redis.call('GET', KEYS[1])" "1" "n"`, `[3 lua] "GET" "n"`,
+		"[3 " + from + `] "EVALSHA" "none" "0"`, "[3 " + from + `] "FCALL" "none" "0"`, // what cannot be run has been asked for
 	} {
 		require.Regexp(t, `^\d+\.\d{6} `, m.peek())
 		require.Equal(t, want, strings.SplitN(m.read(), " ", 2)[1])

@@ -70,9 +70,6 @@ func (w *worker) BeginScript(c *command.Ctx, r command.ScriptRules) resp.Error {
 	if d.router != nil && len(w.slots) > 0 && !trusted {
 		s.slot = int(w.slots[0])
 	}
-	if d.feed.Active() {
-		w.showMonitors("", c.Argv)
-	}
 	c.DontPropagate() // its commands propagate themselves
 	return ""
 }

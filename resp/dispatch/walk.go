@@ -484,6 +484,9 @@ func (w *worker) call(cmd *command.Command, argv [][]byte) {
 	if start == 0 {
 		start = w.d.clock()
 	}
+	if cmd.Flags&command.RunsScript != 0 && w.d.feed.Active() { // before what it calls, and also when it cannot be run
+		w.showMonitors("", argv)
+	}
 	cmd.Run(ctx)
 	if w.client.sess.Any(session.Tracking) {
 		w.remember(cmd, argv)
