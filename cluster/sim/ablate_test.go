@@ -42,7 +42,7 @@ var ablations = map[string]ablation{
 		// The primary is no voter, so that the set can be replaced quickly while it is away.
 		step{0, faultVoters, 1, 0, 5, 0b010110}, step{150, faultCutBoth, 0, 3, 600, 0},
 		step{400, faultIsolate, 0, 1, 300, 0}, step{410, faultVoters, 1, 0, 5, 0b111000})},
-	"no-version": {rule: core.AblateNoVersion, kinds: []faultKind{faultVoters}, within: 60, shape: script(nil,
+	"no-version": {rule: core.AblateNoVersion, kinds: []faultKind{faultVoters}, within: 150, shape: script(nil,
 		// n4 leaves the set without hearing of it and is heard by the primary alone, which reaches n1
 		// again for a moment: one voter of each version makes a majority of the old one.
 		step{0, faultVoters, 1, 0, 5, 0b010110}, step{290, faultCutBoth, 0, 3, 900, 0},

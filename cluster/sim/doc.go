@@ -76,7 +76,7 @@
 //	                                           record only in a candidacy, which it enters without a lease or for a BUMP that
 //	                                           it decides itself, and without a lease it serves nothing. The fence keeps
 //	                                           commits of the strict mode (R1) apart, which this mode has not
-//	no-version 46                              two leased primaries (scripted: a voter that left without hearing of it)
+//	no-version 73                              two leased primaries (scripted: a voter that left without hearing of it)
 //
 // # Bugs found (their plans are in testdata)
 //
