@@ -72,8 +72,8 @@ type Options struct {
 	Fatal func(error)
 	// ChannelsDown says whether shard channels are served while the cluster is down; nil: no.
 	ChannelsDown func() bool
-	// Rerouted, if not nil, is told that slots may have another owner.
-	Rerouted func()
+	// Rerouted, if not nil, is told that slots may have another owner, or nodes another role.
+	Rerouted func(old, now *topology.View)
 
 	// Clock and WallMs default to BootTime and the system's clock.
 	Clock  func() core.Mono
@@ -574,8 +574,8 @@ func (a *Agent) publish(v *topology.View) {
 	}
 	a.routes.Store(newRoutes(v, a.endpoint, version+1))
 	a.view.Store(v)
-	if a.opt.Rerouted != nil {
-		a.opt.Rerouted()
+	if a.opt.Rerouted != nil && old != nil {
+		a.opt.Rerouted(old.view, v)
 	}
 }
 

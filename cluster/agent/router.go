@@ -104,7 +104,7 @@ func noOwners() *topology.SlotTable {
 	return t
 }
 
-// same reports whether routes made of v would say the same.
+// same reports whether routes made of v would say the same, and all nodes have the roles they had.
 func (r *routes) same(v *topology.View, e Endpoint) bool {
 	o := r.view
 	if r.endpoint != e || o.Me != v.Me || o.State != v.State || o.Serving != v.Serving || o.ReadsWhenDown != v.ReadsWhenDown ||
@@ -117,7 +117,7 @@ func (r *routes) same(v *topology.View, e Endpoint) bool {
 	}
 	for i := range v.Nodes {
 		a, b := &o.Nodes[i], &v.Nodes[i]
-		if a.ID != b.ID || a.IP != b.IP || a.Host != b.Host || a.Port != b.Port || a.TLSPort != b.TLSPort {
+		if a.ID != b.ID || a.IP != b.IP || a.Host != b.Host || a.Port != b.Port || a.TLSPort != b.TLSPort || a.Role != b.Role {
 			return false
 		}
 	}

@@ -46,6 +46,8 @@ func (n *Node) bindConfig() {
 	}, "tracking-table-max-keys")
 	c.OnChange(func(_, v *Values) error { n.showTitle(v); return nil }, "proc-title-template", "port", "tls-port", "bind")
 	c.OnChange(memory, "maxmemory", "maxmemory-policy", "maxmemory-samples", "lfu-log-factor", "lfu-decay-time")
+	c.OnChange(func(_, v *Values) error { n.disp.SetExpireEffort(v.ActiveExpireEffort); return nil }, "active-expire-effort")
+	c.OnChange(func(_, v *Values) error { n.log.KeepCrashes(v.CrashLogEnabled); return nil }, "crash-log-enabled")
 	rebind := func(refusal string) func(_, v *Values) error {
 		return func(_, v *Values) error {
 			err := n.srv.Rebind(v.Bind, tcpPort(v))

@@ -587,6 +587,13 @@ func validHostname(s string) error {
 	return nil
 }
 
+func validVoters(s string) error {
+	if s != "auto" {
+		return errors.New("only auto is supported: the cluster chooses its voters")
+	}
+	return nil
+}
+
 func validNodename(s string) error {
 	if strings.ContainsFunc(s, func(r rune) bool {
 		return r <= ' ' || r > '~' || strings.ContainsRune("!\"#$%&'()*+,/;<=>?@[]^`{|}~\\:", r)

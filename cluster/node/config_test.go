@@ -3,6 +3,9 @@ package node
 import (
 	"errors"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"path/filepath"
 	"strings"
@@ -386,6 +389,62 @@ func TestValuesSurviveTextRoundTrips(t *testing.T) {
 		require.NotEmpty(t, d.Doc, d.Name)
 		require.True(t, d.NoEffect == strings.HasPrefix(d.Doc, "Accepted;") || d.Name == "socket-mark-id", d.Name)
 	}
+}
+
+// A directive does what its doc says or says that it does nothing: every value is read somewhere
+// outside the configuration itself. TLS and the strict mode are refused at the start as long as they
+// are not served; so nobody reads what belongs to them yet.
+func TestDirectivesAreNotIgnored(t *testing.T) {
+	read := map[string]bool{}
+	for _, dir := range []string{".", "../../cmd/sextant"} {
+		names, err := filepath.Glob(filepath.Join(dir, "*.go"))
+		require.NoError(t, err)
+		for _, name := range names {
+			if base := filepath.Base(name); strings.HasSuffix(base, "_test.go") || strings.HasPrefix(base, "config_") {
+				continue
+			}
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil, 0)
+			require.NoError(t, err)
+			ast.Inspect(file, func(n ast.Node) bool {
+				if s, ok := n.(*ast.SelectorExpr); ok {
+					read[s.Sel.Name] = true
+				}
+				return true
+			})
+		}
+	}
+	table, err := parser.ParseFile(token.NewFileSet(), "config_table.go", nil, 0)
+	require.NoError(t, err)
+	effect := map[string]bool{}
+	for _, d := range load(t).table {
+		effect[d.name] = d.flags&inert == 0
+	}
+	checked := 0
+	ast.Inspect(table, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || len(call.Args) < 2 {
+			return true
+		}
+		lit, ok := call.Args[0].(*ast.BasicLit)
+		if !ok {
+			return true
+		}
+		name := strings.Trim(lit.Value, `"`)
+		ast.Inspect(call, func(n ast.Node) bool {
+			if f, ok := n.(*ast.FuncLit); ok && len(f.Body.List) == 1 {
+				ret := f.Body.List[0].(*ast.ReturnStmt)
+				if at, ok := ret.Results[0].(*ast.UnaryExpr); ok {
+					checked++
+					if !strings.HasPrefix(name, "tls-") && !strings.HasPrefix(name, "cluster-strict-") && name != "cluster-voters" {
+						require.True(t, !effect[name] || read[at.X.(*ast.SelectorExpr).Sel.Name], "nothing reads %s", name)
+					}
+				}
+			}
+			return true
+		})
+		return false
+	})
+	require.Greater(t, checked, 180)
 }
 
 // Whatever stands in a file, it is read or refused with a reason, and what was read survives

@@ -3,14 +3,18 @@ package node
 import (
 	"errors"
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 
+	"github.com/sextantdb/sextant/bus"
 	"github.com/sextantdb/sextant/cluster/core"
 	"github.com/sextantdb/sextant/cluster/repl"
 	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/resp/dispatch"
 	"github.com/sextantdb/sextant/resp/server"
 	"github.com/sextantdb/sextant/store/persist"
+	"github.com/sextantdb/sextant/store/slot"
 )
 
 // Packages emit typed events; here they become log lines.
@@ -29,7 +33,11 @@ func (n *Node) serverEvent(e server.Event) {
 	case server.LimitHit:
 		n.log.Warning("Client id=%d addr=%s class=%s closed: %v (%d, limit %d)", e.ID, e.Addr, e.Class, e.Why, e.Bytes, e.Limit)
 	case server.ProtocolFailed:
-		n.log.Verbose("Protocol error (%s) from client id=%d addr=%s. Query buffer during protocol error: %q", e.Err, e.ID, e.Addr, e.Query)
+		query := e.Query
+		if n.cfg.Now().HideUserDataFromLog {
+			query = []byte("*redacted*")
+		}
+		n.log.Verbose("Protocol error (%s) from client id=%d addr=%s. Query buffer during protocol error: %q", e.Err, e.ID, e.Addr, query)
 	case server.AcceptFailed:
 		n.log.Warning("Error accepting a client connection on %s: %v", e.Listener, e.Err)
 	case server.BindFailed:
@@ -72,22 +80,31 @@ func (n *Node) replEvent(e repl.Event) {
 	}
 }
 
-// verboseEvents are too many for the usual log of a cluster.
-var verboseEvents = map[core.EventKind]bool{
-	core.EvLeaseHeld: true, core.EvRecord: true, core.EvDropped: true, core.EvVoteRefused: true, core.EvRefusal: true,
+// clusterLevels are the levels of events that are not worth a notice or worth more than one.
+var clusterLevels = map[core.EventKind]func(*Log, string, ...any){
+	core.EvLeaseHeld: (*Log).Verbose, core.EvRecord: (*Log).Verbose, core.EvDropped: (*Log).Verbose,
+	core.EvVoteRefused: (*Log).Verbose, core.EvRefusal: (*Log).Verbose,
+	core.EvNodeFailed: (*Log).Warning, core.EvLeaseLost: (*Log).Warning, core.EvSlotsLost: (*Log).Warning,
+	core.EvTwin: (*Log).Warning, core.EvStuck: (*Log).Warning,
 }
 
+// clusterEvents logs what happened, and to which node. It is called on the agent's loop, after
+// the View that came of it was published.
 func (n *Node) clusterEvents(events []core.Event) {
+	var v *topology.View
+	if n.agent != nil { // nil while it is opened
+		v = n.agent.View()
+	}
 	for _, e := range events {
-		line := fmt.Sprintf("cluster: %s %s", e.Kind, e.Text)
+		write := clusterLevels[e.Kind]
+		if write == nil {
+			write = (*Log).Notice
+		}
+		line := eventLine(v, e)
 		if words := redisWords(&e); words != "" {
 			line = words + " [" + line + "]"
 		}
-		if verboseEvents[e.Kind] {
-			n.log.Verbose("%s", line)
-		} else {
-			n.log.Notice("%s", line)
-		}
+		write(n.log, "%s", line)
 	}
 }
 
@@ -120,4 +137,53 @@ func redisWords(e *core.Event) string {
 		return fmt.Sprintf("Migrating to orphaned master %s", e.Node)
 	}
 	return ""
+}
+
+// eventLine names the other node an event is about by its address; v may be nil.
+func eventLine(v *topology.View, e core.Event) string {
+	if e.Node == (bus.NodeID{}) || v == nil || e.Node == v.Self {
+		return fmt.Sprintf("cluster: %s %s", e.Kind, e.Text)
+	}
+	return fmt.Sprintf("cluster: %s %s: %s", e.Kind, nodeName(v, e.Node), e.Text)
+}
+
+// nodeName is a node's address and the beginning of its id, which stays when the address changes.
+func nodeName(v *topology.View, id bus.NodeID) string {
+	if i, ok := v.Find(id); ok && v.Nodes[i].IP != "" {
+		return fmt.Sprintf("%s (%s)", net.JoinHostPort(v.Nodes[i].IP, strconv.Itoa(int(v.Nodes[i].Port))), id.Short())
+	}
+	return id.Short()
+}
+
+// roleLines say which other nodes became primaries or replicas between two Views: on every
+// node the log tells who serves what since when.
+func roleLines(old, now *topology.View) (lines []string) {
+	for i := range now.Nodes {
+		a := &now.Nodes[i]
+		j, known := old.Find(a.ID)
+		if !known || a.Myself || old.Nodes[j].Role == a.Role {
+			continue
+		}
+		switch {
+		case a.Role == topology.RolePrimary:
+			lines = append(lines, fmt.Sprintf("cluster: role %s is a primary now, epoch %d, slots %s", nodeName(now, a.ID), a.Epoch, slotText(a.Ranges)))
+		case a.Primary != (bus.NodeID{}):
+			lines = append(lines, fmt.Sprintf("cluster: role %s is a replica of %s now", nodeName(now, a.ID), nodeName(now, a.Primary)))
+		}
+	}
+	return lines
+}
+
+func slotText(ranges []slot.Range) string {
+	if len(ranges) == 0 {
+		return "none"
+	}
+	var b strings.Builder
+	for i, r := range ranges {
+		if i > 0 {
+			b.WriteByte(' ')
+		}
+		b.WriteString(r.String())
+	}
+	return b.String()
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -11,6 +12,7 @@ import (
 
 	"go.uber.org/zap"
 	"go.uber.org/zap/zapcore"
+	"golang.org/x/term"
 )
 
 // Levels of the log in zap's scale, lowest first. Redis has four; zap's Debug stands for verbose.
@@ -41,7 +43,7 @@ func logLevel(name string) zapcore.Level {
 // events; node's listeners turn them into calls here. All methods may be called from any
 // goroutine.
 type Log struct {
-	z     *zap.Logger
+	z     *zap.Logger // replaced by AlsoTo before the log is shared
 	level zap.AtomicLevel
 	core  *lineCore
 }
@@ -60,6 +62,10 @@ type logFile struct {
 	mu   sync.Mutex
 	name string    // "" is standard output; guarded by mu
 	std  io.Writer // standard output; immutable
+	// crashes says that Go is to write into the log why the process crashes; crashInto is the file
+	// it has been given, which changes when the log is rotated. Both are guarded by mu.
+	crashes   bool
+	crashInto os.FileInfo
 }
 
 func (f *logFile) Write(b []byte) (int, error) {
@@ -73,7 +79,21 @@ func (f *logFile) Write(b []byte) (int, error) {
 		return 0, fmt.Errorf("open log file: %w", err)
 	}
 	defer file.Close()
+	if f.crashes {
+		f.takeCrashes(file)
+	}
 	return file.Write(b)
+}
+
+// takeCrashes has Go write a crash into file too, beside standard error. REQUIRES: mu.
+func (f *logFile) takeCrashes(file *os.File) {
+	info, err := file.Stat()
+	if err != nil || f.crashInto != nil && os.SameFile(info, f.crashInto) {
+		return
+	}
+	if debug.SetCrashOutput(file, debug.CrashOptions{}) == nil { // which duplicates the descriptor
+		f.crashInto = info
+	}
 }
 
 func (f *logFile) Sync() error { return nil }
@@ -108,6 +128,28 @@ func (l *Log) Check() error {
 		return fmt.Errorf("Can't open the log file: %s", reason(err))
 	}
 	return file.Close()
+}
+
+// KeepCrashes says whether the reason of a crash, with its stacks, is written into the log file
+// too, from the next line on: a daemon's standard error is read by nobody.
+func (l *Log) KeepCrashes(on bool) {
+	f := l.core.out
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.crashes = on && f.name != ""
+	if !f.crashes && f.crashInto != nil {
+		_ = debug.SetCrashOutput(nil, debug.CrashOptions{}) // only undoes what was done
+		f.crashInto = nil
+	}
+}
+
+// AlsoTo sends every line to another core too. REQUIRES: nobody uses the log yet.
+func (l *Log) AlsoTo(other zapcore.Core) { l.z = zap.New(zapcore.NewTee(l.z.Core(), other)) }
+
+// onTerminal reports whether a person reads the log.
+func (l *Log) onTerminal() bool {
+	f, ok := l.core.out.std.(*os.File)
+	return l.core.out.name == "" && ok && term.IsTerminal(int(f.Fd()))
 }
 
 // SetLevel changes the directive loglevel.

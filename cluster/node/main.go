@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -28,6 +29,9 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stdout, "Sextant server v=%s (speaks Redis %s) bits=%d go=%s\n", sextantVersion, redisVersion, strconv.IntSize, runtime.Version())
 		return 0
 	}
+	if len(args) == 1 && args[0] == "--check-system" {
+		return checkSystem(thisSystem(), stdout)
+	}
 	cwd, err := os.Getwd()
 	if err != nil {
 		fmt.Fprintf(stderr, "Can't find the working directory: %v\n", err)
@@ -35,20 +39,25 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	}
 	args = cloned(args)
 	title := claimTitle()
-	cfg, err := Load(args, cwd, stdin)
+	var given bytes.Buffer // what came from standard input: a daemon is told it again
+	cfg, err := Load(args, cwd, io.TeeReader(stdin, &given))
 	if err != nil {
 		fmt.Fprint(stderr, err)
 		return 1
 	}
 	v := cfg.Now()
 	if v.Daemonize && os.Getenv(daemonMark) == "" && supervisor(v) == "no" { // a supervisor watches the process it started
-		return daemonize(stderr)
+		return daemonize(given.Bytes(), stderr)
 	}
 	if err := os.Chdir(v.Dir); err != nil {
 		fmt.Fprintf(stderr, "Can't chdir to '%s': %s\n", v.Dir, reason(err))
 		return 1
 	}
 	log := NewLog(stdout, v.LogFile, logLevelName(v), false)
+	if v.SyslogEnabled {
+		log.AlsoTo(newSyslog(v, log.level, "", ""))
+	}
+	log.KeepCrashes(v.CrashLogEnabled)
 	if err := log.Check(); err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
@@ -77,15 +86,25 @@ func run(cfg *Config, log *Log, title *titleSpace, stderr io.Writer) int {
 	for _, w := range cfg.Warnings {
 		log.Warning("%s", w)
 	}
-	if v.AlwaysShowLogo || v.LogFile == "" {
-		mode := "standalone"
-		if v.ClusterEnabled {
-			mode = "cluster"
-		}
+	mode := "standalone"
+	if v.ClusterEnabled {
+		mode = "cluster"
+	}
+	if v.AlwaysShowLogo || log.onTerminal() && !v.SyslogEnabled {
 		log.Raw(banner(sextantVersion, mode, int(v.Port), os.Getpid()))
+	} else {
+		log.Notice("Running mode=%s, port=%d.", mode, v.Port)
+	}
+	if tcpPort(v) == 0 && v.UnixSocket == "" {
+		log.Warning("Configured to not listen anywhere, exiting.")
+		fmt.Fprintln(stderr, "Configured to not listen anywhere, exiting.")
+		return 1
 	}
 	beSupervised(v, log)
 	raiseFileLimit(int(v.MaxClients), log)
+	if w := thisSystem().backlogWarning(v.TCPBacklog); w != "" && v.Port != 0 {
+		log.Warning("WARNING: %s", w)
+	}
 
 	n, err := New(cfg, log)
 	if err != nil {
@@ -122,6 +141,9 @@ func explain(err error, log *Log, stderr io.Writer) {
 	var bind *server.BindError
 	var used *agent.InUseError
 	switch {
+	case errors.As(err, &bind) && bind.Port == 0: // the unix socket
+		log.Warning("Failed opening Unix socket: %v", bind)
+		fmt.Fprintf(stderr, "Failed opening Unix socket: %v\n", bind)
 	case errors.As(err, &bind):
 		log.Warning("Warning: Could not create server TCP listening socket %v", bind)
 		log.Warning("Failed listening on port %d (tcp), aborting.", bind.Port)
@@ -135,8 +157,8 @@ func explain(err error, log *Log, stderr io.Writer) {
 	}
 }
 
-// obey carries out signals: the first asks for an orderly end, a second one while that is
-// under way ends the node at once.
+// obey carries out signals: both ask for an orderly end. SIGINT while that is under way, which is a
+// person's second Ctrl-C, ends the node at once; a SIGTERM that init systems repeat does not.
 func (n *Node) obey(signals <-chan os.Signal) {
 	for s := range signals {
 		v := n.cfg.Now()
@@ -145,8 +167,10 @@ func (n *Node) obey(signals <-chan os.Signal) {
 			name, flags = "SIGINT", v.ShutdownOnSigint
 		}
 		if n.ending.underWay() {
-			n.log.Warning("You insist... exiting now.")
-			n.finish(1)
+			if s == syscall.SIGINT {
+				n.log.Warning("You insist... exiting now.")
+				n.finish(1)
+			}
 			continue
 		}
 		n.beginShutdown("Received "+name+" scheduling shutdown...", flags.Options(), func(resp.Error) {
@@ -155,9 +179,9 @@ func (n *Node) obey(signals <-chan os.Signal) {
 	}
 }
 
-// daemonize starts this program again in a session of its own, without a terminal, and
-// leaves it alone.
-func daemonize(stderr io.Writer) int {
+// daemonize starts this program again in a session of its own, without a terminal, gives it the
+// configuration that came from standard input, and leaves it alone.
+func daemonize(given []byte, stderr io.Writer) int {
 	exe, err := os.Executable()
 	if err != nil {
 		fmt.Fprintf(stderr, "Can't daemonize: %v\n", err)
@@ -167,7 +191,15 @@ func daemonize(stderr io.Writer) int {
 	child.Args[0] = os.Args[0]
 	child.Env = append(os.Environ(), daemonMark+"=1")
 	child.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
-	if err := child.Start(); err != nil {
+	in, err := child.StdinPipe()
+	if err == nil {
+		err = child.Start()
+	}
+	if err == nil {
+		_, err = in.Write(given)
+		in.Close()
+	}
+	if err != nil {
 		fmt.Fprintf(stderr, "Can't daemonize: %v\n", err)
 		return 1
 	}

@@ -263,6 +263,7 @@ func (n *Node) buildDispatch(v *Values) {
 	n.disp.Tracking().SetMax(v.TrackingTableMaxKeys)
 	n.disp.SetMemory(memoryLimits(v))
 	n.disp.SetScriptLimit(v.BusyReplyThreshold)
+	n.disp.SetExpireEffort(v.ActiveExpireEffort)
 	n.disp.SetGate(dispatch.GateProtected, v.ProtectedMode)
 	n.disp.SetGate(dispatch.GateLoading, true)
 }

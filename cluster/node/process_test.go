@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -260,7 +261,7 @@ func TestUpstartIsTold(t *testing.T) {
 	require.Equal(t, 0, p.code())
 }
 
-// A second signal ends a node that still waits for its replicas.
+// SIGINT ends a node that still waits for its replicas; a repeated SIGTERM does not.
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	p := launch(t, t.TempDir(), "--save", "", "--shutdown-timeout", "1000", "--repl-diskless-sync-delay", "0")
@@ -268,7 +269,123 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	require.Equal(t, "OK", p.dial().do("SET", "k", "v"))
 	p.Signal(syscall.SIGTERM)
 	eventually(t, func() bool { return strings.Contains(p.Out.String(), "Waiting for replicas") }, "it waits")
+	p.Signal(syscall.SIGTERM)
+	require.Equal(t, "PONG", p.dial().do("PING"))
 	p.Signal(syscall.SIGINT)
 	require.Equal(t, 1, p.code())
 	require.Contains(t, p.Out.String(), "You insist... exiting now.")
+}
+
+// A daemon takes the configuration that came from standard input with it.
+func TestDaemonFromStandardInput(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	port := proc.FreePort(t)
+	pidFile := filepath.Join(dir, "s.pid")
+	conf := fmt.Sprintf("daemonize yes\nport %d\ndir %s\npidfile %s\nlogfile %s/log\nsave \"\"\nmaxclients 77\n", port, dir, pidFile, dir)
+	p := prepare(t, nil, "-")
+	p.Stdin = strings.NewReader(conf)
+	p.Start()
+	require.Equal(t, 0, p.code(), p.Out.String())
+	eventually(t, func() bool {
+		log, _ := os.ReadFile(filepath.Join(dir, "log")) // not there yet
+		return strings.Contains(string(log), "Ready to accept connections tcp")
+	}, "the daemon serves")
+	c := dialTo(t, "tcp", "127.0.0.1:"+strconv.Itoa(port))
+	require.Equal(t, "[maxclients 77]", c.do("CONFIG", "GET", "maxclients"))
+	c.send("SHUTDOWN", "NOSAVE")
+	c.closed()
+	eventually(t, func() bool { _, err := os.Stat(pidFile); return os.IsNotExist(err) }, "it ends")
+}
+
+// Why a process crashed stands in its log file, also after that was rotated; crash-log-enabled no
+// leaves it to standard error.
+func TestCrashIsInTheLog(t *testing.T) {
+	t.Parallel()
+	for _, enabled := range []string{"yes", "no"} {
+		dir := t.TempDir()
+		name, port := filepath.Join(dir, "log"), proc.FreePort(t)
+		p := spawn(t, nil, "--port", strconv.Itoa(port), "--bind", "127.0.0.1", "--dir", dir, "--save", "", "--logfile", name,
+			"--enable-debug-command", "yes")
+		read := func() string {
+			b, _ := os.ReadFile(name) // not there yet
+			return string(b)
+		}
+		eventually(t, func() bool { return strings.Contains(read(), "Ready to accept connections tcp") }, "ready")
+		require.NoError(t, os.Rename(name, name+".1"))
+		c := dialTo(t, "tcp", "127.0.0.1:"+strconv.Itoa(port))
+		require.Equal(t, "OK", c.do("CONFIG", "SET", "crash-log-enabled", enabled))
+		require.Equal(t, "OK", c.do("DEBUG", "LOG", "after the rotation"))
+		c.send("DEBUG", "PANIC")
+		require.NotEqual(t, 0, p.code())
+		require.Contains(t, read(), "after the rotation")
+		require.Equal(t, enabled == "yes", strings.Contains(read(), "goroutine "), read())
+		require.Contains(t, p.Err.String(), "goroutine ")
+	}
+}
+
+// bind "" and no unix socket: nobody could ever reach the node.
+func TestListensNowhere(t *testing.T) {
+	t.Parallel()
+	p := spawn(t, nil, "--port", strconv.Itoa(proc.FreePort(t)), "--bind", "", "--dir", t.TempDir())
+	require.Equal(t, 1, p.code())
+	require.Contains(t, p.Err.String(), "Configured to not listen anywhere, exiting.")
+
+	missing := filepath.Join(t.TempDir(), "no", "socket")
+	p = spawn(t, nil, "--port", "0", "--unixsocket", missing, "--dir", t.TempDir())
+	require.Equal(t, 1, p.code())
+	require.Contains(t, p.Err.String(), "Failed opening Unix socket: listen on unix socket "+missing)
+}
+
+// The system log gets every line at its level, under the name and facility that were configured.
+func TestSyslog(t *testing.T) {
+	t.Parallel()
+	name := filepath.Join(t.TempDir(), "syslog")
+	log := NewLog(io.Discard, "", "notice", false)
+	log.AlsoTo(newSyslog(&Values{SyslogIdent: "sextant-7000", SyslogFacility: 3 /* local2 */}, log.level, "unixgram", name))
+	log.Notice("nobody listens yet")
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
+	require.NoError(t, err)
+	defer l.Close()
+	heard := func() string {
+		b := make([]byte, 1000)
+		require.NoError(t, l.SetReadDeadline(time.Now().Add(patience)))
+		n, err := l.Read(b)
+		require.NoError(t, err)
+		return string(b[:n])
+	}
+	log.Verbose("below the level")
+	log.Notice("a notice of %d", 1)
+	require.Regexp(t, `^<149>.* sextant-7000\[\d+\]: a notice of 1\n$`, heard())
+	log.Warning("a warning")
+	require.Regexp(t, `^<148>.* sextant-7000\[\d+\]: a warning\n$`, heard())
+}
+
+// What the machine should be told before it serves.
+func TestCheckSystem(t *testing.T) {
+	t.Parallel()
+	check := func(files uint64, settings map[string]string) (int, string) {
+		root := t.TempDir()
+		for name, value := range settings {
+			require.NoError(t, os.MkdirAll(filepath.Join(root, filepath.Dir(name)), 0o755))
+			require.NoError(t, os.WriteFile(filepath.Join(root, name), []byte(value+"\n"), 0o644))
+		}
+		var out strings.Builder
+		return checkSystem(system{root: root, files: files}, &out), out.String()
+	}
+	const fine = "[slow-clocksource]...OK\n[overcommit]...OK\n[tcp-backlog]...OK\n[open-files]...OK\n"
+	code, out := check(1<<20, nil) // nothing is known
+	require.Equal(t, 0, code)
+	require.Equal(t, fine, out)
+	code, out = check(1<<20, map[string]string{clocksourceFile: "tsc", somaxconnFile: "4096", overcommitFile: "1"})
+	require.Equal(t, 0, code)
+	require.Equal(t, fine, out)
+	code, out = check(1024, map[string]string{clocksourceFile: "hpet", somaxconnFile: "128", overcommitFile: "2"})
+	require.Equal(t, 1, code)
+	require.Equal(t, 4, strings.Count(out, "...WARNING:\n"))
+	require.Contains(t, out, "The TCP backlog setting of 511 cannot be enforced because /proc/sys/net/core/somaxconn is set to the lower value of 128.")
+
+	p := spawn(t, nil, "--check-system")
+	p.code()
+	require.Contains(t, p.Out.String(), "[slow-clocksource]...")
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/sextantdb/sextant/bus"
 	"github.com/sextantdb/sextant/bus/link"
 	"github.com/sextantdb/sextant/cluster/fanout"
+	"github.com/sextantdb/sextant/cluster/topology"
 	"github.com/sextantdb/sextant/resp/channel"
 	"github.com/sextantdb/sextant/resp/command"
 	"github.com/sextantdb/sextant/resp/command/pubsub"
@@ -98,7 +99,10 @@ func (l pubLinks) Break(serial uint64, id bus.NodeID) {
 }
 
 // reroute notes that slots may have another owner. It is called on the agent's loop.
-func (n *Node) reroute() {
+func (n *Node) reroute(old, now *topology.View) {
+	for _, line := range roleLines(old, now) {
+		n.log.Notice("%s", line)
+	}
 	select {
 	case n.rerouted <- struct{}{}:
 	default:

@@ -42,6 +42,7 @@ func run(argv []string, t *terminal) int {
 const serverUsage = `Usage: sextant server [/path/redis.conf] [--directive value ...] [-]
        sextant server -v or --version
        sextant server -h or --help
+       sextant server --check-system
 
 The arguments are those of redis-server. Later ones override earlier ones and the file.
 With "-" more configuration is read from standard input.

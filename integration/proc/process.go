@@ -1,6 +1,7 @@
 package proc
 
 import (
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -20,6 +21,8 @@ type Process struct {
 	Argv, Env []string
 	// Out is what it has printed on both outputs since its last start. Err, if not nil, takes the standard error's part.
 	Out, Err *Output
+	// Stdin is its standard input; nil is an empty one.
+	Stdin io.Reader
 
 	t     testing.TB
 	cmd   *exec.Cmd     // nil before the first Start
@@ -51,7 +54,7 @@ func (p *Process) Start() {
 	p.Out = new(Output)
 	p.cmd, p.ended = exec.Command(p.Argv[0], p.Argv[1:]...), make(chan struct{})
 	p.cmd.Env = append(os.Environ(), p.Env...)
-	p.cmd.Stdout, p.cmd.Stderr = p.Out, p.Out
+	p.cmd.Stdin, p.cmd.Stdout, p.cmd.Stderr = p.Stdin, p.Out, p.Out
 	p.cmd.WaitDelay = 10 * time.Second // a child of its own may live on and keep the outputs open
 	if p.Err != nil {
 		p.Err = new(Output)

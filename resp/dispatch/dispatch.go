@@ -83,6 +83,8 @@ type Dispatcher struct {
 	tickets   atomic.Uint64 // counts tickets with keys: their order
 	expire    atomic.Bool   // active expiry on (DEBUG SET-ACTIVE-EXPIRE)
 
+	expireBudget atomic.Int64 // ns a tick of active expiry may take; see SetExpireEffort
+
 	scriptLimit     atomic.Int64 // see SetScriptLimit, in ns
 	scriptsAllowAll atomic.Bool  // see SetScriptsAllowAll
 	scripts         atomic.Int64 // calls under way that run a script, from before they lock
@@ -161,6 +163,7 @@ func New(o Options) *Dispatcher {
 	}
 	d.lazyExpire, d.lazyEvict = o.LazyExpire, o.LazyEvict
 	d.expire.Store(true)
+	d.SetExpireEffort(1)
 	d.lots = make([]lot, d.store.Stripes())
 	d.mu.clients = map[int64]*client{}
 	d.tracking = tracking.New(d.receiver)
@@ -175,6 +178,11 @@ func (d *Dispatcher) Table() *command.Table { return d.table }
 
 // SetView says whether this node's clients see the keyspace as a primary's or a replica's.
 func (d *Dispatcher) SetView(v store.View) { d.view.Store(uint32(v)) }
+
+// SetExpireEffort puts active-expire-effort, 1 to 10, in force.
+func (d *Dispatcher) SetExpireEffort(n int64) {
+	d.expireBudget.Store(expireBudgetNs + (n-1)*expireEffortNs)
+}
 
 // SetActiveExpire switches the active removal of expired keys (DEBUG SET-ACTIVE-EXPIRE).
 func (d *Dispatcher) SetActiveExpire(on bool) { d.expire.Store(on) }

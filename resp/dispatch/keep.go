@@ -11,7 +11,8 @@ import (
 // How much of the time between two ticks housekeeping may take. At 10 ticks a second 20 ms
 // are a fifth of one core, and only while there is that much to do.
 const (
-	expireBudgetNs = 20e6
+	expireBudgetNs = 20e6    // with active-expire-effort 1
+	expireEffortNs = 5e6     // what each further step of it adds
 	tidyBudgetNs   = 5e6
 	tidySliceNs    = 200e3   // of it, between two rounds: what a request may wait for
 	expireStep     = 256     // keys looked at per lock hold
@@ -69,7 +70,7 @@ func (w *worker) expire() {
 	if store.View(d.view.Load()) != store.ViewPrimary || !d.expire.Load() || Gate(d.gates.Load())&(GateLoading|GatePause) != 0 {
 		return
 	}
-	start := d.clock()
+	start, budget := d.clock(), d.expireBudget.Load()
 	for stripe := w.index; stripe < d.store.Stripes(); stripe += len(d.workers) {
 		for more := d.store.NextExpire(stripe) <= w.nowMs; more; {
 			if !w.txn.TryBeginStripe(d.store, w.nowMs, stripe) {
@@ -83,7 +84,7 @@ func (w *worker) expire() {
 			w.publishExpired()
 			w.fireEvents()
 			w.conclude()
-			if d.clock()-start > expireBudgetNs {
+			if d.clock()-start > budget {
 				d.Stats.ExpireStopped.Inc()
 				w.expiredFor(start)
 				return
