@@ -95,11 +95,6 @@ func run(cfg *Config, log *Log, title *titleSpace, stderr io.Writer) int {
 	} else {
 		log.Notice("Running mode=%s, port=%d.", mode, v.Port)
 	}
-	if tcpPort(v) == 0 && v.UnixSocket == "" {
-		log.Warning("Configured to not listen anywhere, exiting.")
-		fmt.Fprintln(stderr, "Configured to not listen anywhere, exiting.")
-		return 1
-	}
 	beSupervised(v, log)
 	raiseFileLimit(int(v.MaxClients), log)
 	if w := thisSystem().backlogWarning(v.TCPBacklog); w != "" && v.Port != 0 {

@@ -202,8 +202,8 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 	return n, nil
 }
 
-// notYet refuses what the configuration asks for and this version cannot do:
-// nobody shall believe in a protection that is not there.
+// notYet refuses what the configuration asks for and this version cannot do: nobody shall
+// believe in a protection that is not there. A node that nobody can reach is refused too.
 func notYet(v *Values) error {
 	switch {
 	case v.ClusterConsistency == ConsistencyStrict:
@@ -212,6 +212,8 @@ func notYet(v *Values) error {
 		return errors.New("cluster-bus-auth tls is not built yet; a bus that seemed proven would not be. Use hmac with a cluster-bus-secret")
 	case v.TLSPort != 0 || v.TLSCluster || v.TLSReplication:
 		return errors.New("TLS is not served yet: tls-port, tls-cluster and tls-replication cannot be used. Put a TLS proxy in front, or leave them out")
+	case tcpPort(v) == 0 && v.UnixSocket == "":
+		return errors.New("Configured to not listen anywhere, exiting.")
 	}
 	return nil
 }

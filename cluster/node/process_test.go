@@ -38,8 +38,8 @@ func TestRefusalsOfAProcess(t *testing.T) {
 		{"strict mode is not there yet", "cluster-enabled yes\ncluster-consistency strict\nport 0\n", "", []string{"strict"}},
 		{"short secret", "cluster-enabled yes\ncluster-bus-secret short\n", "", []string{"at line 2", "at least 16 characters"}},
 		{"bus over TLS is not there yet", "cluster-enabled yes\ncluster-bus-auth tls\nport 0\n", "", []string{"cluster-bus-auth tls"}},
-		{"corrupt RDB", "port 0\n", "REDIS0010\xfe\x00\x00\x01k", []string{"dump.rdb", "offset 14", "unexpected end"}},
-		{"no RDB", "port 0\n", "NOTREDIS0011223344", []string{"dump.rdb", "Wrong signature"}},
+		{"corrupt RDB", "port 0\nunixsocket s\n", "REDIS0010\xfe\x00\x00\x01k", []string{"dump.rdb", "offset 14", "unexpected end"}},
+		{"no RDB", "port 0\nunixsocket s\n", "NOTREDIS0011223344", []string{"dump.rdb", "Wrong signature"}},
 		{"log file", "port 0\nlogfile /none/of/these\n", "", []string{"Can't open the log file: No such file or directory"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
