@@ -10,6 +10,7 @@ import (
 // Seen is one node's picture of the cluster.
 type Seen struct {
 	Addr  string // whom we asked
+	Want  string // the id by which others know who should be there; "" when nobody does
 	Err   string // why it could not be asked
 	Nodes []Node
 }
@@ -17,14 +18,24 @@ type Seen struct {
 // Report is the outcome of a check.
 type Report struct {
 	Agree    bool     `json:"agree"`
-	Covered  int      `json:"slots_covered"`
-	Missing  string   `json:"slots_missing,omitempty"` // ranges
+	Covered  int      `json:"slots_covered"`           // by primaries that have not failed
+	Missing  string   `json:"slots_missing,omitempty"` // the other slots, as ranges
 	Problems []string `json:"problems"`
 	Warnings []string `json:"warnings"`
 }
 
 // OK reports whether nothing is wrong. Warnings do not count.
 func (r *Report) OK() bool { return len(r.Problems) == 0 }
+
+// self is the id of the node whose picture nodes are.
+func self(nodes []Node) string {
+	for i := range nodes {
+		if nodes[i].Has("myself") {
+			return nodes[i].ID
+		}
+	}
+	return ""
+}
 
 // Check judges agreement, coverage, open slots and the health of nodes.
 func Check(seen []Seen) *Report {
@@ -38,6 +49,12 @@ func Check(seen []Seen) *Report {
 		s := &seen[i]
 		if s.Err != "" {
 			problem("%s cannot be asked: %s", s.Addr, s.Err)
+			continue
+		}
+		if me := self(s.Nodes); s.Want != "" && me != "" && me != s.Want {
+			r.Agree = false
+			problem("%s answers as another node, %s: %s lived there, and its state is not in that directory. Put it back, or send CLUSTER FORGET %s to all nodes, "+
+				"then CLUSTER MEET and CLUSTER REPLICATE for the new one", s.Addr, me, s.Want, s.Want)
 			continue
 		}
 		if first == nil {
@@ -74,8 +91,12 @@ func Check(seen []Seen) *Report {
 	replicas := map[string]int{}
 	for i := range first.Nodes {
 		n := &first.Nodes[i]
-		covered.Union(&n.Slots)
+		if !n.Has("fail") {
+			covered.Union(&n.Slots)
+		}
 		switch {
+		case n.Has("fail") && !n.Slots.Empty():
+			problem("%s (%s) is failed and no replica has taken its place: nobody serves its slots %s", n.Addr(), n.ID, n.Slots.String())
 		case n.Has("fail"):
 			problem("%s (%s) is failed", n.Addr(), n.ID)
 		case n.Has("fail?"):
@@ -87,7 +108,7 @@ func Check(seen []Seen) *Report {
 		}
 	}
 	for i := range first.Nodes {
-		if n := &first.Nodes[i]; !n.Slots.Empty() && replicas[n.ID] == 0 {
+		if n := &first.Nodes[i]; !n.Slots.Empty() && !n.Has("fail") && replicas[n.ID] == 0 {
 			warn("%s has no working replica: its slots %s depend on it alone", n.Addr(), n.Slots.String())
 		}
 	}

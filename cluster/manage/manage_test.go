@@ -210,6 +210,19 @@ func TestCheck(t *testing.T) {
 	assert.Contains(t, fmt.Sprint(r.Problems), "127.0.0.1:7001")
 	assert.Contains(t, fmt.Sprint(r.Warnings), "127.0.0.1:7002")
 
+	r = Check(seen(line(idA, "7000", "myself,master", "-", " 0-8000") + line(idB, "7001", "master,fail", "-", " 8001-16383") + line(idC, "7002", "slave,fail", idB, "")))
+	assert.Equal(t, 8001, r.Covered)
+	assert.Equal(t, "8001-16383", r.Missing)
+	assert.Contains(t, fmt.Sprint(r.Problems), "nobody serves its slots 8001-16383")
+	assert.NotContains(t, fmt.Sprint(r.Warnings), "127.0.0.1:7001 has no working replica")
+
+	// An empty node was started at the address of another one.
+	pictures := seen(whole(idA), line(idC, "7001", "myself,master", "-", ""))
+	pictures[0].Want, pictures[1].Want = idA, idB
+	r = Check(pictures)
+	require.Len(t, r.Problems, 1)
+	assert.Contains(t, r.Problems[0], "n1 answers as another node, "+idC+": "+idB+" lived there")
+
 	r = Check([]Seen{{Addr: "n0", Err: "connection refused"}})
 	assert.Contains(t, fmt.Sprint(r.Problems), "connection refused")
 }

@@ -26,19 +26,20 @@ func everyone(ctx context.Context, addr string, l login) (rs []*remote, seen []m
 	if nodes, err = first.nodes(ctx); err != nil {
 		return []*remote{first}, nil, nil, faultf("", "%s: %s", addr, plain(err))
 	}
+	var ids []string // of rs
 	for i := range nodes {
 		n := &nodes[i]
 		switch {
 		case n.Has("myself"):
-			rs = append(rs, first)
+			rs, ids = append(rs, first), append(ids, n.ID)
 		case n.Has("noaddr") || n.Has("handshake"):
 		default:
-			rs = append(rs, &remote{addr: net.JoinHostPort(n.Host, strconv.Itoa(n.Port)), ip: n.Host, port: n.Port})
+			rs, ids = append(rs, &remote{addr: net.JoinHostPort(n.Host, strconv.Itoa(n.Port)), ip: n.Host, port: n.Port}), append(ids, n.ID)
 		}
 	}
 	seen = make([]manage.Seen, len(rs))
 	each(rs, func(i int, r *remote) {
-		s := manage.Seen{Addr: r.addr}
+		s := manage.Seen{Addr: r.addr, Want: ids[i]}
 		var err error
 		if r != first {
 			err = r.dial(ctx, l)
