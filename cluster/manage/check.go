@@ -2,6 +2,7 @@ package manage
 
 import (
 	"fmt"
+	"sort"
 	"strings"
 
 	"github.com/sextantdb/sextant/store/slot"
@@ -26,6 +27,30 @@ type Report struct {
 
 // OK reports whether nothing is wrong. Warnings do not count.
 func (r *Report) OK() bool { return len(r.Problems) == 0 }
+
+// openRange are a node's open slots with one peer: a move of many slots that was interrupted is one problem.
+type openRange struct{ what, peer string }
+
+func openRanges(open []OpenSlot) (out []openRange) {
+	at := map[string]*slot.Set{}
+	var peers []string
+	for _, o := range open {
+		if at[o.Peer] == nil {
+			at[o.Peer] = new(slot.Set)
+			peers = append(peers, o.Peer)
+		}
+		at[o.Peer].Add(o.Slot)
+	}
+	sort.Strings(peers)
+	for _, p := range peers {
+		what := "slot " + at[p].String() + " is"
+		if at[p].Len() > 1 {
+			what = "slots " + at[p].String() + " are"
+		}
+		out = append(out, openRange{what, p})
+	}
+	return out
+}
 
 // self is the id of the node whose picture nodes are.
 func self(nodes []Node) string {
@@ -68,11 +93,11 @@ func Check(seen []Seen) *Report {
 			if !n.Has("myself") {
 				continue
 			}
-			for _, o := range n.Migrating {
-				problem("%s: slot %d is open, migrating to %s", s.Addr, o.Slot, o.Peer)
+			for _, o := range openRanges(n.Migrating) {
+				problem("%s: %s open, migrating to %s", s.Addr, o.what, o.peer)
 			}
-			for _, o := range n.Importing {
-				problem("%s: slot %d is open, importing from %s", s.Addr, o.Slot, o.Peer)
+			for _, o := range openRanges(n.Importing) {
+				problem("%s: %s open, importing from %s", s.Addr, o.what, o.peer)
 			}
 			for _, rg := range n.Slots.Ranges() {
 				for at := int(rg.First); at <= int(rg.Last); at++ {

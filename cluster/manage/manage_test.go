@@ -206,6 +206,10 @@ func TestCheck(t *testing.T) {
 	r = Check(seen(line(idA, "7000", "myself,master", "-", " 0-16383 [5->-"+idB+"]")))
 	assert.Contains(t, r.Problems[0], "slot 5 is open, migrating to "+idB)
 
+	r = Check(seen(line(idA, "7000", "myself,master", "-", " 0-16383 [5->-"+idB+"] [6->-"+idC+"] [7->-"+idB+"] [9-<-"+idC+"] [8->-"+idB+"]")))
+	require.Len(t, r.Problems, 3)
+	assert.Contains(t, fmt.Sprint(r.Problems), "slots 5 7-8 are open, migrating to "+idB)
+
 	r = Check(seen(line(idA, "7000", "myself,master", "-", " 0-16383") + line(idB, "7001", "slave,fail", idA, "") + line(idC, "7002", "slave,fail?", idA, "")))
 	assert.Contains(t, fmt.Sprint(r.Problems), "127.0.0.1:7001")
 	assert.Contains(t, fmt.Sprint(r.Warnings), "127.0.0.1:7002")
