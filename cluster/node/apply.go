@@ -58,6 +58,14 @@ func (n *Node) bindConfig() {
 			return errors.New(refusal)
 		}
 	}
+	c.OnChange(func(_, v *Values) error {
+		err := notYet(v)
+		if err == nil {
+			return nil
+		}
+		n.log.Warning("%v", err)
+		return errors.New("Unable to update TLS configuration. Check server logs.")
+	}, "tls-port", "tls-cluster", "tls-replication")
 	c.OnChange(rebind("Failed to bind to specified addresses."), "bind")
 	c.OnChange(rebind("Unable to listen on this port. Check server logs."), "port")
 	c.OnChange(func(_, _ *Values) error { n.refreshGates(); return nil }, "stop-writes-on-bgsave-error", "save")

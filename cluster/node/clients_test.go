@@ -205,6 +205,11 @@ func TestConfigSetTakesEffect(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer taken.Close()
+	for _, c2 := range [][2]string{{"tls-port", "1"}, {"tls-cluster", "yes"}, {"tls-replication", "yes"}} { // not served yet: nobody shall believe it is
+		was := c.do("CONFIG", "GET", c2[0])
+		require.Contains(t, c.do("CONFIG", "SET", c2[0], c2[1]), "Unable to update TLS configuration. Check server logs.")
+		require.Equal(t, was, c.do("CONFIG", "GET", c2[0]))
+	}
 	require.Contains(t, c.do("CONFIG", "SET", "port", strconv.Itoa(taken.Addr().(*net.TCPAddr).Port)), "Unable to listen on this port")
 	require.Equal(t, "PONG", dialTo(t, "tcp", "127.0.0.1:"+strconv.Itoa(other)).do("PING"), "what was is as it was")
 
