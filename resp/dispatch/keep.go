@@ -11,8 +11,8 @@ import (
 // How much of the time between two ticks housekeeping may take. At 10 ticks a second 20 ms
 // are a fifth of one core, and only while there is that much to do.
 const (
-	expireBudgetNs = 20e6    // with active-expire-effort 1
-	expireEffortNs = 5e6     // what each further step of it adds
+	expireBudgetNs = 20e6 // with active-expire-effort 1
+	expireEffortNs = 5e6  // what each further step of it adds
 	tidyBudgetNs   = 5e6
 	tidySliceNs    = 200e3   // of it, between two rounds: what a request may wait for
 	expireStep     = 256     // keys looked at per lock hold
