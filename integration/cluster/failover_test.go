@@ -107,7 +107,7 @@ func failover(t *testing.T, limit int, how syscall.Signal) time.Duration {
 	// The third primary, which had no part in it, tells in its log who went and who came.
 	bystander := g.nodes[0]
 	for _, said := range []string{"node-failed " + victim.addr(), "role " + heir.addr(), "is a primary now"} {
-		bystander.eventually(20*time.Second, "log says "+said, func() bool { return strings.Contains(bystander.out.String(), said) })
+		bystander.eventually(20*time.Second, "log says "+said, func() bool { return strings.Contains(bystander.Out.String(), said) })
 	}
 	fmt.Printf("  %d stanzas, all acknowledged %.2f s after the end; slots served again after %v; acknowledged writes missing: %d\n",
 		len(data), total.Seconds(), served.Round(time.Millisecond), missing)
