@@ -18,6 +18,9 @@
 // owner remembers the size it asked for and says it again at Free; the arena then counts
 // bytes asked, bytes of blocks and bytes mapped without a header per block.
 //
+// Slabs of a class of which there are many, and spans, are asked for page by page no more but as a whole (prefault.go);
+// owners of memory on Go's heap that grows the same way may use Prefault.
+//
 // # Emptying sparse slabs
 //
 // Frees leave holes. Heap.Defrag picks the emptiest slab of a class that wastes more than

@@ -76,6 +76,7 @@ func (h *Heap) AllocRoom(n, room int) Ref {
 	if room > slabMax {
 		pages := (room + spanHeader + pageSize - 1) >> pageBits
 		addr := h.a.allocSpan(pages)
+		prefault(addr, n+spanHeader)
 		h.stats.Block += int64(pages)*pageSize - spanHeader
 		h.stats.Slab += int64(pages) * pageSize
 		*(*int)(pointer(addr)) = pages
@@ -245,6 +246,9 @@ func (h *Heap) pickVictim() bool {
 func (h *Heap) newSlab(ci int) *slab {
 	size := slabSizes[slabKind[ci]]
 	addr := h.a.allocSlab(slabKind[ci])
+	if h.class[ci].slabs >= prefaultFrom && slabKind[ci] < 2 {
+		prefault(addr, size)
+	}
 	s := (*slab)(pointer(addr))
 	*s = slab{class: uint16(ci)}
 	h.class[ci].slabs++

@@ -552,7 +552,7 @@ func newChunk(o *owner, depth uint8, items, bytes int) (c *chunk) {
 		}
 	}
 	if bytes > 0 {
-		c.data = sized[byte](bytes)
+		c.data = fresh(bytes)
 	}
 	return c
 }
@@ -617,6 +617,28 @@ func (c *chunk) copy(o *owner) *chunk {
 	}
 	return d
 }
+
+// fresh is sized for bytes that may be several pages: those are not cleared once more but asked for in one go.
+func fresh(n int) []byte {
+	if n < freshFrom || n > freshMost {
+		return sized[byte](n)
+	}
+	b := make([]byte, roomFor[(n-freshFrom+freshStep-1)/freshStep])
+	arena.Prefault(b)
+	return b[:0]
+}
+
+const (
+	freshFrom, freshStep, freshMost = 4 << 10, 256, 16 << 10
+)
+
+// roomFor is what the allocator gives for freshFrom bytes, freshStep more, and so on.
+var roomFor = func() (room [(freshMost-freshFrom)/freshStep + 1]int) {
+	for i := range room {
+		room[i] = cap(sized[byte](freshFrom + i*freshStep))
+	}
+	return room
+}()
 
 // sized makes an empty slice with room for n, and for what the allocator gives anyway.
 func sized[T any](n int) []T { return append([]T(nil), make([]T, n)...)[:0] }

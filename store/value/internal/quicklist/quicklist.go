@@ -12,6 +12,7 @@ import (
 	"bytes"
 	"slices"
 
+	"github.com/sextantdb/sextant/store/arena"
 	"github.com/sextantdb/sextant/store/value/internal/listpack"
 )
 
@@ -146,6 +147,7 @@ func (l *List) newNode(s []byte, limit Limit, room int, front bool) *node {
 			nd.lo = uint32(room - listpack.EmptyBytes - listpack.EntryBytes(s))
 		}
 		mem := make([]byte, room)
+		arena.Prefault(mem)
 		nd.mem = mem[:int(nd.lo)+len(listpack.New(mem[nd.lo:]).Append(s))]
 	}
 	l.bytes += nd.bytes()

@@ -1,6 +1,10 @@
 package sorted
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/sextantdb/sextant/store/arena"
+)
 
 const (
 	// unit is the alignment of records: a ref counts units, so 32 bits reach 16 GiB of
@@ -73,7 +77,9 @@ func (s *Set) append(member []byte) uint32 {
 }
 
 func (s *Set) newChunk(room int) (number uint32) {
-	c := chunk{data: make([]byte, 0, room)}
+	c := chunk{data: make([]byte, room)}
+	arena.Prefault(c.data)
+	c.data = c.data[:0]
 	s.bytes += int64(room)
 	if k := len(s.free); k > 0 {
 		number, s.free = s.free[k-1], s.free[:k-1]
