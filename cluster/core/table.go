@@ -319,7 +319,14 @@ func (m *Machine) agreesWithMap(row *bus.Row) bool {
 // ofFormed: my cluster has voters, whether or not I have heard of them yet.
 func (m *Machine) ofFormed() bool { return m.formed() || m.joining }
 
-func (m *Machine) adopt(c bus.ClusterID, formed bool, why string) {
+// adopt takes the id of the cluster that from is in. Into a formed one nobody is taken along who owns
+// slots elsewhere: before I know the voters, and can say so, such a node would follow me (H17).
+func (m *Machine) adopt(c bus.ClusterID, from bus.NodeID, formed bool, why string) {
+	for _, p := range append([]*peer(nil), m.nodes...) {
+		if formed && p != m.me && p.row.ID != from && len(p.row.Slots) > 0 {
+			m.remove(p.row.ID, 0)
+		}
+	}
 	m.event(EvClusterID, bus.NodeID{}, 0, "cluster id %s gives way to %s: %s", m.cluster, c, why)
 	m.cluster, m.joining = c, formed
 	m.save("self")
@@ -338,7 +345,7 @@ func (m *Machine) onMeet(msg *bus.Msg, b *bus.Meet, addr string) {
 	adopt, refuse := mayJoin(m.cluster, msg.Cluster, m.ofFormed(), b.Formed, m.claimed(), theirs)
 	if refuse == "" {
 		if adopt {
-			m.adopt(msg.Cluster, b.Formed, "met by "+msg.From.Short())
+			m.adopt(msg.Cluster, msg.From, b.Formed, "met by "+msg.From.Short())
 		}
 		m.youAre(b.YouAre)
 		m.unban(msg.From)
@@ -369,7 +376,7 @@ func (m *Machine) onMeetAck(msg *bus.Msg, b *bus.MeetAck, addr string) {
 		return
 	}
 	if adopt {
-		m.adopt(msg.Cluster, b.Formed, "met "+msg.From.Short())
+		m.adopt(msg.Cluster, msg.From, b.Formed, "met "+msg.From.Short())
 	}
 	m.youAre(b.YouAre)
 	m.unban(msg.From)
@@ -411,7 +418,7 @@ func (m *Machine) joinCluster(p *peer, msg *bus.Msg) bool {
 		return false
 	}
 	if adopt {
-		m.adopt(msg.Cluster, msg.VoterVer > 0, "heard from "+p.row.ID.Short())
+		m.adopt(msg.Cluster, msg.From, msg.VoterVer > 0, "heard from "+p.row.ID.Short())
 		return true
 	}
 	if m.now-p.toldAt >= m.tickEvery() { // it must adopt mine: let it hear the id
