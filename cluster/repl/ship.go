@@ -9,8 +9,8 @@ import "sync/atomic"
 const (
 	// A loop that has more to do ships when so many bytes have gathered, or the first of them waits so long. A loop
 	// without work ships what there is before it goes to sleep.
-	shipBytes = 32 << 10
-	shipAfter = 1e6 // ns
+	shipBytes = 128 << 10
+	shipAfter = 2e6 // ns
 )
 
 // baton says who sends to a replica. Whoever finds it taken leaves a note, and who has it looks once more for the stream's

@@ -205,7 +205,7 @@ func (a *Arena) newChunk() *chunk {
 		unmap(addr+chunkSize, int(end-addr-chunkSize))
 	}
 	// Huge pages would make memory resident that no block is in; measured, they gain nothing.
-	_ = unix.Madvise(unsafe.Slice((*byte)(pointer(addr)), chunkSize), unix.MADV_NOHUGEPAGE)
+	advise(addr, chunkSize, unix.MADV_NOHUGEPAGE)
 	c := &chunk{addr: addr, nfree: chunkPages, run: chunkPages, index: len(a.chunks)}
 	for i := range c.free {
 		c.free[i] = ^uint64(0)
@@ -283,5 +283,10 @@ func unmap(addr uintptr, n int) {
 // dontNeed drops the pages' content; they read as zero afterwards. A refusal (locked
 // memory) costs memory, not correctness.
 func dontNeed(addr uintptr, n int) {
-	_ = unix.Madvise(unsafe.Slice((*byte)(pointer(addr)), n), unix.MADV_DONTNEED)
+	advise(addr, n, unix.MADV_DONTNEED)
+}
+
+// advise is madvise as a raw system call: an ordinary one wakes the runtime's monitor thread, see resp/server.
+func advise(addr uintptr, n, advice int) {
+	_, _, _ = unix.RawSyscall(unix.SYS_MADVISE, addr, uintptr(n), uintptr(advice))
 }
