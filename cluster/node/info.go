@@ -296,7 +296,9 @@ func (n *Node) infoMemory(s *stat.Section) {
 func (n *Node) infoStats(s *stat.Section) {
 	net, d := &n.srv.Stats, &n.disp.Stats
 	s.Counted("total_connections_received", "connections accepted", &net.Accepted)
-	s.Int("total_commands_processed", "commands run", stat.Count, n.disp.Commands)
+	var forgotten atomic.Int64 // what the event loops' own counts had reached at the last CONFIG RESETSTAT
+	s.Int("total_commands_processed", "commands run", stat.Count, func() int64 { return n.disp.Commands() - forgotten.Load() })
+	s.OnReset(func() { forgotten.Store(n.disp.Commands()) })
 	s.Int("instantaneous_ops_per_sec", "commands run in the last second or so", stat.Gauge, func() int64 { return n.rates.ops.Load() })
 	s.Counted("total_net_input_bytes", "bytes read from clients", &net.NetInput)
 	s.Counted("total_net_output_bytes", "bytes written to clients", &net.NetOutput)

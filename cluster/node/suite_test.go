@@ -275,6 +275,17 @@ func TestInfoAboutTheEventLoop(t *testing.T) {
 	time.Sleep(time.Millisecond)
 }
 
+func TestResetStatForgetsTheCommands(t *testing.T) {
+	t.Parallel()
+	c := serve(t).dial()
+	for range 20 {
+		require.Equal(t, "PONG", c.do("PING"))
+	}
+	require.GreaterOrEqual(t, len(c.info("total_commands_processed")), 2)
+	require.Equal(t, "OK", c.do("CONFIG", "RESETSTAT"))
+	require.Equal(t, "1", c.info("total_commands_processed"), "RESETSTAT itself")
+}
+
 // The kernel's inclination to kill us follows the directive and is given back.
 func TestOOMScore(t *testing.T) {
 	read := func() int {
