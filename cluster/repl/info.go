@@ -24,7 +24,6 @@ func (e *Engine) Register(s *stat.Section) {
 		return int64(len(e.replicas))
 	})
 	s.Rows("the replicas", e.replicaRows)
-	s.Int("replicas_waiting_psync", "replicas whose snapshot travels on a second connection, as Valkey can: none", stat.Gauge, func() int64 { return 0 })
 	s.Text("master_failover_state", "state of a FAILOVER command", func() string {
 		e.mu.Lock()
 		defer e.mu.Unlock()

@@ -539,7 +539,7 @@ func TestInfoFieldsAndOrder(t *testing.T) {
 		}
 		return list
 	}
-	tail := []string{"replicas_waiting_psync", "master_failover_state", "master_replid", "master_replid2", "master_repl_offset", "second_repl_offset",
+	tail := []string{"master_failover_state", "master_replid", "master_replid2", "master_repl_offset", "second_repl_offset",
 		"repl_backlog_active", "repl_backlog_size", "repl_backlog_first_byte_offset", "repl_backlog_histlen"}
 	require.Equal(t, append([]string{"role", "connected_slaves", "slave0"}, tail...), names(p))
 	require.Equal(t, append([]string{"role", "master_host", "master_port", "master_link_status", "master_last_io_seconds_ago",

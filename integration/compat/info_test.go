@@ -32,7 +32,7 @@ var own = map[string]string{
 	"accept_failures": "counter of a bound", "client_idle_disconnections": "counter of a bound", "client_protocol_errors": "counter of a bound",
 	"client_unauthenticated_disconnections": "counter of a bound", "dropped_pushes": "counter of a bound", "pubsub_subscription_bytes": "gauge of a bound",
 	"repl_apply_errors": "counter", "repl_buffer_bytes": "gauge of a bound", "repl_handshakes_evicted": "counter of a bound", "repl_link_attempts": "counter",
-	"repl_replicas_dropped": "counter", "replicas_waiting_psync": "Valkey's", "expired_subkeys": "fields that expired, as Redis 7.4 and Valkey 9 count them",
+	"repl_replicas_dropped": "counter", "expired_subkeys": "fields that expired, as Redis 7.4 and Valkey 9 count them",
 }
 
 // kinds are the forms that values have, most special first.
