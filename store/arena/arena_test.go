@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"testing"
+	"unsafe"
 
 	"github.com/sextantdb/sextant/store/arena"
 	"github.com/stretchr/testify/require"
@@ -209,4 +210,9 @@ func TestTheCheckingVariantFindsErrors(t *testing.T) {
 			h.Free(h.Alloc(8), 8)
 		}
 	}, "written after free")
+}
+
+// A store has some hundred heaps, most of them without a block on a small node.
+func TestEmptyHeapIsSmall(t *testing.T) {
+	require.LessOrEqual(t, unsafe.Sizeof(arena.Heap{}), uintptr(160))
 }

@@ -18,11 +18,11 @@ const bins = 4
 type Heap struct {
 	a      *Arena
 	stats  Stats
-	evac   *slab  // the slab being emptied by Defrag, in no bin
-	evacAt uint32 // the next block of evac to look at
-	empty  *slab  // the slab emptied last; it may be in use again
-	scan   int    // the class Defrag looks at next
-	class  [classes]class
+	evac   *slab           // the slab being emptied by Defrag, in no bin
+	evacAt uint32          // the next block of evac to look at
+	empty  *slab           // the slab emptied last; it may be in use again
+	scan   int             // the class Defrag looks at next
+	class  *[classes]class // 4.5 KB, nil until the first block: most heaps of a small node have none. Not in Stats
 }
 
 type class struct {
@@ -81,6 +81,9 @@ func (h *Heap) AllocRoom(n, room int) Ref {
 		h.stats.Slab += int64(pages) * pageSize
 		*(*int)(pointer(addr)) = pages
 		return Ref(addr + spanHeader | kindSpan)
+	}
+	if h.class == nil {
+		h.class = new([classes]class)
 	}
 	ci := classOf(room)
 	c := &h.class[ci]
@@ -219,6 +222,9 @@ func (h *Heap) Defrag(budget int, move func(Ref) bool) (moved int, more bool) {
 // pickVictim chooses the next slab to empty, if any class wastes enough to bother: free
 // blocks for more than one whole slab, and more than 1/16 of the blocks in use.
 func (h *Heap) pickVictim() bool {
+	if h.class == nil {
+		return false
+	}
 	for range classes {
 		h.scan = (h.scan + 1) % classes
 		c := &h.class[h.scan]
