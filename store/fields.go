@@ -53,7 +53,7 @@ func (s *Store) noteFields(p *place) {
 // NoteFieldExpiry must be called after fields of a hash that Edit gave have got times.
 func (t *Txn) NoteFieldExpiry(key []byte) {
 	var p place
-	if t.s.find(&p, t.space, t.slotOf(key), key); p.b != nil {
+	if t.find(&p, key); p.b != nil {
 		t.s.noteFields(&p)
 	}
 }

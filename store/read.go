@@ -14,9 +14,12 @@ const (
 	NoStats
 )
 
+// find fills in where key is in the current database, whatever its time says. REQUIRES: the stripe of key's slot is held.
+func (t *Txn) find(p *place, key []byte) { t.s.find(p, t.space, t.slotOf(key), key) }
+
 // locate finds key in the current database, treating an expired one as the view says.
 func (t *Txn) locate(p *place, key []byte) bool {
-	t.s.find(p, t.space, t.slotOf(key), key)
+	t.find(p, key)
 	if invariants {
 		t.requireHeld(p.slot)
 	}

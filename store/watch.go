@@ -35,7 +35,7 @@ func (t *Txn) Watch(key []byte, w *Watch) {
 		panic("store: Watch of a Watch in use")
 	}
 	var p place
-	t.s.find(&p, t.space, t.slotOf(key), key)
+	t.find(&p, key)
 	if invariants {
 		t.requireHeld(p.slot)
 	}

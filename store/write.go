@@ -470,7 +470,7 @@ func (t *Txn) transfer(p *place, src []byte, dstDB int, dst []byte) {
 
 	// What src owned is dst's now. Its place may have shifted meanwhile.
 	*at8(b, 1) &^= flagObject | flagOutline
-	t.s.find(p, t.space, t.slotOf(src), src)
+	t.find(p, src)
 	t.discard(p)
 	t.changed(p, src)
 	t.Join() // one change, two keys

@@ -210,20 +210,25 @@ func TestDaemonPIDFileAndLogFile(t *testing.T) {
 	require.NoFileExists(t, pidFile)
 }
 
-// systemd is told only when it supervises us; then the process stays the one that systemd started.
-func TestSystemdIsTold(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: filepath.Join(dir, "notify"), Net: "unixgram"})
+// datagrams listens at a unix socket of the given name until the test ends. What it returns waits for one datagram.
+func datagrams(t *testing.T, name string) (heard func() string) {
+	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
 	require.NoError(t, err)
-	defer l.Close()
-	heard := func() string {
+	t.Cleanup(func() { l.Close() })
+	return func() string {
 		b := make([]byte, 1000)
 		require.NoError(t, l.SetReadDeadline(time.Now().Add(patience)))
 		n, err := l.Read(b)
 		require.NoError(t, err)
 		return string(b[:n])
 	}
+}
+
+// systemd is told only when it supervises us; then the process stays the one that systemd started.
+func TestSystemdIsTold(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	heard := datagrams(t, filepath.Join(dir, "notify"))
 	env := []string{"NOTIFY_SOCKET=" + filepath.Join(dir, "notify")}
 	for _, supervised := range []string{"no", "upstart", "systemd", "auto"} {
 		told := supervised == "systemd" || supervised == "auto"
@@ -344,16 +349,7 @@ func TestSyslog(t *testing.T) {
 	log := NewLog(io.Discard, "", "notice", false)
 	log.AlsoTo(newSyslog(&Values{SyslogIdent: "sextant-7000", SyslogFacility: 3 /* local2 */}, log.level, "unixgram", name))
 	log.Notice("nobody listens yet")
-	l, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: name, Net: "unixgram"})
-	require.NoError(t, err)
-	defer l.Close()
-	heard := func() string {
-		b := make([]byte, 1000)
-		require.NoError(t, l.SetReadDeadline(time.Now().Add(patience)))
-		n, err := l.Read(b)
-		require.NoError(t, err)
-		return string(b[:n])
-	}
+	heard := datagrams(t, name)
 	log.Verbose("below the level")
 	log.Notice("a notice of %d", 1)
 	require.Regexp(t, `^<149>.* sextant-7000\[\d+\]: a notice of 1\n$`, heard())
