@@ -576,7 +576,7 @@ func (n *Node) release() {
 		n.repl.Close()
 	}
 	if n.saver != nil {
-		n.saver.Cancel()
+		n.saver.Close() // a BGSAVE just answered may have its goroutine yet to run
 	}
 	if n.aof != nil {
 		_ = n.aof.Close() // told

@@ -187,6 +187,7 @@ type AOF struct {
 	limit     rewriteLimit
 	stats     rewriteStats
 	baseSize  int64 // what the growth is measured from
+	closed    bool  // no rewrite begins any more
 }
 
 // rewriteStats are INFO's.
@@ -406,7 +407,7 @@ func (a *AOF) Flush(sync bool) error {
 func (a *AOF) Close() error {
 	a.mu.Lock()
 	j, s, state := a.job, a.sess, a.state
-	a.scheduled = false
+	a.scheduled, a.closed = false, true
 	if j != nil && !j.committing {
 		j.cancel(errAOFOff)
 	}

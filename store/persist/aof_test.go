@@ -521,6 +521,21 @@ func TestAOFRewriteAfterOneThatWasStopped(t *testing.T) {
 	require.EqualValues(t, 1, w.aof.Info().Rewrites)
 }
 
+// Close leaves nobody who could still write: what asks for a rewrite behind it is not served.
+func TestAOFNoRewriteBeginsAfterClose(t *testing.T) {
+	w := newWorld(t, disktest.New(), func(st *AOFSettings) { st.Fsync = FsyncEverySec })
+	require.NoError(t, w.open())
+	w.set("k", "1")
+	require.NoError(t, w.aof.Close())
+	files := w.disk.Names()
+	_, err := w.aof.Rewrite(false)
+	require.NoError(t, err)
+	w.aof.Reschedule()
+	w.aof.Cron()
+	require.False(t, w.aof.Rewriting())
+	require.Equal(t, files, w.disk.Names())
+}
+
 func TestAOFIsSwitchedOnAndOff(t *testing.T) {
 	w := newWorld(t, disktest.New(), func(st *AOFSettings) { st.Fsync = FsyncEverySec })
 	w.set("before", "1")

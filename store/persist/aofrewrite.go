@@ -130,8 +130,11 @@ func (a *AOF) Cron() {
 	a.startLocked()
 }
 
-// startLocked begins a rewrite. REQUIRES: mu, no job.
+// startLocked begins a rewrite; after Close it does nothing. REQUIRES: mu, no job.
 func (a *AOF) startLocked() {
+	if a.closed {
+		return
+	}
 	j := &rewrite{began: a.o.Now(), done: make(chan struct{})}
 	j.ctx, j.cancel = context.WithCancelCause(context.Background())
 	a.job, a.scheduled = j, false

@@ -320,6 +320,19 @@ func TestCancel(t *testing.T) {
 	require.Empty(t, b.fs.Names())
 }
 
+func TestNoSaveBeginsAfterClose(t *testing.T) {
+	b := newBench(t)
+	b.fill(10)
+	b.saver.Schedule()
+	b.saver.Close()
+	_, err := b.saver.Background(true)
+	require.ErrorIs(t, err, ErrClosed)
+	require.ErrorIs(t, b.saver.Save(t.Context()), ErrClosed)
+	b.saver.Cron()
+	require.Empty(t, b.fs.Names())
+	require.Empty(t, b.said())
+}
+
 func TestCronFollowsSavePoints(t *testing.T) {
 	b := newBench(t)
 	b.settings.SavePoints = []SavePoint{{60, 100}}

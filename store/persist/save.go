@@ -70,6 +70,9 @@ func Lockstep() bool { return runtime.GOMAXPROCS(0) < manyCores }
 // errCancelled is the reason of a save that was stopped on purpose.
 var errCancelled = errors.New("cancelled")
 
+// ErrClosed is the refusal of a save after Close.
+var ErrClosed = errors.New("the server is ending")
+
 // Saver writes the RDB file: on demand (Save, Background) and by save points (Cron).
 type Saver struct {
 	o Options
@@ -85,6 +88,7 @@ type Saver struct {
 	lastPeak  int64 // pre-image bytes
 	scheduled bool
 	job       *job // nil: none
+	closed    bool
 }
 
 // job is one save from before its cut to its end.
@@ -219,6 +223,15 @@ func (p *Saver) Cancel() bool {
 	return true
 }
 
+// Close stops a running save as Cancel does; whoever asks for one afterwards gets ErrClosed and no file is touched any
+// more. REQUIRES: as Cancel.
+func (p *Saver) Close() {
+	p.mu.Lock()
+	p.closed = true
+	p.mu.Unlock()
+	p.Cancel()
+}
+
 // Abandon stops a running background save as Cancel does, but does not wait for its end; a SAVE
 // goes on. It may be called with a Txn open.
 func (p *Saver) Abandon() bool {
@@ -277,13 +290,20 @@ func (p *Saver) start(ctx context.Context, background bool) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	j := &job{background: background, started: p.o.Now(), cancel: cancel, done: make(chan struct{})}
 	p.mu.Lock()
-	if p.job != nil {
-		p.mu.Unlock()
-		cancel(nil)
-		return ErrInProgress
+	refused := error(nil)
+	switch {
+	case p.closed:
+		refused = ErrClosed
+	case p.job != nil:
+		refused = ErrInProgress
+	default:
+		p.job = j
 	}
-	p.job = j
 	p.mu.Unlock()
+	if refused != nil {
+		cancel(nil)
+		return refused
+	}
 
 	st := p.o.Settings()
 	info := rdb.Info{CreatedUnix: j.started.Unix()}
