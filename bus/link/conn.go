@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/sextantdb/sextant/bus"
+	"github.com/sextantdb/sextant/bus/wire"
 )
 
 // On the wire a frame is its length in four bytes, its bytes, and with AuthHMAC the first 16 bytes of
@@ -32,6 +33,7 @@ type conn struct {
 	// Immutable after the connection was registered.
 	net       *Net
 	nc        net.Conn
+	rw        io.ReadWriter // nc, by raw system calls where that can be
 	peer      Peer
 	self      bus.NodeID // who we were in the handshake
 	node      *node
@@ -60,7 +62,10 @@ type conn struct {
 func (n *Net) newConn(nc net.Conn, self bus.NodeID, p Peer, k keys) *conn {
 	p.Addr = nc.RemoteAddr().String()
 	p.IP, p.LocalIP = hostOf(nc.RemoteAddr()), hostOf(nc.LocalAddr())
-	c := &conn{net: n, nc: nc, peer: p, self: self, box: newOutbox(&n.opts.Budget), createdMs: time.Now().UnixMilli(), done: make(chan struct{})}
+	c := &conn{net: n, nc: nc, rw: nc, peer: p, self: self, box: newOutbox(&n.opts.Budget), createdMs: time.Now().UnixMilli(), done: make(chan struct{})}
+	if w := wire.New(nc); w != nil {
+		c.rw = w
+	}
 	c.peer.Serial = n.serial.Add(1)
 	mine, theirs := "acceptor", "dialer"
 	if p.Dialed {
@@ -111,7 +116,7 @@ func (c *conn) run() bool {
 }
 
 func (c *conn) readLoop() error {
-	r := bufio.NewReaderSize(c.nc, readBufSize)
+	r := bufio.NewReaderSize(c.rw, readBufSize)
 	for {
 		frame, err := c.readFrame(r)
 		if err != nil {
@@ -262,7 +267,7 @@ func (c *conn) writeOut() error {
 		if err := c.nc.SetWriteDeadline(time.Now().Add(c.net.deadAfter())); err != nil {
 			return err
 		}
-		if _, err := c.nc.Write(piece); err != nil {
+		if _, err := c.rw.Write(piece); err != nil {
 			return deadline(err, ErrStuck)
 		}
 		rest = rest[len(piece):]

@@ -41,7 +41,7 @@ const (
 	maxBatch = 128
 	// syncWithin bounds how long lazily saved state may be lost by a power failure.
 	syncWithin = core.Second
-	// sampleEvery is how often the data side is asked for its report.
+	// sampleEvery is how often the data side is asked for its report: at multiples of it.
 	sampleEvery = 100 * core.Millisecond
 )
 
@@ -75,6 +75,9 @@ type Options struct {
 	// Rerouted, if not nil, is told that slots may have another owner, or nodes another role.
 	Rerouted func(old, now *topology.View)
 
+	// Pulse brings a beat at each whole multiple of sampleEvery on Clock, shortly after it: the loop sets no timer of its
+	// own for what is not due before the next. nil: it always does.
+	Pulse <-chan time.Time
 	// Clock and WallMs default to BootTime and the system's clock.
 	Clock  func() core.Mono
 	WallMs func() int64
@@ -334,13 +337,14 @@ func (a *Agent) loop() {
 			a.feedAdmin(call)
 		case <-a.poke:
 			sample = true
+		case <-a.opt.Pulse:
 		case <-timer.C:
 		}
 		a.drain()
 		now := a.opt.Clock()
 		if sample || now >= a.sampleAt {
 			local := a.opt.Local()
-			a.sampleAt = now + sampleEvery
+			a.sampleAt = nextBeat(now)
 			a.step(core.Input{Kind: core.InLocal, Local: &local})
 		} else if now >= a.wake {
 			a.step(core.Input{Kind: core.InTick})
@@ -362,9 +366,16 @@ func (a *Agent) loop() {
 		if a.syncAt != 0 {
 			next = min(next, a.syncAt)
 		}
-		timer.Reset(time.Duration(max(0, next-a.opt.Clock())))
+		if now = a.opt.Clock(); a.opt.Pulse != nil && next >= nextBeat(now) {
+			timer.Stop()
+		} else {
+			timer.Reset(time.Duration(max(0, next-now)))
+		}
 	}
 }
+
+// nextBeat is when the next sample is due: at the same instant as the machine's tick, whose times are multiples too.
+func nextBeat(now core.Mono) core.Mono { return now - now%sampleEvery + sampleEvery }
 
 // drain takes what else is waiting, so that a burst shares one fsync.
 func (a *Agent) drain() {

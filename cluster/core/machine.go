@@ -299,7 +299,7 @@ func (m *Machine) settle() {
 	for {
 		m.drain()
 		if m.now >= m.tickAt {
-			m.tickAt = m.now + m.tickEvery()
+			m.tickAt = m.now + m.tickEvery() - m.now%m.tickEvery() // a multiple: the driver wakes for other things then too
 			m.tick()
 			continue
 		}

@@ -65,7 +65,7 @@ func (n *Node) agentOptions() agent.Options {
 	return agent.Options{
 		Dir: v.Dir, File: v.ClusterConfigFile, DataPresent: present, DataComplete: n.cleanStart,
 		Core: coreConfig(v, randomUint64()), Endpoint: endpoint(v), Strict: v.ClusterConsistency == ConsistencyStrict,
-		Rerouted: n.reroute, ChannelsDown: func() bool { return n.cfg.Now().ClusterAllowPubsubshardWhenDown },
+		Pulse: n.pulse.hear(), Rerouted: n.reroute, ChannelsDown: func() bool { return n.cfg.Now().ClusterAllowPubsubshardWhenDown },
 		Local: n.localReport, Role: n.clusterRole, Pause: n.clusterPause, Events: n.clusterEvents,
 		Fatal: func(err error) {
 			n.log.Warning("The cluster state cannot be saved any more: %v. Exiting.", err)

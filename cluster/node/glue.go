@@ -500,7 +500,7 @@ func (n *Node) replDeps() repl.Deps {
 				n.disp.SetGate(dispatch.GateReadOnly, host != "" || n.repl.IsReplica())
 			}
 		},
-		Listen: n.replEvent, Rand: rand.Reader, Now: nowMs, ClusterMode: n.cfg.Now().ClusterEnabled,
+		Pulse: n.pulse.hear(), Listen: n.replEvent, Rand: rand.Reader, Now: nowMs, ClusterMode: n.cfg.Now().ClusterEnabled,
 		Detach: func(c *command.Ctx) (net.Conn, []byte, []byte, error) {
 			d, err := dispatch.Detach(c)
 			if err != nil {

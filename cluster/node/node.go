@@ -66,7 +66,8 @@ type Node struct {
 	agent    *agent.Agent // nil outside cluster mode
 	wire     *wire        // nil outside cluster mode
 	roles    *roleQueue   // what the agent decided and is not carried out yet
-	heart    heart        // beats in cluster mode
+	pulse    pulse
+	heart    heart // beats in cluster mode
 	watchdog watchdog
 	mover    *migrate.Mover
 	units    *dispatch.Units // of mover
@@ -144,6 +145,9 @@ func New(cfg *Config, log *Log) (_ *Node, err error) {
 		}
 	}()
 	n.heart.n, n.watchdog.n = n, n
+	if err = n.pulse.start(); err != nil {
+		return nil, err
+	}
 	n.sections = newSections(&n.stats)
 	n.acl.SetOpen(v.ACLPubsubDefault == ACLAllChannels)
 	n.acl.RequirePass(v.RequirePass)
@@ -378,7 +382,9 @@ func (n *Node) Start() error {
 	n.roleChanged()
 	n.repl.Start()
 	n.goes(n.runRoles)
-	n.goes(n.runCron)
+	beat := n.pulse.hear()
+	n.goes(func() { n.runCron(beat) })
+	n.goes(n.pulse.run)
 	n.watchdog.set(v)
 	if n.agent != nil {
 		n.goes(n.heart.run)
@@ -465,16 +471,14 @@ func (n *Node) ready(v *Values) {
 }
 
 // runCron does what happens some times a second: save points, gates that depend on time, rates.
-func (n *Node) runCron() {
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
+func (n *Node) runCron(beat <-chan time.Time) {
 	var last struct{ ops, in, out, replIn, replOut, rounds, roundNs int64 }
 	sweep := sweeper{n: n, s: n.disp.NewSweeper()}
 	for round := 0; ; round++ {
 		select {
 		case <-n.quit:
 			return
-		case <-tick.C:
+		case <-beat:
 		}
 		if n.cronPaused.Load() {
 			continue
@@ -581,6 +585,7 @@ func (n *Node) release() {
 	if n.aof != nil {
 		_ = n.aof.Close() // told
 	}
+	n.pulse.close()
 	n.background.Wait()
 	if n.store != nil {
 		n.store.Close()

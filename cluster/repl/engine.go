@@ -54,6 +54,8 @@ type Deps struct {
 	// Leads says whether this node leads its shard as the given member, "" when it does or why
 	// not; see Engine.Expect. nil: this node is in no cluster.
 	Leads func(Member) string
+	// Pulse brings the beats of the Engine's periodic work, ten a second. nil: it has a ticker of its own.
+	Pulse <-chan time.Time
 	// Fsynced is the offset up to which the append-only file is on disk; nil or false: it is off.
 	Fsynced func() (int64, bool)
 	// Shipped: whoever appends to the Stream calls Ship, as event loops do. Else what is appended is sent by a goroutine
@@ -659,11 +661,15 @@ const tick = 100 * time.Millisecond
 
 // runCron is what happens by time.
 func (e *Engine) runCron() {
-	t := time.NewTicker(tick)
-	defer t.Stop()
+	beat := e.deps.Pulse
+	if beat == nil {
+		t := time.NewTicker(tick)
+		defer t.Stop()
+		beat = t.C
+	}
 	for {
 		select {
-		case <-t.C:
+		case <-beat:
 			e.cron(e.deps.Now())
 		case <-e.quit:
 			return
@@ -676,10 +682,12 @@ func (e *Engine) cron(now int64) {
 	o := e.opts.Load()
 	isReplica := e.replica.Load()
 	offset := e.Stream.Offset()
-	ping, freed := false, false
+	ping, freed, waits := false, false, false
 	e.mu.Lock()
 	for i := 0; i < len(e.replicas); i++ {
-		if e.expireLocked(e.replicas[i], o, now, offset) {
+		r := e.replicas[i]
+		waits = waits || r.state == replicaWaitStart
+		if e.expireLocked(r, o, now, offset) {
 			i--
 		}
 	}
@@ -703,7 +711,9 @@ func (e *Engine) cron(now int64) {
 	if freed {
 		e.emit(EvBacklog, "Replication backlog freed after %d seconds without connected replicas.", int(o.BacklogTTL.Seconds()))
 	}
-	e.kickSyncs()
+	if waits {
+		e.kickSyncs()
+	}
 }
 
 // expireLocked drops r if it was silent or lagged too long.

@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sextantdb/sextant/bus/wire"
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/session"
 )
@@ -163,7 +164,7 @@ var errStream = errors.New("the primary's stream is damaged")
 // timedConn keeps the deadline of reads and the time of the last byte up to date, and counts. One goroutine reads.
 type timedConn struct {
 	net.Conn
-	wire    *wire // nil when it has none
+	wire    *wire.Conn // nil when it has none
 	l       *link
 	until   time.Time // the deadline that is set
 	timeout time.Duration
@@ -208,7 +209,7 @@ func (l *link) attempt() error {
 		}
 		return fmt.Errorf("Error condition on socket for SYNC: %w", err)
 	}
-	conn := &timedConn{Conn: raw, wire: newWire(raw), l: l}
+	conn := &timedConn{Conn: raw, wire: wire.New(raw), l: l}
 	l.connMu.Lock()
 	l.conn = raw
 	l.connMu.Unlock()

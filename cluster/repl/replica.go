@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/sextantdb/sextant/bus/wire"
 	"github.com/sextantdb/sextant/resp"
 	"github.com/sextantdb/sextant/resp/session"
 )
@@ -43,7 +44,7 @@ type Replica struct {
 	id       int64
 	e        *Engine
 	conn     net.Conn
-	wire     *wire // conn's; nil when it has none
+	wire     *wire.Conn // conn's; nil when it has none
 	remoteIP string
 	handshake
 	prePsync bool    // came with SYNC: acknowledges nothing
@@ -101,7 +102,7 @@ func (e *Engine) admit(conn net.Conn, unread, unsent []byte, h handshake, prePsy
 	r := &Replica{
 		e: e, conn: conn, handshake: h, prePsync: prePsync, unsent: append(append([]byte(nil), unsent...), start...),
 		arrived: now, done: make(chan struct{}), begin: make(chan *transfer, 1), acked: make(chan struct{}, 1),
-		goOn: make(chan struct{}, 1), wire: newWire(conn), cursor: c, resumed: c, ackTime: now, remoteIP: hostOf(conn),
+		goOn: make(chan struct{}, 1), wire: wire.New(conn), cursor: c, resumed: c, ackTime: now, remoteIP: hostOf(conn),
 	}
 	if t, ok := conn.(*net.TCPConn); ok && e.opts.Load().DisableTCPNoDelay {
 		_ = t.SetNoDelay(false) // an optimisation: without it all is well too

@@ -76,7 +76,8 @@ var law = []pkg{
 	{"resp/dispatch", false, "resp resp/acl resp/server resp/command resp/session resp/channel resp/tracking resp/observe store store/slot store/stat"},
 
 	{"bus", true, "store/slot"},
-	{"bus/link", false, "bus store/stat"},
+	{"bus/wire", false, ""},
+	{"bus/link", false, "bus bus/wire store/stat"},
 
 	{"cluster/topology", true, "bus store/slot"},
 	{"cluster/core", true, "cluster/topology bus store/slot"},
@@ -84,7 +85,7 @@ var law = []pkg{
 	{"cluster/manage", true, "cluster/topology store/slot"},
 	{"cluster/sim", true, "cluster/core cluster/topology bus store/slot"},
 	{"cluster/agent", false, "cluster/core cluster/topology bus bus/link resp resp/command resp/session store store/disk store/slot store/stat"},
-	{"cluster/repl", false, "store store/disk store/slot store/stat store/value store/snapshot store/rdb resp resp/client resp/command resp/session"},
+	{"cluster/repl", false, "store store/disk store/slot store/stat store/value store/snapshot store/rdb resp resp/client resp/command resp/session bus/wire"},
 	{"cluster/fanout", false, "bus resp/channel store/stat"},
 	{"cluster/migrate", false, "cluster/topology store store/rdb store/slot resp resp/client resp/command resp/session"},
 	{"cluster/node", false, "..."},

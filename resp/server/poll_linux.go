@@ -71,7 +71,7 @@ func newPoller(l *Loop, hz int) (*poller, error) {
 		p.evfd, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	}
 	if err == nil {
-		p.tmfd, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
+		p.tmfd, err = unix.TimerfdCreate(unix.CLOCK_BOOTTIME, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
 	}
 	if err == nil {
 		p.alfd, err = unix.TimerfdCreate(unix.CLOCK_BOOTTIME, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK)
@@ -96,14 +96,17 @@ func newPoller(l *Loop, hz int) (*poller, error) {
 	return p, nil
 }
 
-// setHz changes the rate of ticks. Any goroutine.
+// setHz changes the rate of ticks. They come at whole multiples of their interval, so that all loops and whoever else
+// keeps to that wake up at once. Any goroutine.
 func (p *poller) setHz(hz int) {
-	every := unix.NsecToTimespec(int64(time.Second) / int64(hz))
+	every := int64(time.Second) / int64(hz)
+	_, now := systemClock()
+	spec := unix.ItimerSpec{Interval: unix.NsecToTimespec(every), Value: unix.NsecToTimespec(now - now%every + every)}
 	p.closing.Lock()
 	defer p.closing.Unlock()
 	if !p.closing.done {
 		// Cannot fail: the descriptor is a timer and the interval is valid.
-		unix.TimerfdSettime(p.tmfd, 0, &unix.ItimerSpec{Interval: every, Value: every}, nil)
+		unix.TimerfdSettime(p.tmfd, unix.TFD_TIMER_ABSTIME, &spec, nil)
 	}
 }
 
@@ -122,7 +125,7 @@ func (p *poller) wake() {
 	p.closing.Lock()
 	defer p.closing.Unlock()
 	if !p.closing.done {
-		unix.Write(p.evfd, one[:])
+		unix.RawSyscall(unix.SYS_WRITE, uintptr(p.evfd), uintptr(unsafe.Pointer(&one)), unsafe.Sizeof(one))
 	}
 }
 

@@ -1,4 +1,4 @@
-package repl
+package wire
 
 import (
 	"io"
@@ -8,12 +8,11 @@ import (
 	"unsafe"
 )
 
-// wire reads and writes a connection's descriptor by raw system calls. Those of package net tell the scheduler, which
-// wakes the runtime's monitor thread; after that it looks around every 20 µs for a while, which costs a busy machine
-// more than the stream does. The calls here do not block: what must wait parks in the runtime's poller.
+// Conn reads and writes a connection's descriptor. No call blocks: what must wait parks in the runtime's poller, until
+// the connection's deadline.
 //
 // One goroutine at a time reads, one at a time writes.
-type wire struct {
+type Conn struct {
 	rc syscall.RawConn // immutable
 
 	// The reader's.
@@ -32,8 +31,8 @@ type moved struct {
 	err error
 }
 
-// newWire returns nil when there is no descriptor below conn that has its bytes as they are.
-func newWire(conn net.Conn) *wire {
+// New returns nil when there is no descriptor below conn that has its bytes as they are.
+func New(conn net.Conn) *Conn {
 	t, ok := conn.(*net.TCPConn)
 	if !ok {
 		return nil
@@ -42,7 +41,7 @@ func newWire(conn net.Conn) *wire {
 	if err != nil {
 		return nil
 	}
-	w := &wire{rc: rc}
+	w := &Conn{rc: rc}
 	w.read = func(fd uintptr) bool {
 		n, errno := rawCall(syscall.SYS_READ, fd, w.in.p)
 		switch {
@@ -85,7 +84,7 @@ func rawCall(call, fd uintptr, p []byte) (n int, errno syscall.Errno) {
 }
 
 // Read waits for bytes, as net.Conn's does.
-func (w *wire) Read(p []byte) (int, error) {
+func (w *Conn) Read(p []byte) (int, error) {
 	w.in = moved{p: p}
 	if err := w.rc.Read(w.read); err != nil {
 		return 0, err
@@ -94,12 +93,12 @@ func (w *wire) Read(p []byte) (int, error) {
 }
 
 // Write writes all of p, as net.Conn's does.
-func (w *wire) Write(p []byte) (int, error) { return w.put(p, true) }
+func (w *Conn) Write(p []byte) (int, error) { return w.put(p, true) }
 
 // TryWrite writes what the socket takes now: less than len(p) when it is full.
-func (w *wire) TryWrite(p []byte) (int, error) { return w.put(p, false) }
+func (w *Conn) TryWrite(p []byte) (int, error) { return w.put(p, false) }
 
-func (w *wire) put(p []byte, wait bool) (int, error) {
+func (w *Conn) put(p []byte, wait bool) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
 	}
