@@ -47,5 +47,5 @@
 // Goroutines of node itself: pulse.run, runCron, runRoles, one per save or reload asked for, one for an
 // orderly end, all waited for in Stop but the last, which ends in Over. Roles change inside exclusive, with every stripe
 // held. Handlers hold stripes, so whatever begins a Txn or waits runs on a goroutine of its own.
-// Locks, all leaves: Node.gateMu, ending.mu, roleQueue.mu, libraries.mu.
+// Locks, all leaves: Node.gateMu, ending.mu, roleQueue.mu, rates.mu, libraries.mu.
 package node

@@ -299,17 +299,18 @@ func (n *Node) infoStats(s *stat.Section) {
 	var forgotten atomic.Int64 // what the event loops' own counts had reached at the last CONFIG RESETSTAT
 	s.Int("total_commands_processed", "commands run", stat.Count, func() int64 { return n.disp.Commands() - forgotten.Load() })
 	s.OnReset(func() { forgotten.Store(n.disp.Commands()) })
-	s.Int("instantaneous_ops_per_sec", "commands run in the last second or so", stat.Gauge, func() int64 { return n.rates.ops.Load() })
+	perSecond := func(of func(*reading) int64) func() int64 { return func() int64 { return n.rates.perSecond(of) } }
+	s.Int("instantaneous_ops_per_sec", "commands run in the last second or so", stat.Gauge, perSecond(func(r *reading) int64 { return r.ops }))
 	s.Counted("total_net_input_bytes", "bytes read from clients", &net.NetInput)
 	s.Counted("total_net_output_bytes", "bytes written to clients", &net.NetOutput)
 	n.infoReplTraffic(s)
-	kbps := func(name string, v *atomic.Int64) {
-		s.Float(name, "KiB a second", stat.Gauge, 2, func() float64 { return float64(v.Load()) / 1024 })
+	kbps := func(name string, of func(*reading) int64) {
+		s.Float(name, "KiB a second", stat.Gauge, 2, func() float64 { return float64(n.rates.perSecond(of)) / 1024 })
 	}
-	kbps("instantaneous_input_kbps", &n.rates.in)
-	kbps("instantaneous_output_kbps", &n.rates.out)
-	kbps("instantaneous_input_repl_kbps", &n.rates.replIn)
-	kbps("instantaneous_output_repl_kbps", &n.rates.replOut)
+	kbps("instantaneous_input_kbps", func(r *reading) int64 { return r.in })
+	kbps("instantaneous_output_kbps", func(r *reading) int64 { return r.out })
+	kbps("instantaneous_input_repl_kbps", func(r *reading) int64 { return r.replIn })
+	kbps("instantaneous_output_repl_kbps", func(r *reading) int64 { return r.replOut })
 	s.Counted("rejected_connections", "connections turned away at maxclients", &net.Rejected)
 	n.infoSyncs(s)
 	s.Int("expired_keys", "keys removed because their time had come", stat.Count, func() int64 { return n.store.Stats().ExpiredKeys })
@@ -359,8 +360,8 @@ func (n *Node) infoStats(s *stat.Section) {
 	s.Counted("eventloop_cycles", "rounds of the event loops", &net.Rounds)
 	s.Int("eventloop_duration_sum", "microseconds between the polls of the event loops", stat.Count, micros(net.RoundNs.Load))
 	s.Int("eventloop_duration_cmd_sum", "microseconds of them spent in commands", stat.Count, n.commands.Micros)
-	s.Int("instantaneous_eventloop_cycles_per_sec", "rounds in the last second or so", stat.Gauge, n.rates.rounds.Load)
-	s.Int("instantaneous_eventloop_duration_usec", "microseconds a round took lately", stat.Gauge, n.rates.roundMicros.Load)
+	s.Int("instantaneous_eventloop_cycles_per_sec", "rounds in the last second or so", stat.Gauge, perSecond(func(r *reading) int64 { return r.rounds }))
+	s.Int("instantaneous_eventloop_duration_usec", "microseconds a round took lately", stat.Gauge, n.rates.roundMicros)
 	denied := func(name, help string, why acl.Reason) {
 		s.Int(name, help, stat.Count, func() int64 { return n.aclLog.Count(why) })
 	}
@@ -378,6 +379,7 @@ func (n *Node) infoStats(s *stat.Section) {
 		}
 		net.LongestRoundNs.Set(0)
 		net.MostCommands.Set(0)
+		n.rates.forget() // last: a reading before is one of the old counters
 	})
 }
 
@@ -425,12 +427,6 @@ func (n *Node) infoKeyspace(s *stat.Section) {
 			emit("db"+strconv.Itoa(db), fmt.Sprintf("keys=%d,expires=%d,avg_ttl=%d", keys, n.store.Expires(db), n.store.AvgTTL(db, now)))
 		}
 	})
-}
-
-// rates are sampled once a second.
-type rates struct {
-	ops, in, out, replIn, replOut atomic.Int64
-	rounds, roundMicros           atomic.Int64
 }
 
 func (n *Node) trackingNow(f func(*tracking.Table) int64) func() int64 {

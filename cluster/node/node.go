@@ -472,7 +472,6 @@ func (n *Node) ready(v *Values) {
 
 // runCron does what happens some times a second: save points, gates that depend on time, rates.
 func (n *Node) runCron(beat <-chan time.Time) {
-	var last struct{ ops, in, out, replIn, replOut, rounds, roundNs int64 }
 	sweep := sweeper{n: n, s: n.disp.NewSweeper()}
 	for round := 0; ; round++ {
 		select {
@@ -485,6 +484,7 @@ func (n *Node) runCron(beat <-chan time.Time) {
 		}
 		n.refreshGates()
 		n.weighBesides()
+		n.rates.note(n.reading)
 		if n.agent != nil {
 			sweep.run()
 		}
@@ -496,19 +496,6 @@ func (n *Node) runCron(beat <-chan time.Time) {
 		}
 		if round%10 == 0 {
 			n.sampleMemory()
-			ops, in, out := n.disp.Commands(), n.srv.Stats.NetInput.Load(), n.srv.Stats.NetOutput.Load()
-			n.rates.ops.Store(max(0, ops-last.ops))
-			n.rates.in.Store(max(0, in-last.in))
-			n.rates.out.Store(max(0, out-last.out))
-			last.ops, last.in, last.out = ops, in, out
-			replIn, replOut := n.repl.Counters.InputBytes.Load(), n.repl.Counters.OutputBytes.Load()
-			n.rates.replIn.Store(max(0, replIn-last.replIn))
-			n.rates.replOut.Store(max(0, replOut-last.replOut))
-			last.replIn, last.replOut = replIn, replOut
-			rounds, roundNs := n.srv.Stats.Rounds.Load(), n.srv.Stats.RoundNs.Load()
-			n.rates.rounds.Store(max(0, rounds-last.rounds))
-			n.rates.roundMicros.Store((max(0, roundNs-last.roundNs)/max(1, rounds-last.rounds) + 999) / 1000)
-			last.rounds, last.roundNs = rounds, roundNs
 		}
 	}
 }
