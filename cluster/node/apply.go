@@ -28,7 +28,8 @@ func (n *Node) bindConfig() {
 		return nil
 	}
 	c.OnChange(replication, "repl-backlog-size", "repl-backlog-ttl", "repl-ping-replica-period", "repl-timeout",
-		"repl-diskless-sync", "repl-diskless-sync-delay", "repl-diskless-sync-max-replicas", "repl-disable-tcp-nodelay",
+		"repl-diskless-sync", "repl-diskless-sync-delay", "repl-diskless-sync-max-replicas", "dual-channel-replication-enabled",
+		"repl-disable-tcp-nodelay",
 		"masteruser", "masterauth", "bind-source-addr", "replica-announce-ip", "replica-announce-port", "replica-announced",
 		"replica-priority", "replica-serve-stale-data", "min-replicas-to-write", "min-replicas-max-lag",
 		"client-output-buffer-limit", "repl-diskless-load", "rdb-del-sync-files", "save", "appendonly", "dir", "dbfilename")

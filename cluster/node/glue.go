@@ -401,6 +401,8 @@ func (d debugger) Sleep(t time.Duration)        { time.Sleep(t) }
 func (d debugger) SetActiveExpire(on bool)      { d.n.disp.SetActiveExpire(on) }
 func (d debugger) SetSkipChecksum(on bool)      { d.n.noChecksum.Store(on) }
 func (d debugger) PauseCron(on bool)            { d.n.cronPaused.Store(on) }
+func (d debugger) PauseSyncs(on bool)           { d.n.repl.PauseSyncs(on) }
+func (d debugger) SetSideGrace(t time.Duration) { d.n.repl.SetSideGrace(t) }
 func (d debugger) SetDenyScripts(on bool)       { d.n.disp.SetScriptsAllowAll(!on) }
 func (d debugger) SetReplyBuffer(*int64, *bool) {}
 func (d debugger) ChangeReplicationID()         { d.n.goes(d.n.repl.ChangeID) }
@@ -519,6 +521,7 @@ func (n *Node) replDeps() repl.Deps {
 			}
 			return "<unknown>"
 		},
+		Pause:         func() { _ = syscall.Kill(os.Getpid(), syscall.SIGSTOP) }, // one may always stop oneself
 		Apply:         &lateApplier{n: n},
 		Shipped:       true,
 		HoldWrites:    func(on bool) { n.disp.HoldWrites(dispatch.HoldFailover, on, nowMs()) },
@@ -592,6 +595,7 @@ func replOptions(v *Values) repl.Options {
 	o.PingPeriod = time.Duration(v.ReplPingReplicaPeriod) * time.Second
 	o.Timeout = time.Duration(v.ReplTimeout) * time.Second
 	o.DisklessSync = v.ReplDisklessSync
+	o.DualChannel = v.DualChannelReplicationEnabled
 	o.DisklessSyncDelay = time.Duration(v.ReplDisklessSyncDelay) * time.Second
 	if v.ClusterEnabled {
 		// Replicas of a cluster come one by one and their shard is at risk until they are there.

@@ -349,7 +349,7 @@ func (n *Node) infoStats(s *stat.Section) {
 	s.Int("io_threaded_reads_processed", "", stat.Count, zero)
 	s.Int("io_threaded_writes_processed", "", stat.Count, zero)
 	s.Counted("client_query_buffer_limit_disconnections", "clients closed for too long a request", &net.QueryLimit)
-	s.Counted("client_output_buffer_limit_disconnections", "clients closed for unread replies", &net.OutputLimit)
+	s.Counted("client_output_buffer_limit_disconnections", "clients closed for unread replies, and replicas for their lag", &net.OutputLimit, &n.repl.Counters.OutputLimit)
 	s.Counted("client_idle_disconnections", "clients closed by timeout", &net.IdleClosed)
 	s.Counted("client_unauthenticated_disconnections", "clients closed for what they did before AUTH", &net.UnauthLimit)
 	s.Counted("client_protocol_errors", "clients closed for a protocol error", &net.BadProtocol)

@@ -474,3 +474,27 @@ func TestRewriteInsideTransactionNamesTheNewPrimary(t *testing.T) {
 }
 
 var roleState = regexp.MustCompile(`(master|slave 127.0.0.1 [0-9]+|^127.0.0.1 [0-9]+)(?: connect| connecting| handshake)? -?[0-9]+`)
+
+// With dual-channel-replication-enabled at both ends the writes behind a full sync wait at the replica.
+func TestDualChannelReplication(t *testing.T) {
+	t.Parallel()
+	p := primary(t, 2000, "rdb-key-save-delay", "1000")
+	pc := p.dial()
+	s := serve(t)
+	c := s.dial()
+	for _, end := range []*client{pc, c} {
+		require.Equal(t, "OK", end.do("CONFIG", "SET", "dual-channel-replication-enabled", "yes"))
+	}
+	follow(t, c, p.port)
+	eventually(t, func() bool { return strings.Contains(pc.do("INFO", "replication"), "state=bg_transfer,") }, "the stream goes beside the snapshot")
+	require.Contains(t, pc.do("CLIENT", "LIST", "TYPE", "replica"), "cmd=sync ")
+	require.Contains(t, pc.do("CLIENT", "LIST", "TYPE", "replica"), "cmd=psync ")
+	require.Equal(t, "OK", pc.do("SET", "late", strings.Repeat("x", 100_000)))
+	eventually(t, func() bool { n, _ := strconv.Atoi(c.info("replicas_repl_buffer_size")); return n > 100_000 }, "kept")
+	require.Equal(t, "OK", pc.do("CONFIG", "SET", "rdb-key-save-delay", "0"))
+	linked(t, c)
+	require.Equal(t, "1", pc.do("WAIT", "1", "10000"))
+	require.Equal(t, pc.do("DEBUG", "DIGEST"), c.do("DEBUG", "DIGEST"))
+	require.Equal(t, "1", pc.info("sync_full"))
+	require.Equal(t, "1", pc.info("sync_partial_ok"))
+}

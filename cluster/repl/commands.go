@@ -2,7 +2,6 @@ package repl
 
 import (
 	"math"
-	"net"
 	"strconv"
 
 	"github.com/sextantdb/sextant/resp"
@@ -168,7 +167,7 @@ func (e *Engine) psync(c *command.Ctx) {
 	case !ready:
 		c.Fail(resp.ErrNoMasterLink)
 		return
-	case (h.skipData || h.skipFunc) && !h.eof:
+	case (h.skipData || h.skipFunc || h.side) && !h.eof:
 		c.Fail(errFilterNeedsEOF)
 		return
 	}
@@ -181,8 +180,34 @@ func (e *Engine) psync(c *command.Ctx) {
 		}
 		asked = n
 	}
+	h.side = h.side && !partial
+	h.sess = c.Sess
+	remote := ""
+	if c.Conn != nil {
+		remote = hostOf(c.Conn.Addr())
+	}
+	name := (&Replica{handshake: h, remoteIP: remote}).name()
+	e.emit(EvReplicaAsks, "Replica %s asks for synchronization", name)
+	var cursor *Cursor
+	now := "" // the id under which cursor's history goes on
+	if partial {
+		if cursor, now = e.tryPartial(name, id, asked); cursor == nil {
+			if id == "" || id[0] != '?' {
+				e.Counters.SyncPartialErr.Inc()
+			}
+			if h.split(e.opts.Load()) {
+				e.emit(EvFullSync, "Replica %s is capable of dual channel synchronization, and partial sync isn't possible. "+
+					"Full sync will continue with dedicated RDB channel.", name)
+				c.Out.Simple(dualSyncReply)
+				return
+			}
+		}
+	}
 	conn, unread, unsent, err := e.deps.Detach(c)
 	if err != nil {
+		if cursor != nil {
+			cursor.Close()
+		}
 		c.Fail(resp.Errorf("ERR %v", err))
 		return
 	}
@@ -190,53 +215,59 @@ func (e *Engine) psync(c *command.Ctx) {
 	e.takeShake(c.Sess.ID)
 	e.mu.Unlock()
 	c.Sess.Set(session.Replica)
-	h.sess = c.Sess
-
-	name := (&Replica{handshake: h, remoteIP: hostOf(conn)}).name()
-	e.emit(EvReplicaAsks, "Replica %s asks for synchronization", name)
-	if partial {
-		if e.tryPartial(h, name, id, asked, conn, unread, unsent) {
-			return
+	if cursor != nil {
+		line := "+CONTINUE\r\n"
+		if h.psync2 {
+			line = "+CONTINUE " + now + "\r\n"
 		}
-		if id == "" || id[0] != '?' {
-			e.Counters.SyncPartialErr.Inc()
-		}
+		e.Counters.SyncPartialOK.Inc()
+		length := e.Stream.Offset() - (asked - 1)
+		e.admit(conn, unread, unsent, h, false, cursor, line)
+		e.emit(EvPartialOK, "Partial resynchronization request from %s accepted. Sending %d bytes of backlog starting from offset %d.", name, length, asked)
+		return
 	}
 	e.Counters.SyncFull.Inc()
+	e.tellWait()
 	e.admit(conn, unread, unsent, h, !partial, nil, "")
 	e.ensureBacklog()
-	e.emit(EvFullSync, "Delay next BGSAVE for diskless SYNC")
 	e.kickSyncs()
 }
 
-// tryPartial continues a replica from the backlog if its history is ours and the bytes are
-// still here.
-func (e *Engine) tryPartial(h handshake, name, id string, asked int64, conn net.Conn, unread, unsent []byte) bool {
+// tellWait says what a replica that is to be sent everything waits for.
+func (e *Engine) tellWait() {
+	e.mu.Lock()
+	g := e.syncing
+	e.mu.Unlock()
+	switch {
+	case g == nil:
+		e.emit(EvFullSync, "Delay next BGSAVE for diskless SYNC")
+	case g.file == nil:
+		e.emit(EvFullSync, "Current BGSAVE has socket target. Waiting for next BGSAVE for SYNC")
+	default:
+		e.emit(EvFullSync, "Can't attach the replica to the current BGSAVE. Waiting for next BGSAVE for SYNC")
+	}
+}
+
+// tryPartial returns a cursor at what a replica asks for, if its history is ours and the bytes are still here, and the
+// history's id of now.
+func (e *Engine) tryPartial(name, id string, asked int64) (cursor *Cursor, now string) {
 	if id != "" && id[0] == '?' {
 		e.emit(EvPartialRefused, "Full resync requested by replica %s", name)
-		return false
+		return nil, ""
 	}
 	cursor, now, why := e.Stream.resume(id, asked-1, asked)
-	if cursor == nil {
-		if why != lackOfBacklog {
-			e.emit(EvPartialRefused, "%s", why)
-			return false
-		}
-		e.emit(EvPartialRefused, "Unable to partial resync with replica %s for lack of backlog (Replica request was: %d).", name, asked)
-		if asked > e.Stream.Offset() {
-			e.warn(EvPartialRefused, "Warning: replica %s tried to PSYNC with an offset that is greater than the master replication offset.", name)
-		}
-		return false
+	switch {
+	case cursor != nil:
+		return cursor, now
+	case why != lackOfBacklog:
+		e.emit(EvPartialRefused, "%s", why)
+		return nil, ""
 	}
-	line := "+CONTINUE\r\n"
-	if h.psync2 {
-		line = "+CONTINUE " + now + "\r\n"
+	e.emit(EvPartialRefused, "Unable to partial resync with replica %s for lack of backlog (Replica request was: %d).", name, asked)
+	if asked > e.Stream.Offset() {
+		e.warn(EvPartialRefused, "Warning: replica %s tried to PSYNC with an offset that is greater than the master replication offset.", name)
 	}
-	e.Counters.SyncPartialOK.Inc()
-	length := e.Stream.Offset() - (asked - 1)
-	e.admit(conn, unread, unsent, h, false, cursor, line)
-	e.emit(EvPartialOK, "Partial resynchronization request from %s accepted. Sending %d bytes of backlog starting from offset %d.", name, length, asked)
-	return true
+	return nil, ""
 }
 
 func clientOf(c *command.Ctx) string {
@@ -272,7 +303,12 @@ func (e *Engine) replconf(c *command.Ctx) {
 			continue
 		}
 		e.mu.Lock()
-		err := e.shakeOf(c.Sess.ID).set(option, value)
+		h := e.shakeOf(c.Sess.ID)
+		err := h.set(option, value)
+		if h.sideID != 0 && e.sideLocked(h.sideID) == nil {
+			err = resp.Errorf("ERR Unrecognized RDB client id %d", h.sideID)
+			h.sideID = 0
+		}
 		e.mu.Unlock()
 		if err != "" {
 			c.Fail(err)
@@ -280,6 +316,19 @@ func (e *Engine) replconf(c *command.Ctx) {
 		}
 	}
 	c.Out.OK()
+}
+
+// setFlag takes an option that is 0 or 1.
+func setFlag(flag *bool, value []byte) resp.Error {
+	n, err := strconv.ParseInt(string(value), 10, 64)
+	if err != nil {
+		return resp.ErrNotInteger
+	}
+	if n != 0 && n != 1 {
+		return resp.ErrRange(0, 1)
+	}
+	*flag = n == 1
+	return ""
 }
 
 // set takes one option of REPLCONF.
@@ -299,17 +348,19 @@ func (h *handshake) set(option string, value []byte) resp.Error {
 	case equalFold(option, "capa"):
 		h.eof = h.eof || equalFold(string(value), "eof")
 		h.psync2 = h.psync2 || equalFold(string(value), "psync2")
-	case equalFold(option, "version"):
-		h.version = string(value)
-	case equalFold(option, "rdb-only"):
-		n, err := strconv.ParseInt(string(value), 10, 64)
+		h.dual = h.dual || equalFold(string(value), "dual-channel")
+	case equalFold(option, "set-rdb-client-id"):
+		id, err := strconv.ParseInt(string(value), 10, 64)
 		if err != nil {
 			return resp.ErrNotInteger
 		}
-		if n != 0 && n != 1 {
-			return resp.ErrRange(0, 1)
-		}
-		h.rdbOnly = n == 1
+		h.sideID = id
+	case equalFold(option, "version"):
+		h.version = string(value)
+	case equalFold(option, "rdb-only"):
+		return setFlag(&h.rdbOnly, value)
+	case equalFold(option, "rdb-channel"):
+		return setFlag(&h.side, value)
 	case equalFold(option, "rdb-filter-only"):
 		words, ok := resp.SplitArgs(value, nil)
 		if !ok {

@@ -8,8 +8,8 @@
 // # Reading order
 //
 // stream.go (the bytes, and who receives which), engine.go (roles, history, periodic work), replica.go, ship.go and
-// fullsync.go (the primary's side; wire_linux.go is how both sides touch sockets), link.go and load.go (the replica's side), failover.go, wait.go, commands.go, info.go,
-// dataset.go (how store and store/snapshot become Save and Target).
+// fullsync.go (the primary's side; wire_linux.go is how both sides touch sockets), link.go and load.go (the replica's side), dual.go (a
+// full sync by two connections, both sides), failover.go, wait.go, commands.go, info.go, dataset.go (how store and store/snapshot become Save and Target).
 //
 // # Offsets
 //
@@ -32,6 +32,7 @@
 //
 // The stream keeps repl-backlog-size bytes, more only while a replica has not read them, and
 // that at most up to client-output-buffer-limit's replica class, beyond which the replica is
-// dropped and counted. A transfer keeps at most chunkQueue chunks per replica. At most
+// dropped and counted. What a replica keeps of the stream while it loads what a side channel sends is bounded by the same
+// directive; beyond it the replica stops reading. A transfer keeps at most chunkQueue chunks per replica. At most
 // maxHandshakes clients that said REPLCONF and not yet PSYNC are remembered.
 package repl

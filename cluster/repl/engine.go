@@ -61,6 +61,8 @@ type Deps struct {
 	// Shipped: whoever appends to the Stream calls Ship, as event loops do. Else what is appended is sent by a goroutine
 	// that is woken for it.
 	Shipped bool
+	// Pause stops the process (PauseSyncs). nil: it cannot be.
+	Pause func()
 	// Name is the name of the command that words call, as the log has it. nil: the first word.
 	Name func(argv [][]byte) string
 	// Follows, if not nil, is told whom we follow from now on; "" is nobody. Roles cannot be changed
@@ -111,6 +113,7 @@ type Applier interface {
 type Counters struct {
 	SyncFull, SyncPartialOK, SyncPartialErr stat.Counter
 	ReplicasDropped                         stat.Counter // by us: output limit, timeout
+	OutputLimit                             stat.Counter // of those, by client-output-buffer-limit; a part of the field of INFO stats
 	InputBytes, OutputBytes                 stat.Counter // of replication connections
 	ApplyErrors                             stat.Counter
 	LinkAttempts                            stat.Counter
@@ -132,6 +135,8 @@ type Engine struct {
 	paused       atomic.Bool            // PauseFeed
 	unapplied    atomic.Int64           // bytes of the primary's stream read while a pause keeps them from being applied
 	getackWanted atomic.Bool            // for Ship: somebody waits
+	sideGrace    atomic.Int64           // ns; see SetSideGrace
+	pauseSyncs   atomic.Bool
 	good         atomic.Int32
 	online       atomic.Pointer[[]*Replica] // those that Ship serves; nil: none. Written under mu
 
@@ -209,6 +214,7 @@ func New(d Deps, o Options) (*Engine, error) {
 		handshakes: map[int64]*handshake{},
 	}
 	e.opts.Store(&o)
+	e.sideGrace.Store(int64(sideGrace))
 	id, err := e.randomHex()
 	if err != nil {
 		return nil, err
@@ -648,13 +654,19 @@ func (e *Engine) dropOverrun(c *Cursor) {
 	e.mu.Lock()
 	for _, r := range e.replicas {
 		if r.cursor == c {
-			e.Counters.ReplicasDropped.Inc()
-			e.warn(EvReplicaDropped, "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", r.name())
-			e.dropLocked(r)
+			e.dropLaggingLocked(r)
 			break
 		}
 	}
 	e.mu.Unlock()
+}
+
+// dropLaggingLocked drops r for its lag. REQUIRES: e.mu.
+func (e *Engine) dropLaggingLocked(r *Replica) {
+	e.Counters.ReplicasDropped.Inc()
+	e.Counters.OutputLimit.Inc()
+	e.warn(EvReplicaDropped, "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", r.name())
+	e.dropLocked(r)
 }
 
 const tick = 100 * time.Millisecond
@@ -740,9 +752,7 @@ func (e *Engine) expireLocked(r *Replica, o *Options, now, offset int64) bool {
 		r.softSince = now
 	}
 	if hard := o.hardLimit(); hard > 0 && lag > hard || r.softSince != 0 && now-r.softSince > o.SoftTime.Milliseconds() {
-		e.Counters.ReplicasDropped.Inc()
-		e.warn(EvReplicaDropped, "Client %s scheduled to be closed ASAP for overcoming of output buffer limits.", r.name())
-		e.dropLocked(r)
+		e.dropLaggingLocked(r)
 		return true
 	}
 	return false

@@ -70,6 +70,7 @@ func (t *transfer) sendChunks(r *Replica, timed func([]byte) error) error {
 				if t.failed.Load() {
 					return errTransfer
 				}
+				r.sendsLast()
 				return timed([]byte(t.mark))
 			}
 			err := timed(c.buf)
@@ -204,7 +205,7 @@ func (e *Engine) syncDue(retryAt int64) bool {
 		if r.state == replicaWaitStart {
 			waiting++
 			oldest = min(oldest, r.arrived)
-			file = file || !r.eof || !o.DisklessSync
+			file = file || !r.streamed(o)
 		}
 	}
 	return waiting > 0 && (file || now-oldest >= o.DisklessSyncDelay.Milliseconds() ||
@@ -244,7 +245,7 @@ func (e *Engine) runSync(parent context.Context) error {
 			if !found {
 				want, found = r.handshake, true
 			}
-			needFile = needFile || !r.eof || !o.DisklessSync
+			needFile = needFile || !r.streamed(o)
 		}
 	}
 	e.mu.Unlock()
@@ -279,6 +280,9 @@ func (e *Engine) runSync(parent context.Context) error {
 		Whole:   g.whole,
 		Rename:  g.rename(),
 	})
+	if cause := context.Cause(ctx); err != nil && cause != nil {
+		err = cause
+	}
 	defer func() { // the log has told how it ended
 		e.mu.Lock()
 		e.syncing = nil
@@ -299,6 +303,7 @@ func (e *Engine) runSync(parent context.Context) error {
 	case errors.Is(err, errNobody):
 		if g.file == nil {
 			e.warn(EvFullSync, "Diskless rdb transfer, last replica dropped, killing fork child.")
+			e.warn(EvFullSync, "Background RDB transfer error: %v", err)
 		} else {
 			e.emit(EvFullSync, "Killing running RDB child: nobody waits for it any more")
 		}
@@ -338,11 +343,11 @@ func (g *group) cut(want handshake) rdb.Replication {
 		if !e.servableLocked() || r.state != replicaWaitStart || r.skipData != want.skipData || r.skipFunc != want.skipFunc {
 			continue
 		}
-		if (!r.eof || !o.DisklessSync) && g.file == nil {
+		if !r.streamed(o) && g.file == nil {
 			continue // came after the decision; the next snapshot is for it
 		}
 		g.replicas = append(g.replicas, r)
-		if !r.rdbOnly {
+		if !r.rdbOnly || r.side {
 			cursors = append(cursors, &r.cursor)
 		}
 	}
@@ -355,7 +360,11 @@ func (g *group) cut(want handshake) rdb.Replication {
 		if !r.prePsync {
 			t.head = "+FULLRESYNC " + h.ID + " " + strconv.FormatInt(off, 10) + "\r\n"
 		}
-		if r.eof && o.DisklessSync {
+		if r.side {
+			e.emit(EvFullSync, "Add rdb replica %s to waiting psync, with cid %d, tracking repl-backlog tail at offset %d", r.name(), r.sess.ID, off)
+			t.head = fmt.Sprintf("$ENDOFF:%d %s %d %d\r\n", off, h.ID, db, r.sess.ID)
+		}
+		if r.streamed(o) {
 			t.marked, t.mark = true, mark
 			t.head += "$EOF:" + mark + "\r\n"
 			t.chunks = make(chan *chunk, chunkQueue)
@@ -378,6 +387,7 @@ var errNobody = errors.New("no replica is left to take the snapshot")
 // nothing for repl-timeout is dropped by its own writer.
 func (g *group) Write(p []byte) (int, error) {
 	if g.bytes == 0 {
+		g.e.pausePoint()
 		g.e.emit(EvFullSync, "Background RDB transfer started by pid %d", os.Getpid())
 	}
 	g.bytes += int64(len(p))

@@ -104,6 +104,11 @@ func (e *Engine) linkRows(emit func(name, value string)) {
 	flag("master_sync_in_progress", state == linkTransfer)
 	num("slave_read_repl_offset", off+e.unapplied.Load())
 	num("slave_repl_offset", off)
+	if s := l.stash.Load(); s != nil || o.DualChannel {
+		size, peak := s.size()
+		num("replicas_repl_buffer_size", size)
+		num("replicas_repl_buffer_peak", peak)
+	}
 	if state == linkTransfer {
 		size, read := l.size.Load(), l.read.Load()
 		perc := 0.0
@@ -141,7 +146,16 @@ func (e *Engine) replicaRows(emit func(name, value string)) {
 		if r.state == replicaOnline {
 			lag = (now - r.ackTime) / 1000
 		}
-		emit("slave"+strconv.Itoa(i), fmt.Sprintf("ip=%s,port=%d,state=%s,offset=%d,lag=%d",
-			r.address(), r.port, replicaStateNames[r.state], r.ackOff, lag))
+		kind := "" // Redis has one
+		if r.side {
+			kind = ",type=rdb-channel"
+		} else if r.state == replicaFed {
+			kind = ",type=main-channel"
+		}
+		emit("slave"+strconv.Itoa(i), fmt.Sprintf("ip=%s,port=%d,state=%s,offset=%d,lag=%d%s",
+			r.address(), r.port, replicaStateNames[r.state], r.ackOff, lag, kind))
+	}
+	if places := e.waitingPlacesLocked(); o.DualChannel || places > 0 {
+		emit("replicas_waiting_psync", strconv.Itoa(places))
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strconv"
 	"strings"
@@ -71,12 +72,14 @@ type link struct {
 	read    atomic.Int64
 	// owesFack: the last acknowledgement told the primary of more bytes than are on disk.
 	owesFack atomic.Bool
+	stash    atomic.Pointer[stash] // what is kept of the stream while a data set is loaded; nil: nothing
 
 	sess  *session.Session // stands for the link in CLIENT LIST; immutable
 	since atomic.Int64     // Unix ms of the last connection attempt
 
 	connMu sync.Mutex
 	conn   net.Conn // guarded by connMu; also orders writes of requests after the handshake
+	side   net.Conn // guarded by connMu; see dualSync
 
 	argv    [][]byte
 	passing []span // of the unit being received, what is not for the append-only file
@@ -96,11 +99,17 @@ func newLink(e *Engine, host string, port int) *link {
 func (l *link) stop() {
 	l.stopped.Store(true)
 	l.cancel()
+	l.hangUp()
+	l.closeSide()
+}
+
+// hangUp ends the connection, if there is one.
+func (l *link) hangUp() {
 	l.connMu.Lock()
+	defer l.connMu.Unlock()
 	if l.conn != nil {
 		l.conn.Close()
 	}
-	l.connMu.Unlock()
 }
 
 func (l *link) set(s linkState) { l.state.Store(int32(s)) }
@@ -237,18 +246,19 @@ func (l *link) attempt() error {
 	if err := l.handshake(in, o); err != nil {
 		return err
 	}
-	rest, err := l.psync(in)
+	from, rest, err := l.psync(in, conn)
 	if err != nil {
 		return err
 	}
-	return l.stream(conn, rest)
+	defer l.stash.Store(nil)
+	return l.stream(from, rest)
 }
 
 // handshake says who we are and what we understand.
 func (l *link) handshake(in *bufio.Reader, o *Options) error {
 	e := l.e
 	e.emit(EvLink, "Non blocking connect for SYNC fired the event.")
-	reply, err := l.ask(in, "PING")
+	reply, err := ask(l.send, in, "PING")
 	if err != nil {
 		return err
 	}
@@ -256,37 +266,51 @@ func (l *link) handshake(in *bufio.Reader, o *Options) error {
 		return fmt.Errorf("Error reply to PING from master: '%s'", reply)
 	}
 	e.emit(EvLink, "Master replied to PING, replication can continue...")
+	if err := l.introduce(l.send, in, o); err != nil {
+		return err
+	}
+	tell := [][]string{{"REPLCONF", "listening-port", strconv.Itoa(o.announcedPort())}}
+	if o.AnnounceIP != "" {
+		tell = append(tell, []string{"REPLCONF", "ip-address", o.AnnounceIP})
+	}
+	capa := []string{"REPLCONF", "capa", "eof", "capa", "psync2"}
+	if o.DualChannel {
+		capa = append(capa, "capa", "dual-channel")
+	}
+	tell = append(tell, capa)
+	for _, words := range tell {
+		if reply, err = ask(l.send, in, words...); err != nil {
+			return err
+		}
+		if reply[0] == '-' { // an old primary can do without
+			e.emit(EvLink, "(Non critical) Master does not understand REPLCONF %s: %s", words[1], reply)
+		}
+	}
+	return nil
+}
+
+// introduce says who we are and, in a cluster, whom we expect. send writes to the connection that in reads.
+func (l *link) introduce(send func([]byte) error, in *bufio.Reader, o *Options) error {
 	if o.MasterAuth != "" {
 		auth := []string{"AUTH", o.MasterAuth}
 		if o.MasterUser != "" {
 			auth = []string{"AUTH", o.MasterUser, o.MasterAuth}
 		}
-		if reply, err = l.ask(in, auth...); err != nil {
+		reply, err := ask(send, in, auth...)
+		if err != nil {
 			return err
 		}
 		if reply[0] == '-' {
 			return fmt.Errorf("Unable to AUTH to MASTER: %s", reply)
 		}
 	}
-	if m := e.member.Load(); m != nil {
-		if reply, err = l.ask(in, "REPLCONF", memberOption, m.String()); err != nil {
+	if m := l.e.member.Load(); m != nil {
+		reply, err := ask(send, in, "REPLCONF", memberOption, m.String())
+		if err != nil {
 			return err
 		}
 		if reply[0] == '-' {
 			return fmt.Errorf("MASTER is not the member of the cluster whose data may be copied: %s", reply)
-		}
-	}
-	tell := [][]string{{"REPLCONF", "listening-port", strconv.Itoa(o.announcedPort())}}
-	if o.AnnounceIP != "" {
-		tell = append(tell, []string{"REPLCONF", "ip-address", o.AnnounceIP})
-	}
-	tell = append(tell, []string{"REPLCONF", "capa", "eof", "capa", "psync2"})
-	for _, words := range tell {
-		if reply, err = l.ask(in, words...); err != nil {
-			return err
-		}
-		if reply[0] == '-' { // an old primary can do without
-			e.emit(EvLink, "(Non critical) Master does not understand REPLCONF %s: %s", words[1], reply)
 		}
 	}
 	return nil
@@ -302,8 +326,8 @@ func hasAnyPrefix(s string, prefixes ...string) bool {
 }
 
 // ask sends one request and reads its one-line reply, which is not empty.
-func (l *link) ask(in *bufio.Reader, words ...string) (string, error) {
-	if err := l.send(resp.AppendCommandStrings(nil, words...)); err != nil {
+func ask(send func([]byte) error, in *bufio.Reader, words ...string) (string, error) {
+	if err := send(resp.AppendCommandStrings(nil, words...)); err != nil {
 		return "", fmt.Errorf("Sending command to master in replication handshake: -Writing to master: %w", err)
 	}
 	reply, err := readLine(in)
@@ -348,9 +372,9 @@ func replyLine(in *bufio.Reader) (string, error) {
 	}
 }
 
-// psync asks to go on from where we are, and does what the primary answers. After it the
-// stream's offset is where what follows begins; rest is what was read of that already.
-func (l *link) psync(in *bufio.Reader) (rest []byte, err error) {
+// psync asks on conn, which in reads, to go on from where we are, and does what the primary answers. After it the
+// stream's offset is where what follows begins: rest, which was read of that already, and what from has.
+func (l *link) psync(in *bufio.Reader, conn io.Reader) (from io.Reader, rest []byte, err error) {
 	e := l.e
 	h, offset := e.Stream.History()
 	e.mu.Lock()
@@ -372,29 +396,33 @@ func (l *link) psync(in *bufio.Reader) (rest []byte, err error) {
 		if handsOver {
 			e.abortFailover("Write error to failover target")
 		}
-		return nil, fmt.Errorf("Unable to send PSYNC to master: %w", err)
+		return nil, nil, fmt.Errorf("Unable to send PSYNC to master: %w", err)
 	}
 	reply, err := replyLine(in)
 	word, args, _ := strings.Cut(reply, " ")
 	if handsOver {
-		if word == "+FULLRESYNC" || word == "+CONTINUE" {
+		if word == "+FULLRESYNC" || word == "+CONTINUE" || word == "+"+dualSyncReply {
 			e.handedOver()
 		} else {
 			e.abortFailover("Failover target rejected psync request")
 		}
 	}
 	if err != nil {
-		return nil, fmt.Errorf("Master did not reply to PSYNC, will try later: %w", err)
+		return nil, nil, fmt.Errorf("Master did not reply to PSYNC, will try later: %w", err)
 	}
 	switch {
 	case word == "+FULLRESYNC":
 		newID, text, _ := strings.Cut(args, " ")
 		newOffset, err := strconv.ParseInt(text, 10, 64)
 		if err != nil || len(newID) != len(NoID) || newOffset < 0 {
-			return nil, errors.New("Master replied with wrong +FULLRESYNC syntax.")
+			return nil, nil, errors.New("Master replied with wrong +FULLRESYNC syntax.")
 		}
 		e.emit(EvLink, "Full resync from master: %s:%d", newID, newOffset)
-		return l.fullSync(in, newID, newOffset)
+		rest, err = l.fullSync(in, newID, newOffset)
+		return conn, rest, err
+	case word == "+"+dualSyncReply:
+		from, err = l.dualSync(in, conn)
+		return from, nil, err
 	case word == "+CONTINUE" && valid:
 		e.emit(EvLink, "Successful partial resynchronization with master.")
 		newID := strings.TrimSpace(args)
@@ -409,13 +437,13 @@ func (l *link) psync(in *bufio.Reader) (rest []byte, err error) {
 		e.mu.Unlock()
 		l.resetApplier(db)
 		e.emit(EvLinkUp, "MASTER <-> REPLICA sync: Master accepted a Partial Resynchronization.")
-		return buffered(in), nil
+		return conn, buffered(in), nil
 	case word == "" || hasAnyPrefix(reply, "-NOMASTERLINK", "-LOADING"):
-		return nil, fmt.Errorf("Master is currently unable to PSYNC but should be in the future: %s", reply)
+		return nil, nil, fmt.Errorf("Master is currently unable to PSYNC but should be in the future: %s", reply)
 	case word[0] != '-':
-		return nil, fmt.Errorf("Unexpected reply to PSYNC from master: %s", reply)
+		return nil, nil, fmt.Errorf("Unexpected reply to PSYNC from master: %s", reply)
 	}
-	return nil, fmt.Errorf("Master does not support PSYNC or is in error state (reply: %s)", reply)
+	return nil, nil, fmt.Errorf("Master does not support PSYNC or is in error state (reply: %s)", reply)
 }
 
 // buffered takes what in has read and not given out.
@@ -478,7 +506,7 @@ func (l *link) appendAck(buf []byte) []byte {
 
 // stream applies what the primary sends until the connection ends. buf[kept:next] was applied
 // but belongs to a transaction that has not ended, buf[next:end] is not applied.
-func (l *link) stream(conn net.Conn, rest []byte) error {
+func (l *link) stream(conn io.Reader, rest []byte) error {
 	e := l.e
 	e.mu.Lock()
 	e.downSince = 0

@@ -52,6 +52,7 @@ type Options struct {
 	DisklessSyncDelay       time.Duration // repl-diskless-sync-delay
 	DisklessSyncMaxReplicas int           // repl-diskless-sync-max-replicas; 0: the delay always passes
 	DisklessLoad            LoadMode      // repl-diskless-load
+	DualChannel             bool          // dual-channel-replication-enabled
 	DisableTCPNoDelay       bool          // repl-disable-tcp-nodelay
 
 	MasterUser, MasterAuth string // masteruser, masterauth

@@ -284,6 +284,7 @@ func TestSlowReplicaIsDropped(t *testing.T) {
 	p.logged("for overcoming of output buffer limits")
 	require.Equal(t, "0", p.field("connected_slaves"))
 	require.EqualValues(t, 1, p.e.Counters.ReplicasDropped.Load())
+	require.EqualValues(t, 1, p.e.Counters.OutputLimit.Load())
 	require.Eventually(t, func() bool { return p.e.Stream.HeldBytes() < 100<<10 }, 5*time.Second, time.Millisecond)
 }
 

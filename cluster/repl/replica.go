@@ -18,10 +18,15 @@ const (
 	replicaWaitStart replicaState = iota // waits for a snapshot to begin
 	replicaWaitEnd                       // its snapshot runs; a streamed one is being sent
 	replicaSendBulk                      // a file is being sent
+	replicaSent                          // a side channel: has sent all, and may keep its place; see dual.go
+	replicaFed                           // is sent the stream, and keeps it until what its side channel sends is loaded
 	replicaOnline
 )
 
-var replicaStateNames = [...]string{"wait_bgsave", "wait_bgsave", "send_bulk", "online"}
+var replicaStateNames = [...]string{"wait_bgsave", "wait_bgsave", "send_bulk", "rdb_transmitted", "bg_transfer", "online"}
+
+// fed reports whether a replica in this state is sent the stream.
+func (s replicaState) fed() bool { return s >= replicaFed }
 
 // handshake is what a client says with REPLCONF before PSYNC.
 type handshake struct {
@@ -32,6 +37,9 @@ type handshake struct {
 	rdbOnly            bool
 	skipData, skipFunc bool
 	version            string
+	dual               bool  // it can take a full sync by a side channel
+	side               bool  // it is a side channel
+	sideID             int64 // the session of the side channel that serves it; 0: none does
 }
 
 // maxHandshakes bounds how many clients' handshakes are remembered; the oldest is forgotten.
@@ -58,6 +66,8 @@ type Replica struct {
 	begin chan *transfer // capacity 1: its full sync begins
 	goOn  chan struct{}  // capacity 1: run has the baton
 	acked chan struct{}  // capacity 1: an acknowledgement came
+	// joined is closed when a side channel's place has been handed over.
+	joined chan struct{}
 
 	// Owned by whoever has the baton: the way into the connection, and the reading of cursor. run has it at first, and
 	// has it when it closes cursor.
@@ -72,7 +82,8 @@ type Replica struct {
 	fackOff   int64
 	ackTime   int64 // Unix ms
 	softSince int64
-	cursor    *Cursor // set once, before it is online
+	cursor    *Cursor  // set once, before it is online; of a side channel nil again when the other one has taken over
+	other     *Replica // the other connection of a sync by two; nil: none yet
 }
 
 // name is the replica as log lines call it.
@@ -101,8 +112,8 @@ func (e *Engine) admit(conn net.Conn, unread, unsent []byte, h handshake, prePsy
 	now := e.deps.Now()
 	r := &Replica{
 		e: e, conn: conn, handshake: h, prePsync: prePsync, unsent: append(append([]byte(nil), unsent...), start...),
-		arrived: now, done: make(chan struct{}), begin: make(chan *transfer, 1), acked: make(chan struct{}, 1),
-		goOn: make(chan struct{}, 1), wire: wire.New(conn), cursor: c, resumed: c, ackTime: now, remoteIP: hostOf(conn),
+		arrived: now, done: make(chan struct{}), begin: make(chan *transfer, 1), acked: make(chan struct{}, 1), joined: make(chan struct{}),
+		goOn: make(chan struct{}, 1), wire: wire.New(conn), cursor: c, resumed: c, ackTime: now, remoteIP: hostOf(conn.RemoteAddr().String()),
 	}
 	if t, ok := conn.(*net.TCPConn); ok && e.opts.Load().DisableTCPNoDelay {
 		_ = t.SetNoDelay(false) // an optimisation: without it all is well too
@@ -121,6 +132,7 @@ func (e *Engine) admit(conn net.Conn, unread, unsent []byte, h handshake, prePsy
 		}
 		return r
 	}
+	e.joinLocked(r)
 	e.nextID++
 	r.id = e.nextID
 	e.replicas = append(e.replicas, r)
@@ -159,8 +171,11 @@ func (e *Engine) dropLocked(r *Replica) {
 	e.refreshGoodLocked()
 	close(r.done)
 	r.conn.Close()
-	if r.state != replicaOnline && r.cursor != nil {
+	if !r.state.fed() && r.cursor != nil {
 		r.cursor.Close() // nobody uses it yet, and run may wait for its transfer long
+	}
+	if o := r.other; o != nil && r.state != replicaSent {
+		e.dropLocked(o) // half a sync is none
 	}
 	if g := e.syncing; g != nil && g.useless() {
 		g.cancel(errNobody) // it may be far from its next Write
@@ -173,7 +188,11 @@ func (e *Engine) lost(r *Replica) {
 	told := r.gone
 	e.dropLocked(r)
 	e.mu.Unlock()
-	if !told {
+	switch {
+	case told:
+	case r.side:
+		e.emit(EvReplicaLost, "Replica %s rdb channel disconnected.", r.name())
+	default:
 		e.emit(EvReplicaLost, "Connection with replica %s lost.", r.name())
 	}
 }
@@ -193,7 +212,11 @@ func (e *Engine) dropAll(why string) {
 
 // read takes what the replica says until the connection ends.
 func (r *Replica) read(buf []byte) {
-	defer r.e.lost(r)
+	defer func() {
+		if !r.stays() {
+			r.e.lost(r)
+		}
+	}()
 	const most = 64 << 10 // a replica has nothing longer to say
 	var p resp.Parser
 	var argv [][]byte
@@ -253,10 +276,17 @@ func (r *Replica) said(args [][]byte) bool {
 	r.ackOff = max(r.ackOff, off)
 	r.fackOff = max(r.fackOff, fack)
 	r.ackTime = e.deps.Now()
+	loaded := r.state == replicaFed
+	if loaded {
+		r.state = replicaOnline
+	}
 	e.refreshGoodLocked()
 	woken := e.wakeWaitersLocked()
 	e.mu.Unlock()
 	woken.give()
+	if loaded {
+		e.emit(EvReplicaOnline, "Synchronization with replica %s succeeded", r.name())
+	}
 	select {
 	case r.acked <- struct{}{}:
 	default:
@@ -323,6 +353,10 @@ func (r *Replica) fullSync() bool {
 		return false
 	}
 	e := r.e
+	if r.side {
+		r.keepPlace()
+		return false
+	}
 	if r.rdbOnly {
 		e.emit(EvFullSync, "RDB transfer completed, rdb only replica (%s) should be disconnected asap", r.name())
 		return false
@@ -347,9 +381,8 @@ func (r *Replica) fullSync() bool {
 	return true
 }
 
-// hostOf is the address of a connection's other end without the port.
-func hostOf(conn net.Conn) string {
-	addr := conn.RemoteAddr().String()
+// hostOf is an address without its port.
+func hostOf(addr string) string {
 	if host, _, err := net.SplitHostPort(addr); err == nil {
 		return host
 	}

@@ -178,7 +178,7 @@ func (r *Replica) follow() {
 func (e *Engine) relistLocked() {
 	var list []*Replica
 	for _, r := range e.replicas {
-		if r.state == replicaOnline {
+		if r.state.fed() {
 			list = append(list, r)
 		}
 	}

@@ -141,10 +141,17 @@ func (s *Section) Counter(name, help string) *Counter {
 	return c
 }
 
-// Counted registers a counter that lives elsewhere. CONFIG RESETSTAT resets it.
-func (s *Section) Counted(name, help string, c *Counter) {
-	s.Int(name, help, Count, c.Load)
-	s.resets = append(s.resets, c.Reset)
+// Counted registers a counter that lives elsewhere, or the sum of several. CONFIG RESETSTAT resets it.
+func (s *Section) Counted(name, help string, parts ...*Counter) {
+	s.Int(name, help, Count, func() (n int64) {
+		for _, c := range parts {
+			n += c.Load()
+		}
+		return n
+	})
+	for _, c := range parts {
+		s.resets = append(s.resets, c.Reset)
+	}
 }
 
 // Level registers and returns a new level.

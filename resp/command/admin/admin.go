@@ -168,6 +168,11 @@ type Debug interface {
 	SetSkipChecksum(on bool)
 	// PauseCron stops periodic work.
 	PauseCron(on bool)
+	// PauseSyncs makes the process stop, as by SIGSTOP, when a snapshot for replicas has begun here, and before this node asks for the
+	// stream behind a snapshot that comes by a connection of its own.
+	PauseSyncs(on bool)
+	// SetSideGrace says how long a snapshot that went by a connection of its own keeps its place in the stream.
+	SetSideGrace(d time.Duration)
 	// SetDenyScripts false lets scripts call commands flagged noscript.
 	SetDenyScripts(on bool)
 	// SetReplyBuffer sets how the reply buffer of clients is sized (peak reset time in ms, -1 to

@@ -89,12 +89,14 @@ func (n *node) Reload(o admin.ReloadOptions, done func(resp.Error)) {
 func (n *node) Begin(o admin.ShutdownOptions, _ func(resp.Error)) { n.note("shutdown %v", o) }
 func (n *node) Abort() bool                                       { n.note("abort"); return n.busy }
 
-func (n *node) Sleep(d time.Duration)   { n.note("sleep %v", d) }
-func (n *node) SetActiveExpire(on bool) { n.note("expire %v", on) }
-func (n *node) SetSkipChecksum(on bool) { n.note("skip checksum %v", on) }
-func (n *node) PauseCron(on bool)       { n.note("pause cron %v", on) }
-func (n *node) SetDenyScripts(on bool)  { n.note("deny scripts %v", on) }
-func (n *node) CloseOnDrop(on bool)     { n.note("close on drop %v", on) }
+func (n *node) Sleep(d time.Duration)        { n.note("sleep %v", d) }
+func (n *node) SetActiveExpire(on bool)      { n.note("expire %v", on) }
+func (n *node) SetSkipChecksum(on bool)      { n.note("skip checksum %v", on) }
+func (n *node) PauseCron(on bool)            { n.note("pause cron %v", on) }
+func (n *node) PauseSyncs(on bool)           { n.note("pause syncs %v", on) }
+func (n *node) SetSideGrace(d time.Duration) { n.note("side grace %v", d) }
+func (n *node) SetDenyScripts(on bool)       { n.note("deny scripts %v", on) }
+func (n *node) CloseOnDrop(on bool)          { n.note("close on drop %v", on) }
 func (n *node) DropBusPackets(word string) resp.Error {
 	n.note("drop %s", word)
 	return n.err
@@ -465,6 +467,9 @@ func TestDebug(t *testing.T) {
 		{"DEBUG SET-SKIP-CHECKSUM-VALIDATION 1", "OK", "skip checksum true"},
 		{"DEBUG SET-DISABLE-DENY-SCRIPTS 1", "OK", "deny scripts false"},
 		{"DEBUG PAUSE-CRON 1", "OK", "pause cron true"},
+		{"DEBUG PAUSE-AFTER-FORK 1", "OK", "pause syncs true"},
+		{"DEBUG DELAY-RDB-CLIENT-FREE-SECONDS 2", "OK", "side grace 2s"},
+		{"DEBUG DELAY-RDB-CLIENT-FREE-SECONDS x", "-ERR value is not an integer or out of range", ""},
 		{"DEBUG CHANGE-REPL-ID", "OK", "replid"},
 		{"DEBUG DROP-CLUSTER-PACKET-FILTER -1", "OK", "drop -1"},
 		{"DEBUG CLOSE-CLUSTER-LINK-ON-PACKET-DROP 1", "OK", "close on drop true"},

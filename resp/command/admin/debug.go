@@ -47,6 +47,8 @@ var debugVerbs = []debugVerb{
 	{"CLUSTERLINK", 3, 3, (*family).debugClusterLink, []string{"CLUSTERLINK KILL <to|from|all> <node-id>", "    Close the links with a node."}},
 	{"CONFIG-REWRITE-FORCE-ALL", 0, 0, (*family).debugRewriteAll, []string{"CONFIG-REWRITE-FORCE-ALL", "    Rewrite the configuration file with every directive."}},
 	{"CRASH-AND-RECOVER", 0, 1, restart(false), []string{"CRASH-AND-RECOVER [<milliseconds>]", "    End the process at once and start it again after a delay."}},
+	{"DELAY-RDB-CLIENT-FREE-SECONDS", 1, 1, (*family).debugSideGrace, []string{"DELAY-RDB-CLIENT-FREE-SECONDS <seconds>",
+		"    Say how long the snapshot of a dual channel sync keeps its place in the stream once it has been sent."}},
 	{"DICT-RESIZING", 1, 1, (*family).debugIgnored, []string{"DICT-RESIZING <0|1>", "    Accepted; tables grow by themselves."}},
 	{"DIGEST", 0, 0, (*family).debugDigest, []string{"DIGEST", "    Return a signature of all data that does not depend on its order."}},
 	{"DIGEST-VALUE", 0, -1, (*family).debugDigestValue, []string{"DIGEST-VALUE <key> [<key> ...]", "    Return a signature of each value."}},
@@ -66,6 +68,8 @@ var debugVerbs = []debugVerb{
 	{"OBJECT", 1, 1, debugObject, []string{"OBJECT <key>", "    Return how a value is kept."}},
 	{"OOM", 0, -1, crash(CrashOOM), []string{"OOM", "    End the process as if there were no more memory."}},
 	{"PANIC", 0, -1, crash(CrashPanic), []string{"PANIC", "    End the process by a panic."}},
+	{"PAUSE-AFTER-FORK", 1, 1, toggle(func(d Debug, on bool) { d.PauseSyncs(on) }), []string{"PAUSE-AFTER-FORK <0|1>",
+		"    Stop the process by SIGSTOP once a snapshot for replicas has begun, and before asking for the stream behind one."}},
 	{"PAUSE-CRON", 1, 1, toggle(func(d Debug, on bool) { d.PauseCron(on) }), []string{"PAUSE-CRON <0|1>", "    Stop periodic work."}},
 	{"POPULATE", 1, 3, debugPopulate, []string{"POPULATE <count> [<prefix>] [<size>]",
 		"    Create <count> strings key:<n>, or <prefix>:<n>, that are not sent to replicas."}},
@@ -151,6 +155,16 @@ func toggle(set func(Debug, bool)) func(*family, *command.Ctx, [][]byte) {
 		set(f.Debug, n != 0)
 		c.Out.OK()
 	}
+}
+
+func (f *family) debugSideGrace(c *command.Ctx, args [][]byte) {
+	n, ok := value.ParseInt(args[0])
+	if !ok || n < 0 || n > math.MaxInt32 {
+		c.Fail(resp.ErrNotInteger)
+		return
+	}
+	f.Debug.SetSideGrace(time.Duration(n) * time.Second)
+	c.Out.OK()
 }
 
 func (f *family) debugIgnored(c *command.Ctx, _ [][]byte) { c.Out.OK() }
