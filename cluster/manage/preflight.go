@@ -21,6 +21,7 @@ type Fact struct {
 	Loading bool   // still loads its data set
 	Server  string // server_name, "redis" when it has none
 	Version string // of the server
+	Member  bool   // of the cluster that the others are to join: it need not be empty
 	// BusErr says why its bus port cannot be reached from here, "" when it can.
 	BusErr string
 }
@@ -74,7 +75,7 @@ func Preflight(facts []Fact, reach []Reach) (out []Problem) {
 		if f.Loading {
 			add("is still loading its data set", "Wait until it has loaded, or start it with an empty directory.")
 		}
-		if f.Known > 1 || f.Keys > 0 || f.Slots > 0 {
+		if !f.Member && (f.Known > 1 || f.Keys > 0 || f.Slots > 0) {
 			add(notEmpty(&f), "Choose another node, or empty this one: FLUSHALL, then CLUSTER RESET HARD.")
 		}
 		if f.BusErr != "" {

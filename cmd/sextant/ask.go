@@ -19,6 +19,8 @@ import (
 const (
 	// dialWithin bounds one attempt to connect.
 	dialWithin = 3 * time.Second
+	// askWithin bounds how long one node is asked how it sees the cluster, dialing included.
+	askWithin = 5 * time.Second
 	// replyWithin bounds the wait for one reply; commands that wait for voters take longest.
 	replyWithin = 20 * time.Second
 	// probeMesh is the number of nodes up to which every node tries every other; above, each
@@ -174,8 +176,10 @@ func fact(ctx context.Context, r *remote, l login) manage.Fact {
 		f.NoAuth = strings.Contains(f.Err, "NOAUTH") || strings.Contains(f.Err, "WRONGPASS")
 		return f
 	}
-	if err := r.dial(ctx, l); err != nil {
-		return failed(err)
+	if r.conn == nil {
+		if err := r.dial(ctx, l); err != nil {
+			return failed(err)
+		}
 	}
 	info, err := r.info(ctx, "INFO")
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/sextantdb/sextant/cluster/manage"
@@ -15,16 +16,13 @@ const checkWithin = 30 * time.Second
 
 // everyone asks the node at addr, and every node it knows, how they see the cluster. nodes are as
 // the first one sees them. The remotes are the caller's to close, on an error too.
-func everyone(ctx context.Context, addr string, l login) (rs []*remote, seen []manage.Seen, nodes []manage.Node, err error) {
+func everyone(ctx context.Context, p *progress, addr string, l login) (rs []*remote, seen []manage.Seen, nodes []manage.Node, err error) {
 	first, err := resolve(addr)
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if err := first.dial(ctx, l); err != nil {
-		return nil, nil, nil, faultf("Start the node, or correct the address.", "%s: %s", addr, plain(err))
-	}
-	if nodes, err = first.nodes(ctx); err != nil {
-		return []*remote{first}, nil, nil, faultf("", "%s: %s", addr, plain(err))
+	if nodes, err = first.look(ctx, l); err != nil {
+		return []*remote{first}, nil, nil, faultf("Start the node, or correct the address.", "%s: %s", addr, plain(err))
 	}
 	var ids []string // of rs
 	for i := range nodes {
@@ -38,28 +36,69 @@ func everyone(ctx context.Context, addr string, l login) (rs []*remote, seen []m
 		}
 	}
 	seen = make([]manage.Seen, len(rs))
-	each(rs, func(i int, r *remote) {
-		s := manage.Seen{Addr: r.addr, Want: ids[i]}
-		var err error
-		if r != first {
-			err = r.dial(ctx, l)
+	answered := make(chan int, len(rs))
+	for i, r := range rs {
+		seen[i] = manage.Seen{Addr: r.addr, Want: ids[i]}
+		go func() {
+			var err error
+			if seen[i].Nodes, err = r.look(ctx, l); err != nil {
+				seen[i].Err = plain(err)
+			}
+			answered <- i
+		}()
+	}
+	missing := map[int]bool{}
+	for i := range rs {
+		missing[i] = true
+	}
+	slow := time.NewTimer(time.Second)
+	defer slow.Stop()
+	for shown := p.t.draws; len(missing) > 0; { // lines are written only of what takes long
+		if shown {
+			p.set("asking nodes"+waitingFor(rs, missing), len(rs)-len(missing), len(rs))
 		}
-		if err == nil {
-			s.Nodes, err = r.nodes(ctx)
+		select {
+		case i := <-answered:
+			delete(missing, i)
+		case <-slow.C:
+			shown = true
 		}
-		if err != nil {
-			s.Err = plain(err)
-		}
-		seen[i] = s
-	})
+	}
+	p.end()
 	return rs, seen, nodes, nil
+}
+
+// waitingFor names the last few that are waited for.
+func waitingFor(rs []*remote, missing map[int]bool) string {
+	if len(missing) > 2 {
+		return ""
+	}
+	var names []string
+	for i, r := range rs {
+		if missing[i] {
+			names = append(names, r.addr)
+		}
+	}
+	return ", waiting for " + strings.Join(names, " and ")
+}
+
+// look connects, unless it stands, and asks for CLUSTER NODES, within askWithin.
+func (r *remote) look(ctx context.Context, l login) ([]manage.Node, error) {
+	ctx, cancel := context.WithTimeout(ctx, askWithin)
+	defer cancel()
+	if r.conn == nil {
+		if err := r.dial(ctx, l); err != nil {
+			return nil, err
+		}
+	}
+	return r.nodes(ctx)
 }
 
 // check is `sextant cluster check`: it asks every node that the named one knows.
 func check(t *terminal, addr string, l login, asJSON bool) error {
 	ctx, cancel := context.WithTimeout(context.Background(), checkWithin)
 	defer cancel()
-	rs, seen, _, err := everyone(ctx, addr, l)
+	rs, seen, _, err := everyone(ctx, &progress{t: t}, addr, l)
 	defer each(rs, func(_ int, r *remote) { r.close() })
 	if err != nil {
 		return err
@@ -92,7 +131,7 @@ func check(t *terminal, addr string, l login, asJSON bool) error {
 		fmt.Fprintln(t.out, "[ERR] "+p)
 	}
 	if !report.OK() {
-		return faultf("redis-cli --cluster fix closes open slots and assigns missing ones; failed nodes must be started again or forgotten.",
+		return faultf("sextant cluster fix closes open slots and assigns missing ones; failed nodes must be started again, or taken out with sextant cluster del-node.",
 			"the cluster has %d problems", len(report.Problems))
 	}
 	return nil

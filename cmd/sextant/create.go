@@ -55,7 +55,7 @@ func create(t *terminal, addrs []string, o createOptions) error {
 	}
 	facts, reach := survey(ctx, rs, o.login)
 	if problems := manage.Preflight(facts, reach); len(problems) > 0 {
-		return preflightFault(problems)
+		return preflightFault("a cluster", problems)
 	}
 	if !o.json {
 		fmt.Fprint(t.out, describe(rs, facts, plan))
@@ -84,12 +84,12 @@ func create(t *terminal, addrs []string, o createOptions) error {
 	return nil
 }
 
-func preflightFault(problems []manage.Problem) error {
+func preflightFault(of string, problems []manage.Problem) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d things stand in the way of a cluster, nothing was changed:", len(problems))
+	fmt.Fprintf(&b, "%d things stand in the way of %s, nothing was changed:", len(problems), of)
 	if len(problems) == 1 {
 		b.Reset()
-		b.WriteString("one thing stands in the way of a cluster, nothing was changed:")
+		fmt.Fprintf(&b, "one thing stands in the way of %s, nothing was changed:", of)
 	}
 	for _, p := range problems {
 		b.WriteString("\n  " + p.String())
@@ -218,32 +218,38 @@ func (f *former) must(node int, argv ...string) error {
 	return nil
 }
 
-// await polls the nodes until the condition holds at all of them. At the time limit it says
-// which node is not there yet, and why.
-func (f *former) await(what string, lacks func(i int, r *remote) string) error {
+// await polls until the condition holds at all nodes. At the time limit it says which node is not there yet, and why.
+func await(ctx context.Context, p *progress, rs []*remote, what string, lacks func(i int, r *remote) string) (missing string) {
 	pause := time.NewTicker(50 * time.Millisecond)
 	defer pause.Stop()
 	for {
-		missing := make([]string, len(f.rs))
-		each(f.rs, func(i int, r *remote) { missing[i] = lacks(i, r) })
+		why := make([]string, len(rs))
+		each(rs, func(i int, r *remote) { why[i] = lacks(i, r) })
 		done, first := 0, ""
-		for i, why := range missing {
-			if why == "" {
+		for i := range why {
+			if why[i] == "" {
 				done++
 			} else if first == "" {
-				first = f.rs[i].addr + " " + why
+				first = rs[i].addr + " " + why[i]
 			}
 		}
-		f.p.set(what, done, len(f.rs))
-		if done == len(f.rs) {
-			return nil
+		p.set(what, done, len(rs))
+		if done == len(rs) {
+			return ""
 		}
 		select {
-		case <-f.ctx.Done():
-			return faultf(resetAdvice, "the cluster did not form in time: while %s, %s", what, first)
+		case <-ctx.Done():
+			return first
 		case <-pause.C:
 		}
 	}
+}
+
+func (f *former) await(what string, lacks func(i int, r *remote) string) error {
+	if missing := await(f.ctx, f.p, f.rs, what, lacks); missing != "" {
+		return faultf(resetAdvice, "the cluster did not form in time: while %s, %s", what, missing)
+	}
+	return nil
 }
 
 // joined: the node knows all others, is connected with them, and sees the planned slots.

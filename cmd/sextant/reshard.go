@@ -138,7 +138,24 @@ type moved struct {
 	Seconds float64 `json:"seconds"`
 }
 
-const openAdvice = "Slots may be left open. redis-cli --cluster fix closes them; then the same command goes on."
+const openAdvice = "Slots may be left open. sextant cluster fix brings their moves to an end; then the same command goes on."
+
+// wellAdvice is for those who change a cluster that works.
+const wellAdvice = "Mend that first: sextant cluster check shows all, sextant cluster fix closes open slots."
+
+func newMover(ctx context.Context, o *moveOptions, p *progress, rs []*remote, seen []manage.Seen, nodes []manage.Node) *mover {
+	m := &mover{ctx: ctx, o: o, nodes: map[string]*remote{}, addrs: map[string]string{}, p: p}
+	for i, r := range rs {
+		n := manage.Find(nodes, seen[i].Want)
+		m.nodes[n.ID], m.addrs[n.ID] = r, net.JoinHostPort(n.Host, strconv.Itoa(n.Port))
+	}
+	for i := range nodes {
+		if !nodes[i].Replica() && m.nodes[nodes[i].ID] != nil {
+			m.others = append(m.others, nodes[i].ID)
+		}
+	}
+	return m
+}
 
 // move surveys the cluster, plans, asks, and moves.
 func move(t *terminal, addr string, o *moveOptions, plan func([]manage.Node) ([]manage.Move, error)) error {
@@ -147,13 +164,15 @@ func move(t *terminal, addr string, o *moveOptions, plan func([]manage.Node) ([]
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), o.limit)
 	defer cancel()
-	rs, seen, nodes, err := everyone(ctx, addr, o.login)
+	p := &progress{t: t}
+	defer p.end()
+	rs, seen, nodes, err := everyone(ctx, p, addr, o.login)
 	defer each(rs, func(_ int, r *remote) { r.close() })
 	if err != nil {
 		return err
 	}
 	if report := manage.Check(seen); !report.OK() {
-		return faultf("Mend that first: sextant cluster check shows all, redis-cli --cluster fix closes open slots.", "the cluster is not well: %s", report.Problems[0])
+		return faultf(wellAdvice, "the cluster is not well: %s", report.Problems[0])
 	}
 	moves, err := plan(nodes)
 	if err != nil {
@@ -166,21 +185,7 @@ func move(t *terminal, addr string, o *moveOptions, plan func([]manage.Node) ([]
 		}
 		return nil
 	}
-	m := &mover{ctx: ctx, o: o, nodes: map[string]*remote{}, addrs: map[string]string{}, p: &progress{t: t}}
-	defer m.p.end()
-	for _, r := range rs {
-		for i := range nodes {
-			n := &nodes[i]
-			if n.Has("myself") && r == rs[0] || r.port == n.Port && r.ip == n.Host {
-				m.nodes[n.ID], m.addrs[n.ID] = r, net.JoinHostPort(n.Host, strconv.Itoa(n.Port))
-			}
-		}
-	}
-	for i := range nodes {
-		if !nodes[i].Replica() {
-			m.others = append(m.others, nodes[i].ID)
-		}
-	}
+	m := newMover(ctx, o, p, rs, seen, nodes)
 	groups := manage.Group(moves, moveBatch)
 	for _, g := range groups {
 		fmt.Fprintf(t.err, "%s -> %s: slots %s\n", m.nodes[g.From].addr, m.nodes[g.To].addr, g.Slots.String())

@@ -83,11 +83,11 @@ func tools(t *terminal) *cobra.Command {
 	cluster := &cobra.Command{Use: "cluster", Short: "Make, check and run clusters",
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return faultf("There are create, check, reshard, rebalance and up: see sextant cluster --help.", "unknown command %q", "cluster "+args[0])
+				return faultf("There are create, check, fix, add-node, del-node, reshard, rebalance and up: see sextant cluster --help.", "unknown command %q", "cluster "+args[0])
 			}
 			return c.Help()
 		}}
-	cluster.AddCommand(createCommand(t), checkCommand(t), reshardCommand(t), rebalanceCommand(t), upCommand(t))
+	cluster.AddCommand(createCommand(t), checkCommand(t), fixCommand(t), addNodeCommand(t), delNodeCommand(t), reshardCommand(t), rebalanceCommand(t), upCommand(t))
 	root.AddCommand(cluster)
 	return root
 }

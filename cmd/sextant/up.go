@@ -336,7 +336,7 @@ func (s *squad) raise(ctx context.Context, dir string, o *upOptions, l *layout) 
 		err = f.await("coming back", f.works)
 	default:
 		if problems := manage.Preflight(facts, reach); len(problems) > 0 {
-			err = preflightFault(problems)
+			err = preflightFault("a cluster", problems)
 		} else if f.plan, err = manage.Create(places(rs), o.replicas); err == nil {
 			err = f.form()
 		}
