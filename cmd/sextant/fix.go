@@ -123,7 +123,8 @@ func fix(t *terminal, addr string, o *moveOptions) error {
 	return nil
 }
 
-// settled waits until the check finds nothing: nodes hear of a change one after the other.
+// settled waits until the check finds nothing: nodes hear of a change one after the other, and the next command may ask
+// another one.
 func settled(ctx context.Context, p *progress, addr string, l login) error {
 	ctx, cancel := context.WithTimeout(ctx, settleWithin)
 	defer cancel()

@@ -201,6 +201,9 @@ func move(t *terminal, addr string, o *moveOptions, plan func([]manage.Node) ([]
 	}
 	m.p.end()
 	done := moved{m.slots, m.keys, time.Since(began).Seconds()}
+	if err := settled(ctx, p, addr, o.login); err != nil {
+		return err
+	}
 	if o.json {
 		printJSON(t, done)
 		return nil
