@@ -74,8 +74,8 @@ func TestNodesComeAndGo(t *testing.T) {
 	out, _ := must(t, "cluster", "add-node", fourth, first, "--yes")
 	assert.Contains(t, out, "as a primary without slots")
 	assert.Contains(t, out, "sextant cluster rebalance "+first+" --use-empty-masters")
-	must(t, "cluster", "rebalance", first, "--use-empty-masters", "--yes")
 	id := ask(t, ports[3], "CLUSTER", "MYID")
+	must(t, "cluster", "reshard", first, "--to", id, "--slots", "300", "--yes")
 	out, _ = must(t, "cluster", "add-node", fifth, first, "--yes", "--json", "--replica-of", id)
 	var res result
 	require.NoError(t, json.Unmarshal([]byte(out), &res), out)
@@ -87,7 +87,7 @@ func TestNodesComeAndGo(t *testing.T) {
 
 	code, _, errs = sextant("", "cluster", "del-node", first, id, "--yes")
 	assert.Equal(t, 1, code)
-	assert.Contains(t, errs, "serves 4096 slots")
+	assert.Contains(t, errs, "serves 300 slots")
 	assert.Contains(t, errs, "rebalance "+first+" --weight "+id+"=0")
 	must(t, "cluster", "rebalance", first, "--yes", "--weight", id+"=0")
 	_, errs = must(t, "cluster", "del-node", first, id, "--yes")
