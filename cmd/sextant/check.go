@@ -82,7 +82,8 @@ func waitingFor(rs []*remote, missing map[int]bool) string {
 	return ", waiting for " + strings.Join(names, " and ")
 }
 
-// look connects, unless it stands, and asks for CLUSTER NODES, within askWithin.
+// look connects, unless it stands, and asks for CLUSTER NODES, within askWithin. Who loads is asked again: a replica may have
+// just got its first data.
 func (r *remote) look(ctx context.Context, l login) ([]manage.Node, error) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
@@ -91,7 +92,17 @@ func (r *remote) look(ctx context.Context, l login) ([]manage.Node, error) {
 			return nil, err
 		}
 	}
-	return r.nodes(ctx)
+	for {
+		nodes, err := r.nodes(ctx)
+		if err == nil || !strings.HasPrefix(err.Error(), "LOADING") {
+			return nodes, err
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // check is `sextant cluster check`: it asks every node that the named one knows.

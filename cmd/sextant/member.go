@@ -291,14 +291,15 @@ func delNode(t *terminal, addr, name string, o *memberOptions) error {
 			return faultf("Give the command again once that is possible.", "%s refused CLUSTER REPLICATE: %s", r.Addr(), plain(err))
 		}
 	}
-	left := func(what string, lacks func(n *manage.Node) string) error {
+	// at waits until no node of the others shows a reason why not.
+	at := func(what string, lacks func(r *remote, n *manage.Node) string) error {
 		missing := await(ctx, p, others, what, func(_ int, r *remote) string {
 			nodes, err := r.nodes(ctx)
 			if err != nil {
 				return "does not answer: " + plain(err)
 			}
 			for i := range nodes {
-				if why := lacks(&nodes[i]); why != "" {
+				if why := lacks(r, &nodes[i]); why != "" {
 					return why
 				}
 			}
@@ -310,7 +311,7 @@ func delNode(t *terminal, addr, name string, o *memberOptions) error {
 		return nil
 	}
 	if len(plan.Orphans) > 0 {
-		err := left("moving replicas", func(n *manage.Node) string {
+		err := at("moving replicas", func(_ *remote, n *manage.Node) string {
 			if n.Primary == plan.Node.ID {
 				return "sees " + n.Addr() + " follow it still"
 			}
@@ -320,24 +321,22 @@ func delNode(t *terminal, addr, name string, o *memberOptions) error {
 			return err
 		}
 	}
-	for i, r := range others {
-		p.set("forgetting", i, len(others))
-		if _, err := r.do(ctx, "CLUSTER", "FORGET", plan.Node.ID); err != nil && !strings.Contains(err.Error(), "Unknown node") {
-			return faultf("Give the command again: it goes on from here.", "%s refused CLUSTER FORGET: %s", r.addr, plain(err))
+	err = at("forgetting", func(r *remote, n *manage.Node) string {
+		if n.ID != plan.Node.ID {
+			return ""
 		}
+		if _, err := r.do(ctx, "CLUSTER", "FORGET", n.ID); err != nil {
+			return "refuses CLUSTER FORGET: " + plain(err)
+		}
+		return "knows it still"
+	})
+	if err != nil {
+		return err
 	}
 	if gone != nil {
 		if _, err := gone.do(ctx, "CLUSTER", "RESET", "HARD"); err != nil {
 			return faultf("All others have forgotten it. Send CLUSTER RESET HARD to it before it is used again.", "%s refused CLUSTER RESET: %s", gone.addr, plain(err))
 		}
-	}
-	if err := left("forgetting", func(n *manage.Node) string {
-		if n.ID == plan.Node.ID {
-			return "knows it still"
-		}
-		return ""
-	}); err != nil {
-		return err
 	}
 	p.end()
 	if o.json {

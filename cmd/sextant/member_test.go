@@ -87,7 +87,7 @@ func TestNodesComeAndGo(t *testing.T) {
 
 	code, _, errs = sextant("", "cluster", "del-node", first, id, "--yes")
 	assert.Equal(t, 1, code)
-	assert.Contains(t, errs, "serves 300 slots")
+	assert.Contains(t, errs, "serves 299 slots")
 	assert.Contains(t, errs, "rebalance "+first+" --weight "+id+"=0")
 	must(t, "cluster", "rebalance", first, "--yes", "--weight", id+"=0")
 	_, errs = must(t, "cluster", "del-node", first, id, "--yes")
