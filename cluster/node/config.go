@@ -44,6 +44,8 @@ type Config struct {
 	Warnings []string
 	// Disk is where data is kept; nil: the machine's file system. Immutable once a node is made of it.
 	Disk disk.FS
+	// Alone says that the process is this node's, with GOMAXPROCS set for its event loops. Immutable like Disk.
+	Alone bool
 
 	now atomic.Pointer[Values]
 

@@ -62,10 +62,14 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
-	// The collector, the snapshot writer and the bus must not stall the event loop.
-	if runtime.GOMAXPROCS(0) < 2 {
-		runtime.GOMAXPROCS(2)
+	// The collector, the snapshot writer and the bus must not stall the event loops, nor wait for those, which keep their
+	// processor of the scheduler while they wait for a moment. Who sets GOMAXPROCS knows better.
+	procs := processors
+	if os.Getenv("GOMAXPROCS") == "" {
+		cfg.Alone = true
+		procs += loopCount(int(v.IOThreads))
 	}
+	runtime.GOMAXPROCS(max(procs, 2))
 	return run(cfg, log, title, stderr)
 }
 

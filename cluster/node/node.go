@@ -222,14 +222,17 @@ func notYet(v *Values) error {
 	return nil
 }
 
+// processors is how many this process may use.
+var processors = runtime.GOMAXPROCS(0)
+
 // loopCount is how many event loops serve clients: io-threads when it is set, else one up to
 // three processors and half of them above.
 func loopCount(configured int) int {
 	if configured > 1 {
 		return configured
 	}
-	if cpus := runtime.NumCPU(); cpus > 3 {
-		return cpus / 2
+	if processors > 3 {
+		return processors / 2
 	}
 	return 1
 }
@@ -314,7 +317,7 @@ func preImageBound(v *Values) int64 { return max(leastPreImages, v.MaxMemory/10)
 func (n *Node) serverOptions(v *Values) server.Options {
 	return server.Options{
 		Bind: v.Bind, Port: tcpPort(v), UnixSocket: v.UnixSocket, UnixGroup: v.UnixSocketGroup, UnixPerm: fs.FileMode(v.UnixSocketPerm),
-		Loops: n.loops, Events: n.serverEvent, Settings: serverSettings(v, n.agent != nil),
+		Loops: n.loops, Brisk: n.cfg.Alone, Events: n.serverEvent, Settings: serverSettings(v, n.agent != nil),
 	}
 }
 

@@ -21,9 +21,9 @@
 // Request arguments are sub-slices of the loop's one read buffer; only an incomplete rest is copied to the connection. Output
 // buffers are lent for the round. So a command allocates nothing here, and an idle connection holds no buffer.
 //
-// On Linux the loop polls its own epoll descriptor with raw system calls that never block, and parks by registering that
-// descriptor with Go's poller. Elsewhere, and for any net.Conn given to Adopt (TLS), two goroutines per connection carry
-// bytes to and from the loop behind the same interface.
+// On Linux the loop polls its own epoll descriptor with raw system calls. When nothing is there it waits for a moment inside
+// that call (Options.Brisk), and parks by showing that descriptor to Go's poller when the moment is over. Elsewhere, and for any
+// net.Conn given to Adopt (TLS), two goroutines per connection carry bytes to and from the loop behind the same interface.
 //
 // # Foreseeing
 //

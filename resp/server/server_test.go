@@ -103,7 +103,7 @@ func (t *toy) Command(c *Conn, argv [][]byte) {
 
 func serve(t testing.TB, h Handler, change func(*Options)) *Server {
 	t.Helper()
-	opts := Options{Bind: []string{"127.0.0.1"}, Port: -1, Settings: DefaultSettings()}
+	opts := Options{Brisk: true, Bind: []string{"127.0.0.1"}, Port: -1, Settings: DefaultSettings()}
 	if change != nil {
 		change(&opts)
 	}

@@ -24,6 +24,9 @@ type Options struct {
 
 	// Loops is the number of event loops; 0 means one up to three cores and half the cores above.
 	Loops int
+	// Brisk lets each loop keep its processor of Go's scheduler while it waits for a moment: no round costs a change of
+	// goroutines then. GOMAXPROCS must have one for each loop on top of what everybody else is to have.
+	Brisk bool
 
 	// Clock returns wall time in milliseconds and nanoseconds of CLOCK_BOOTTIME; nil means the system's.
 	Clock func() (nowMs, mono int64)

@@ -65,7 +65,10 @@ var (
 const manyCores = 4
 
 // Lockstep reports whether snapshots in the background should keep to one core here.
-func Lockstep() bool { return runtime.GOMAXPROCS(0) < manyCores }
+func Lockstep() bool { return processors < manyCores }
+
+// processors is how many this process may use; GOMAXPROCS is raised above it later.
+var processors = runtime.GOMAXPROCS(0)
 
 // errCancelled is the reason of a save that was stopped on purpose.
 var errCancelled = errors.New("cancelled")
