@@ -83,12 +83,14 @@ func TestInfo(t *testing.T) {
 		host, port, _ := net.SplitHostPort(primary.addr)
 		replica = launch(t, name+"'s replica", append(words, "--replicaof", host+" "+port)...)
 		c := primary.dial(t)
-		c.do(t, [][]string{{"CONFIG", "SET", "appendonly", "yes", "min-replicas-to-write", "1", "latency-tracking", "yes"}, {"SET", "k", "v", "EX", "1000"}, {"NOSUCH"}, {"EVAL", "return 1", "0"}})
+		c.do(t, [][]string{{"CONFIG", "SET", "appendonly", "yes", "min-replicas-to-write", "1", "latency-tracking", "yes"}, {"NOSUCH"}, {"EVAL", "return 1", "0"}})
 		require.Eventually(t, func() bool {
 			main, link := primary.info(t), replica.info(t)["Replication"]
 			return strings.Contains(main["Replication"]["slave0"], "state=online") && main["Persistence"]["aof_rewrite_in_progress"] == "0" &&
 				main["Persistence"]["aof_enabled"] == "1" && link["master_link_status"] == "up"
 		}, 20*time.Second, 20*time.Millisecond, name)
+		c.do(t, [][]string{{"SET", "k", "v", "EX", "1000"}}) // min-replicas-to-write is met now
+		require.Eventually(t, func() bool { return replica.info(t)["Keyspace"]["db0"] != "" }, 20*time.Second, 20*time.Millisecond, name)
 		return primary, replica
 	}
 	ours, oursReplica := pair("sextant", binary, "server")
