@@ -75,6 +75,9 @@ func (n *Node) replEvent(e repl.Event) {
 	if n.agent != nil {
 		n.agent.Poke()
 	}
+	if e.Kind == repl.EvReplicaOnline || e.Kind == repl.EvReplicaLost {
+		n.refreshGates() // min-replicas-to-write
+	}
 	if v := n.cfg.Now(); e.Kind == repl.EvApplyError && v.ReplicaReadOnly && v.PropagationErrorBehavior != PropagationIgnore {
 		panic("This replica panicked sending an error to its master: " + e.Text) // it was asked for: the data differs
 	}

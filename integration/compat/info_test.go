@@ -89,7 +89,8 @@ func TestInfo(t *testing.T) {
 			return strings.Contains(main["Replication"]["slave0"], "state=online") && main["Persistence"]["aof_rewrite_in_progress"] == "0" &&
 				main["Persistence"]["aof_enabled"] == "1" && link["master_link_status"] == "up"
 		}, 20*time.Second, 20*time.Millisecond, name)
-		c.do(t, [][]string{{"SET", "k", "v", "EX", "1000"}}) // min-replicas-to-write is met now
+		require.Eventually(t, func() bool { return primary.ask(t, "SET", "k", "v", "EX", "1000").Text() == "OK" }, // min-replicas-to-write is met, or will be soon
+			20*time.Second, 20*time.Millisecond, name)
 		require.Eventually(t, func() bool { return replica.info(t)["Keyspace"]["db0"] != "" }, 20*time.Second, 20*time.Millisecond, name)
 		return primary, replica
 	}
