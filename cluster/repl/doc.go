@@ -8,7 +8,7 @@
 // # Reading order
 //
 // stream.go (the bytes, and who receives which), engine.go (roles, history, periodic work), replica.go, ship.go and
-// fullsync.go (the primary's side; wire_linux.go is how both sides touch sockets), link.go and load.go (the replica's side), dual.go (a
+// fullsync.go (the primary's side; both sides touch sockets through bus/wire), link.go and load.go (the replica's side), dual.go (a
 // full sync by two connections, both sides), failover.go, wait.go, commands.go, info.go, dataset.go (how store and store/snapshot become Save and Target).
 //
 // # Offsets

@@ -557,7 +557,14 @@ func TestInfoFieldsAndOrder(t *testing.T) {
 
 // Writers on several connections while replicas come, lose their links and come back.
 func TestEqualDataUnderLoad(t *testing.T) {
-	p, a, b := newNode(t), newNode(t), newNode(t)
+	t.Run("one connection", func(t *testing.T) { equalUnderLoad(t) })
+	t.Run("two", func(t *testing.T) {
+		equalUnderLoad(t, dual, func(o *Options) { o.BacklogBytes, o.HardLimit = MinBacklogBytes, 100_000 })
+	})
+}
+
+func equalUnderLoad(t *testing.T, opts ...nodeOption) {
+	p, a, b := newNode(t, opts...), newNode(t, opts...), newNode(t, opts...)
 	px := proc.NewRoad(t, p.addr())
 	var wg sync.WaitGroup
 	for w := range 4 {
