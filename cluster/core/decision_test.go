@@ -2,6 +2,7 @@ package core
 
 import (
 	"encoding/binary"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -167,6 +168,55 @@ func TestJudgeVote(t *testing.T) {
 	require.Equal(t, int64(10), no.num)
 	require.Nil(t, m.judgeVote(p, r, req(bus.VoteForce)))
 	require.Nil(t, m.judgeVote(p, r, req(bus.VoteTakeover)))
+}
+
+// Whom a voter prefers hears of it, with the record that has it as a member: it may know an older one
+// only, and would never stand. What a voter has told it of is enough to stand by, also for a shard
+// of which no record is known.
+func TestABetterSiblingIsTold(t *testing.T) {
+	n := newNet(t, 6, 2*Second)
+	n.create(3, 1)
+	n.run(Second)
+	voter, cand, better := n.nodes[1], n.nodes[3], n.nodes[4]
+	shard := n.nodes[0].m.me.row.Shard
+	q := voter.m.find(better.id)
+	q.row.Shard, q.stat.Shard, q.stat.Offset, q.stat.ReplID = shard, shard, 10, voter.m.find(cand.id).stat.ReplID
+	r := voter.m.vote.reg(shard)
+	r.Rec.Seq++
+	r.Rec.ISR = append(r.Rec.ISR, bus.NewMember(better.id, q.statInc))
+	r.leaseUntil = 0
+	e := voter.m.Step(n.now, Input{Kind: InMsg, From: cand.id, Msg: &bus.Msg{Header: cand.m.header(1),
+		Body: &bus.VoteReq{Shard: shard, Epoch: 50, Cand: cand.m.member(), Stat: voter.m.find(cand.id).stat}}})
+	var told *bus.Msg
+	for _, x := range e.Send {
+		if b, ok := x.Msg.Body.(*bus.Nack); ok && x.To == better.id && b.Why == "you-are-better" {
+			told = x.Msg
+		}
+	}
+	require.NotNil(t, told)
+
+	better.m.me.row.Shard, better.m.me.row.Primary = shard, n.nodes[0].id
+	i := slices.IndexFunc(better.m.recs, func(x bus.Rec) bool { return x.Shard == shard })
+	for _, known := range []bool{true, false} {
+		name := "by an older record"
+		if !known {
+			name = "by none"
+			better.m.recs = slices.Delete(better.m.recs, i, i+1)
+		}
+		better.m.lead.hint = bus.Rec{}
+		old := better.m.rec(shard)
+		_, no := better.m.stand(old)
+		require.NotEmpty(t, no, name)
+		better.m.find(n.nodes[0].id).heardAt = 0
+		better.m.now += 3 * Second
+		better.m.asLeader(better.m.find(voter.id), told)
+		reason, no := better.m.stand(old)
+		require.Empty(t, no, name)
+		require.Equal(t, bus.VoteSilence, reason, name)
+		next, no := better.m.winner(old)
+		require.Equal(t, known, no != "", "%s: not a member by what the votes say, unless they know nothing", name)
+		require.Equal(t, known, next == nil, name)
+	}
 }
 
 // No message from anyone makes a machine panic or break its invariants.

@@ -409,7 +409,9 @@ func (m *Machine) stand(rec *bus.Rec) (reason bus.VoteReason, refusal string) {
 	if l.orderUntil > m.now {
 		return l.order, ""
 	}
-	if rec.IsZero() {
+	// The first record of a shard may be at the voters, while this node did not live to hear of it.
+	b := m.believed(rec)
+	if b.IsZero() {
 		if l.newShard && m.me.row.Primary.IsZero() {
 			return bus.VoteNewShard, ""
 		}
@@ -424,10 +426,9 @@ func (m *Machine) stand(rec *bus.Rec) (reason bus.VoteReason, refusal string) {
 	if rec.Primary.ID == m.self && rec.Primary.Inc == m.inc && rec.Epoch >= l.fence {
 		return 0, "leading" // with a greater fence I lost a candidacy, and lead again only by votes
 	}
-	if m.cfg.NoFailover && rec.Primary.ID != m.self {
+	if m.cfg.NoFailover && rec.Primary.ID != m.self && !(rec.IsZero() && l.newShard) {
 		return 0, "no-failover"
 	}
-	b := m.believed(rec)
 	if rec.Primary.ID != m.self && (b == rec || b.Primary.ID == rec.Primary.ID) {
 		if p := m.find(rec.Primary.ID); p != nil && p.statInc <= rec.Primary.Inc &&
 			m.now-max(p.heardAt, l.heardAt, p.addedAt) < m.t() {
@@ -602,7 +603,7 @@ func (l *lead) hinted(m *Machine, r *bus.Rec) {
 
 // believed is the record to judge my own chances by.
 func (m *Machine) believed(rec *bus.Rec) *bus.Rec {
-	if h := &m.lead.hint; h.Shard == rec.Shard && h.Newer(rec) {
+	if h := &m.lead.hint; h.Shard == m.me.row.Shard && h.Newer(rec) {
 		return h
 	}
 	return rec
@@ -763,7 +764,7 @@ func (m *Machine) winner(base *bus.Rec) (*bus.Rec, string) {
 		}
 		next.Forced = cold || base.Forced
 	default:
-		if !in {
+		if never := base.IsZero() && m.rec(next.Shard).IsZero(); !in && !never { // never: what was hinted at was not chosen
 			return nil, fmt.Sprintf("not-in-set: epoch %d seq %d, my incarnation %d", base.Epoch, base.Seq, m.inc)
 		}
 		next.Forced = base.Forced
@@ -850,8 +851,13 @@ func (m *Machine) tickFollow() {
 	rec := m.rec(row.Shard)
 	if rec.IsZero() {
 		if !row.Primary.IsZero() { // the shard I joined has no record yet: follow its claimant
-			if p := m.find(row.Primary); p != nil && p.row.Ver != 0 && p.row.Shard != row.Shard && p.row.Primary != m.self {
+			p := m.find(row.Primary)
+			if p != nil && p.row.Ver != 0 && p.row.Shard != row.Shard && p.row.Primary != m.self {
 				m.changed(func(r *bus.Row) { r.Shard = p.row.Shard })
+			}
+			if p == nil && m.formedSlots(row.Shard) { // forgotten, and its slots are left to those who followed it
+				m.changed(func(r *bus.Row) { r.Primary = bus.NodeID{} })
+				m.firstSlots()
 			}
 		}
 		return

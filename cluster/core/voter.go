@@ -175,6 +175,10 @@ type voteRefusal struct {
 	why  string
 	wait Mono
 	num  int64
+	// better is the sibling that should stand in the candidate's place. It is told so, with the
+	// record by which it may: it may believe in an older one, that has not got it in its set or
+	// whose primary it hears, and then nobody would ever be elected.
+	better bus.NodeID
 }
 
 // judgeVote is the voter's whole decision but for the promise itself.
@@ -183,10 +187,10 @@ func (m *Machine) judgeVote(p *peer, r *reg, b *bus.VoteReq) *voteRefusal {
 	if !m.off(AblateNoLeaseWait) {
 		holder := b.Reason == bus.VoteBump && r.Rec.Primary == b.Cand && !m.otherLife(p, r)
 		if left := m.leaseLeft(r); left > 0 && !holder {
-			return &voteRefusal{"lease-runs", left, int64(left / Millisecond)}
+			return &voteRefusal{why: "lease-runs", wait: left, num: int64(left / Millisecond)}
 		}
 		if left := v.bootAt + m.t() - m.now; v.quiet && left > 0 && !m.leaseVoid(r) && !m.off(AblateNoQuarantine) {
-			return &voteRefusal{"voter-started-lately", left, int64(left / Millisecond)}
+			return &voteRefusal{why: "voter-started-lately", wait: left, num: int64(left / Millisecond)}
 		}
 	}
 	switch b.Reason {
@@ -194,7 +198,7 @@ func (m *Machine) judgeVote(p *peer, r *reg, b *bus.VoteReq) *voteRefusal {
 		return nil
 	case bus.VoteNewShard:
 		if !r.Rec.IsZero() {
-			return &voteRefusal{"shard-has-a-record", m.t(), int64(r.Rec.Epoch)}
+			return &voteRefusal{why: "shard-has-a-record", wait: m.t(), num: int64(r.Rec.Epoch)}
 		}
 		return nil
 	case bus.VoteCold:
@@ -274,7 +278,7 @@ func (m *Machine) judgeOffset(r *reg, b *bus.VoteReq) *voteRefusal {
 	const whole = bus.StatSynced
 	deleted := mine > 0 && b.Stat.Offset >= r.lease.Offset // it is empty because all was deleted since that lease
 	if b.Stat.Flags&bus.StatEmpty != 0 && b.Stat.Flags&whole == 0 && r.lease.Flags&bus.StatEmpty == 0 && r.lease.Offset > 0 && !deleted {
-		return &voteRefusal{"candidate-is-empty", m.t() / 2, r.lease.Offset}
+		return &voteRefusal{why: "candidate-is-empty", wait: m.t() / 2, num: r.lease.Offset}
 	}
 	for _, q := range m.nodes {
 		if q.row.ID == b.Cand.ID || q.row.Shard != b.Shard || m.silent(q) > m.t()/2 || q.statAt == 0 ||
@@ -284,7 +288,7 @@ func (m *Machine) judgeOffset(r *reg, b *bus.VoteReq) *voteRefusal {
 		}
 		theirs := history(&q.stat, &r.lease)
 		if theirs > mine || theirs == mine && q.stat.Offset > b.Stat.Offset {
-			return &voteRefusal{"better-sibling", clamp(m.t()/10, 20*Millisecond, 500*Millisecond), q.stat.Offset}
+			return &voteRefusal{why: "better-sibling", wait: clamp(m.t()/10, 20*Millisecond, 500*Millisecond), num: q.stat.Offset, better: q.row.ID}
 		}
 	}
 	return nil
@@ -303,20 +307,18 @@ func (m *Machine) judgeCold(p *peer, r *reg, b *bus.VoteReq) *voteRefusal {
 		return m.judgeOffset(r, b)
 	}
 	if why, left := m.coldWait(&r.Rec); why != "" {
-		return &voteRefusal{why, clamp(left, m.t()/4, m.t()), int64(r.Rec.Epoch)}
+		return &voteRefusal{why: why, wait: clamp(left, m.t()/4, m.t()), num: int64(r.Rec.Epoch)}
 	}
 	for _, q := range m.nodes {
 		if q.row.Shard != b.Shard || q.statAt == 0 || m.silent(q) > m.t()/2 {
 			continue
 		}
 		if _, in := r.Rec.HasID(q.row.ID); in && q.stat.Flags&bus.StatLoading != 0 {
-			return &voteRefusal{"a-member-is-loading", m.t() / 4, q.stat.Offset}
+			return &voteRefusal{why: "a-member-is-loading", wait: m.t() / 4, num: q.stat.Offset}
 		}
 		if q.row.ID != b.Cand.ID &&
 			q.row.Flags&bus.RowNoFailover == 0 && moreData(&q.stat, &b.Stat) {
-			// it may believe in an older record, whose primary it hears
-			m.sendVer(q.row.ID, &bus.Nack{Shard: b.Shard, Why: "you-are-better", Rec: r.Rec}, m.vote.ver)
-			return &voteRefusal{"better-sibling", m.t() / 10, q.stat.Offset}
+			return &voteRefusal{why: "better-sibling", wait: m.t() / 10, num: q.stat.Offset, better: q.row.ID}
 		}
 	}
 	return nil
@@ -374,6 +376,9 @@ func (m *Machine) voterVote(p *peer, b *bus.VoteReq) {
 		m.refuse("vote-"+no.why, fmt.Sprintf("shard=%s,number=%d", b.Shard.Short(), no.num))
 		left := uint32(clamp(no.wait, Millisecond, 3600*Second) / Millisecond)
 		m.sendVer(p.row.ID, &bus.VoteWait{Shard: b.Shard, Epoch: b.Epoch, LeftMs: left, Why: no.why, Offset: no.num, Rec: r.Rec}, v.ver)
+		if !no.better.IsZero() {
+			m.sendVer(no.better, &bus.Nack{Shard: b.Shard, Why: "you-are-better", Rec: r.Rec}, v.ver)
+		}
 		return
 	}
 	r.Promised = b.Epoch

@@ -91,7 +91,9 @@
 //	the first one's voter set without its memory · a dead voter's successor stood beside it in a set of
 //	four, and its own death took the majority away · a slot owner that died before its MEET was
 //	answered could not join those who counted on it · a node that had been reset took the slots of
-//	its old shard for its own
+//	its old shard for its own · voters preferred a sibling that did not know it was a member, and never
+//	stood · a shard's first record was decided and its primary gone before it heard so: nobody could ask for
+//	the shard · slots of a primary that was forgotten before its first record stayed with nobody
 //
 // # Formation under faults (TestFormation)
 //
