@@ -219,6 +219,37 @@ func TestABetterSiblingIsTold(t *testing.T) {
 	}
 }
 
+// A vote whose answer was lost is given again, to the same process and until it has proposed: with
+// just a majority alive every round would need all its answers.
+func TestALostVoteIsGivenAgain(t *testing.T) {
+	n := newNet(t, 6, 2*Second)
+	n.create(3, 1)
+	n.run(Second)
+	voter, cand := n.nodes[1], n.nodes[3]
+	shard := n.nodes[0].m.me.row.Shard
+	r := voter.m.vote.reg(shard)
+	r.leaseUntil = 0
+	ask := func(life uint64) bus.Kind {
+		h := cand.m.header(1)
+		h.Boot = life
+		e := voter.m.Step(n.now, Input{Kind: InMsg, From: cand.id, Msg: &bus.Msg{Header: h,
+			Body: &bus.VoteReq{Shard: shard, Epoch: 50, Cand: cand.m.member(), Stat: voter.m.find(cand.id).stat}}})
+		for _, x := range e.Send {
+			if x.To == cand.id {
+				return x.Msg.Kind()
+			}
+		}
+		return 0
+	}
+	require.Equal(t, bus.KindVoteAck, ask(cand.m.life))
+	require.Equal(t, bus.KindVoteAck, ask(cand.m.life))
+	proposed := r.Rec
+	r.Rec.Epoch = 50
+	require.Equal(t, bus.KindNack, ask(cand.m.life), "it has proposed")
+	r.Rec = proposed
+	require.Equal(t, bus.KindNack, ask(cand.m.life+1), "another process of the same name and incarnation")
+}
+
 // No message from anyone makes a machine panic or break its invariants.
 func FuzzStep(f *testing.F) {
 	n := newNet(f, 6, Second)

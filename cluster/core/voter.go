@@ -45,6 +45,16 @@ type reg struct {
 	life       uint64     // and in which life (peer.boot)
 	lease      bus.Stat   // the primary's position at its last lease
 	denyUntil  Mono       // an operator forces a failover: the lease is not renewed
+	// voted is who has this voter's promise, and votedLife in which life. Volatile.
+	voted     bus.Member
+	votedLife uint64
+}
+
+// asksAgain: the candidate that has this voter's promise for epoch, in the same life, has not
+// heard of it: the answer was lost. It proposes once in an epoch, so it may have the vote again
+// until it has.
+func (r *reg) asksAgain(p *peer, b *bus.VoteReq) bool {
+	return b.Epoch == r.Promised && r.Rec.Epoch < b.Epoch && r.voted == b.Cand && r.votedLife == p.boot
 }
 
 // reg returns the register of a shard, making it when it is new.
@@ -364,7 +374,7 @@ func (m *Machine) voterVote(p *peer, b *bus.VoteReq) {
 	if b.Cand.ID != p.row.ID {
 		return
 	}
-	if b.Epoch <= r.Promised {
+	if b.Epoch <= r.Promised && !r.asksAgain(p, b) {
 		m.nack(p, r, b.Epoch, "stale-epoch")
 		return
 	}
@@ -381,7 +391,7 @@ func (m *Machine) voterVote(p *peer, b *bus.VoteReq) {
 		}
 		return
 	}
-	r.Promised = b.Epoch
+	r.Promised, r.voted, r.votedLife = b.Epoch, b.Cand, p.boot
 	r.denyUntil = 0
 	m.saveReg(r, AblateNoPromiseSave)
 	m.seeEpoch(b.Epoch)

@@ -7,7 +7,6 @@ import (
 	"github.com/sextantdb/sextant/bus"
 	"github.com/sextantdb/sextant/cluster/core"
 	"github.com/sextantdb/sextant/cluster/topology"
-	"github.com/sextantdb/sextant/store/slot"
 )
 
 // checker watches the whole world from outside. Numbers in comments are those of PROTOCOL 4.4.
@@ -499,16 +498,6 @@ func (c *checker) slots(p *proc, text string, v *bus.SlotMap) {
 			c.floor[key] = 0 // what the new owner holds of it is the migration's affair
 		}
 	}
-}
-
-// ownerOf is the shard that the newest map gives s to, as far as a key of the run lies in it.
-func (c *checker) ownerOf(v *topology.View, s slot.Slot) bus.ShardID {
-	for k, o := range c.owner {
-		if c.w.slotOf(k) >= s && v.Owner[c.w.slotOf(k)] == topology.NoOwner {
-			return o
-		}
-	}
-	return bus.ShardID{}
 }
 
 func (c *checker) movedKey(key int) { c.floor[key] = 0 }

@@ -2,6 +2,7 @@ package sim
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/sextantdb/sextant/bus"
 	"github.com/sextantdb/sextant/cluster/core"
@@ -310,10 +311,10 @@ func (w *World) coldLimit() core.Mono {
 
 // repair is the operator after the faults. It reports whether it did anything.
 func (w *World) repair() (acted bool) {
-	do := func(p *proc, a core.Admin) {
+	do := func(p *proc, a core.Admin) uint64 {
 		acted = true
 		w.log("operator at %s: %d %s%s", p, a.Kind, a.IP, a.Node)
-		p.admin(a)
+		return p.admin(a)
 	}
 	for _, p := range w.procs {
 		if !p.up && !p.retired {
@@ -403,11 +404,11 @@ func (w *World) repair() (acted bool) {
 			}
 		}
 		if w.allLed(v) { // not merely a shard between two leaders
-			kind := core.AdminDelSlots // of a shard without nodes
-			if w.check.ownerOf(v, free[0]).IsZero() {
-				kind = core.AdminAddSlots
+			kind := core.AdminAddSlots
+			if p := w.assigner; p != nil && strings.HasSuffix(p.replies[w.assigned].Err, "busy") { // they are a shard's that has no nodes
+				kind = core.AdminDelSlots
 			}
-			do(anchor, core.Admin{Kind: kind, Slots: free})
+			w.assigner, w.assigned = anchor, do(anchor, core.Admin{Kind: kind, Slots: free})
 		}
 	}
 	for _, p := range w.joined() {

@@ -104,11 +104,14 @@ type World struct {
 	bad     *Violation
 	phase   phaseKind
 	ordered core.Mono // last order to change the voters
-	codec   *bus.Codec
-	counts  Counts
-	trace   []string // the last events of all machines, for reports
-	traced  bool
-	tap     func(*bus.Msg) // tests look at every message
+	// assigner was last told, by assigned, to own or to disown slots without an owner.
+	assigner *proc
+	assigned uint64
+	codec    *bus.Codec
+	counts   Counts
+	trace    []string // the last events of all machines, for reports
+	traced   bool
+	tap      func(*bus.Msg) // tests look at every message
 }
 
 type phaseKind uint8
