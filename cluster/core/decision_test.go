@@ -219,6 +219,53 @@ func TestABetterSiblingIsTold(t *testing.T) {
 	}
 }
 
+// A member by a record that only a minority of the voters holds: a voter without that record judges it
+// as a cold start, and when its own votes pass the record over it has no right by it any more.
+func TestARecordThatWasPassedOver(t *testing.T) {
+	n := newNet(t, 6, 2*Second)
+	n.create(3, 1)
+	n.run(Second)
+	voter, x := n.nodes[1].m, n.nodes[3]
+	m, shard := x.m, n.nodes[0].m.me.row.Shard
+	r, p := voter.vote.reg(shard), voter.find(x.id)
+	r.leaseUntil, r.lease.Offset, r.lease.Flags = 0, 100, 0
+	reborn := m.member()
+	reborn.Inc++
+	req := &bus.VoteReq{Shard: shard, Epoch: 50, Cand: reborn, Stat: bus.Stat{Shard: shard, Flags: bus.StatEmpty}}
+	require.Equal(t, "candidate-is-empty", voter.judgeVote(p, r, req).why)
+	p.statInc++
+	voter.find(n.nodes[0].id).statInc++
+	require.Nil(t, voter.judgeVote(p, r, req), "nobody of the last set is left")
+
+	base := bus.Rec{Shard: shard, Epoch: 21, Primary: bus.NewMember(n.nodes[0].id, 1), ISR: []bus.Member{bus.NewMember(n.nodes[0].id, 1)}}
+	rare := bus.Rec{Shard: shard, Epoch: 28, Primary: m.member(), ISR: []bus.Member{m.member()}}
+	m.recs[slices.IndexFunc(m.recs, func(x bus.Rec) bool { return x.Shard == shard })] = base
+	m.find(n.nodes[0].id).statInc = 2
+	m.lead.hint = rare
+	reason, no := m.stand(m.rec(shard))
+	require.Empty(t, no)
+	require.Equal(t, bus.VoteSilence, reason)
+	m.elect(m.rec(shard), reason)
+	for i, v := range m.voters {
+		rec := base
+		if i == 0 {
+			rec = rare
+		}
+		m.lead.votes[i] = nil
+		if v != m.self {
+			m.asLeader(m.find(v), &bus.Msg{Header: voter.header(1), Body: &bus.VoteAck{Shard: shard, Epoch: m.lead.epoch, Rec: rec}})
+		}
+		if i == 1 { // the first two say no more than that it may have been chosen
+			m.lead.phase, m.lead.pend = voting, nil
+		}
+	}
+	require.Equal(t, idle, m.lead.phase)
+	m.lead.hinted(m, &rare)
+	reason, no = m.stand(m.rec(shard))
+	require.Empty(t, no)
+	require.Equal(t, bus.VoteCold, reason)
+}
+
 // A vote whose answer was lost is given again, to the same process and until it has proposed: with
 // just a majority alive every round would need all its answers.
 func TestALostVoteIsGivenAgain(t *testing.T) {

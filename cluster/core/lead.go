@@ -30,6 +30,9 @@ type lead struct {
 	// have been decided, or been decided by a winner that died before telling: it only says
 	// with which right this node may stand, the votes say what is so.
 	hint bus.Rec
+	// passed is the newest record that my votes have passed over (R5): neither it nor any between
+	// it and their base was ever chosen, or will be, and nobody has a right by them.
+	passed bus.Rec
 
 	// a record proposed by me, as candidate (seq 0) or as primary
 	pend     *bus.Rec
@@ -596,7 +599,7 @@ func (m *Machine) asLeader(p *peer, msg *bus.Msg) {
 }
 
 func (l *lead) hinted(m *Machine, r *bus.Rec) {
-	if r.Shard == m.me.row.Shard && (l.hint.Shard != r.Shard || r.Newer(&l.hint)) {
+	if r.Shard == m.me.row.Shard && (l.hint.Shard != r.Shard || r.Newer(&l.hint)) && (l.passed.Shard != r.Shard || r.Newer(&l.passed)) {
 		l.hint = *r
 	}
 }
@@ -694,6 +697,11 @@ func (m *Machine) maybeWin(rec *bus.Rec) {
 		return
 	}
 	base := baseRec(got, len(m.voters), m.off(AblateFirstRecord))
+	for _, v := range got {
+		if v.Rec.Newer(base) && (l.passed.Shard != v.Rec.Shard || v.Rec.Newer(&l.passed)) {
+			l.passed, l.hint = v.Rec, *base
+		}
+	}
 	next, refusal := m.winner(base)
 	if refusal != "" {
 		m.lose(rec, refusal, m.t()/4)

@@ -217,7 +217,11 @@ func (m *Machine) judgeVote(p *peer, r *reg, b *bus.VoteReq) *voteRefusal {
 	if m.off(AblateAnyOffset) || b.Reason == bus.VoteForce {
 		return nil
 	}
-	return m.judgeOffset(r, b)
+	no := m.judgeOffset(r, b)
+	if no != nil && !r.Rec.Has(b.Cand) && m.judgeCold(p, r, b) == nil {
+		return nil // a member by a record that this voter has not got, and by this one it might start cold
+	}
+	return no
 }
 
 func (r *reg) grant(p *peer, until Mono, s *bus.Stat) {

@@ -49,8 +49,8 @@ type verKey struct {
 	ver     uint64
 }
 type round struct {
-	proc  int
-	epoch uint64
+	proc, life int // the next life may stand with the same epoch, for another reason
+	epoch      uint64
 }
 
 // ballotBox is what a candidate can know when it proposes.
@@ -113,14 +113,14 @@ func (c *checker) stepped(p *proc, in *core.Input, e *core.Effects) {
 	}
 	if in.Kind == core.InMsg {
 		if v, ok := in.Msg.Body.(*bus.VoteAck); ok {
-			if box := c.rounds[round{p.i, v.Epoch}]; box != nil && !w.idIn(box.from, in.From) {
+			if box := c.rounds[round{p.i, p.life, v.Epoch}]; box != nil && !w.idIn(box.from, in.From) {
 				box.from, box.recs = append(box.from, in.From), append(box.recs, v.Rec)
 			}
 		}
 	}
 	for _, ev := range e.Events {
 		if ev.Kind == core.EvElectionStarted { // an epoch may be tried twice: only the last round's votes count
-			c.rounds[round{p.i, ev.Epoch}] = &ballotBox{silence: strings.HasPrefix(ev.Text, "reason "+bus.VoteSilence.String())}
+			c.rounds[round{p.i, p.life, ev.Epoch}] = &ballotBox{silence: strings.HasPrefix(ev.Text, "reason "+bus.VoteSilence.String())}
 		}
 	}
 	for i := range e.Send {
@@ -223,7 +223,7 @@ func (c *checker) proposed(r *bus.Rec) {
 // based: R4 and R5, a winner builds on the highest record that its voters hold, unless too few
 // can hold it for it to have been chosen.
 func (c *checker) based(p *proc, r *bus.Rec, own []bus.Register) {
-	k := round{p.i, r.Epoch}
+	k := round{p.i, p.life, r.Epoch}
 	box := c.rounds[k]
 	if r.Seq != 0 || box == nil || r.Primary.ID != p.insp.Self {
 		return

@@ -93,7 +93,9 @@
 //	answered could not join those who counted on it · a node that had been reset took the slots of
 //	its old shard for its own · voters preferred a sibling that did not know it was a member, and never
 //	stood · a shard's first record was decided and its primary gone before it heard so: nobody could ask for
-//	the shard · slots of a primary that was forgotten before its first record stayed with nobody
+//	the shard · slots of a primary that was forgotten before its first record stayed with nobody · a
+//	lost answer of a voter was a lost round · a member by a record that only a minority held was refused,
+//	by voters without it for having no data, by its own votes for not being in the set that counts
 //
 // # Formation under faults (TestFormation)
 //
