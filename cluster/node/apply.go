@@ -111,7 +111,7 @@ func (n *Node) bindConfig() {
 			n.agent.Reconfigure(coreConfig(v, 0), endpoint(v))
 			n.wire.net.SetTimes(linkTimes(v))
 			return nil
-		}, "cluster-node-timeout", "cluster-announce-ip", "cluster-announce-port", "cluster-announce-bus-port",
+		}, "cluster-node-timeout", "cluster-announce-ip", "cluster-announce-port", "cluster-announce-tls-port", "cluster-announce-bus-port",
 			"cluster-announce-hostname", "cluster-replica-no-failover", "cluster-require-full-coverage",
 			"cluster-allow-reads-when-down", "cluster-allow-replica-migration", "cluster-migration-barrier",
 			"cluster-replica-validity-factor", "cluster-preferred-endpoint-type")

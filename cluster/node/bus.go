@@ -45,7 +45,7 @@ func (n *Node) openBus(v *Values) error {
 		Owner:            w,
 		Events:           n.linkEvent,
 		Seed:             randomUint64(),
-		HandshakeTimeout: min(3*time.Second, max(time.Duration(v.ClusterNodeTimeout)*time.Millisecond, time.Second)),
+		HandshakeTimeout: min(3*time.Second, max(nodeTimeout(v), time.Second)),
 		LocalAddr:        v.BindSourceAddr,
 	}
 	o.Heartbeat, o.DeadAfter = linkTimes(v)
@@ -67,7 +67,7 @@ func (n *Node) openBus(v *Values) error {
 // linkTimes: a peer that says nothing for two thirds of the node timeout gets a new connection, so
 // that a broken one cannot be taken for a broken node.
 func linkTimes(v *Values) (heartbeat, deadAfter time.Duration) {
-	deadAfter = max(time.Duration(v.ClusterNodeTimeout)*time.Millisecond*2/3, time.Second)
+	deadAfter = max(nodeTimeout(v)*2/3, time.Second)
 	return deadAfter / 4, deadAfter
 }
 

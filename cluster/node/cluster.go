@@ -3,6 +3,7 @@ package node
 import (
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/sextantdb/sextant/bus"
 	"github.com/sextantdb/sextant/cluster/agent"
@@ -18,6 +19,20 @@ func busPort(v *Values) int {
 		return int(v.ClusterPort)
 	}
 	return int(v.Port) + 10000
+}
+
+// A node timeout below the first is taken for it: the machine renews leases and pings several times
+// in each, and the scheduler or a slow fsync takes tens of ms now and then, so that nodes would fail
+// and come back for ever (cluster/sim goes down to it). Above the other, times would overflow.
+const (
+	minNodeTimeout = 300 * time.Millisecond
+	maxNodeTimeout = 10 * 365 * 24 * time.Hour
+)
+
+// nodeTimeout is cluster-node-timeout as it is used.
+func nodeTimeout(v *Values) time.Duration {
+	ms := min(v.ClusterNodeTimeout, maxNodeTimeout.Milliseconds())
+	return max(time.Duration(ms)*time.Millisecond, minNodeTimeout)
 }
 
 // coreConfig translates the cluster directives for the machine.
@@ -36,7 +51,7 @@ func coreConfig(v *Values, seed uint64) core.Config {
 	if v.ClusterAnnounceBusPort != 0 {
 		c.CPort = uint16(v.ClusterAnnounceBusPort)
 	}
-	c.NodeTimeout = core.Mono(v.ClusterNodeTimeout) * core.Millisecond
+	c.NodeTimeout = core.Mono(nodeTimeout(v))
 	c.DriftPPM = v.ClusterMaxClockDriftPPM
 	c.NoFailover = v.ClusterReplicaNoFailover
 	c.Witness = v.ClusterWitness

@@ -2,12 +2,15 @@ package node
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/sextantdb/sextant/cluster/core"
 )
 
 // form starts primaries nodes with all slots shared out and as many replicas, all in this
@@ -44,6 +47,21 @@ func form(t *testing.T, primaries int, directives ...string) []*testNode {
 		}
 	}
 	return all
+}
+
+// A node timeout of few milliseconds, with which nodes would fail and come back for ever, is taken for
+// a longer one; what was set is what is shown.
+func TestNodeTimeoutBounds(t *testing.T) {
+	for set, want := range map[int64]time.Duration{0: 300 * time.Millisecond, 1: 300 * time.Millisecond, 299: 300 * time.Millisecond,
+		301: 301 * time.Millisecond, 15000: 15 * time.Second, math.MaxInt64: maxNodeTimeout} {
+		v := &Values{ClusterNodeTimeout: set}
+		require.Equal(t, want, nodeTimeout(v), set)
+		require.Equal(t, core.Mono(want), coreConfig(v, 0).NodeTimeout, set)
+	}
+	c := serve(t, "cluster-enabled", "yes", "cluster-node-timeout", "1").dial()
+	require.Equal(t, "[cluster-node-timeout 1]", c.do("CONFIG", "GET", "cluster-node-timeout"))
+	require.Equal(t, "OK", c.do("CONFIG", "SET", "cluster-node-timeout", "7"))
+	require.Equal(t, "[cluster-node-timeout 7]", c.do("CONFIG", "GET", "cluster-node-timeout"))
 }
 
 // The bus of six nodes, with and without a secret; and what happens to a node that has not got it.

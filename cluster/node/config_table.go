@@ -540,7 +540,7 @@ func directives() []*directive {
 			"File in dir in which the node keeps what it knows of the cluster; never edited by hand."),
 		integer("cluster-node-timeout", "", number, 0, math.MaxInt64, 15000, mutable,
 			func(v *Values) *int64 { return &v.ClusterNodeTimeout },
-			"Milliseconds after which an unreachable node is considered down."),
+			"Milliseconds after which an unreachable node is considered down; less than 300 counts as 300."),
 		integer("cluster-port", "", number, 0, 65535, 0, fixed,
 			func(v *Values) *int64 { return &v.ClusterPort },
 			"Port of the cluster bus; 0 is port + 10000."),

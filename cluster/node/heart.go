@@ -23,7 +23,7 @@ type heart struct {
 
 // beatEvery is a fifth of what the machine tolerates.
 func beatEvery(v *Values) time.Duration {
-	return min(max(time.Duration(v.ClusterNodeTimeout)*time.Millisecond/20, 10*time.Millisecond), 500*time.Millisecond)
+	return min(nodeTimeout(v)/20, 500*time.Millisecond)
 }
 
 // run beats until the node stops.
