@@ -91,6 +91,8 @@ type Agent struct {
 	routes atomic.Pointer[routes]
 	lease  atomic.Int64              // core.Mono
 	shown  atomic.Pointer[Transport] // links for CLUSTER LINKS; nil before Start
+	// timeout is the node timeout, core.Mono.
+	timeout atomic.Int64
 
 	inbox chan core.Input
 	admin chan adminCall
@@ -169,6 +171,7 @@ func Open(o Options) (*Agent, error) {
 		probe: make(chan probeCall, maxProbes), quit: make(chan struct{}), done: make(chan struct{}),
 		pending: map[uint64]func(core.AdminReply){}, up: map[bus.NodeID]string{},
 	}
+	a.timeout.Store(int64(o.Core.NodeTimeout))
 	a.stats.setFile(file)
 	boot := core.Boot{State: loaded, DataComplete: o.DataComplete, Local: o.Local(), WallMs: o.WallMs()}
 	m, first := core.New(o.Core, boot, o.Clock())
@@ -236,6 +239,7 @@ func (a *Agent) Poke() {
 // Reconfigure replaces the changeable parts of the configuration and waits until the View shows
 // it: whoever sets an announced port and then asks for CLUSTER NODES sees the new one.
 func (a *Agent) Reconfigure(c core.Config, e Endpoint) {
+	a.timeout.Store(int64(c.NodeTimeout))
 	applied := make(chan struct{})
 	select {
 	case a.admin <- adminCall{config: &c, end: &e, applied: applied}:
@@ -296,12 +300,12 @@ func (a *Agent) Do(cmd core.Admin, done func(core.AdminReply)) (forget func(), o
 	}, true
 }
 
-// DoWait is Do for those who can wait: at most for the time given.
+// DoWait is Do for those who can wait: at most for the time given. False: it may have been done, or will be.
 func (a *Agent) DoWait(cmd core.Admin, atMost time.Duration) (core.AdminReply, bool) {
 	answer := make(chan core.AdminReply, 1)
 	forget, ok := a.Do(cmd, func(r core.AdminReply) { answer <- r })
 	if !ok {
-		return core.AdminReply{}, false
+		return core.AdminReply{Err: string(errBusy)}, true
 	}
 	timer := time.NewTimer(atMost)
 	defer timer.Stop()
@@ -312,7 +316,19 @@ func (a *Agent) DoWait(cmd core.Admin, atMost time.Duration) (core.AdminReply, b
 		forget()
 	case <-a.done:
 	}
+	select {
+	case r := <-answer: // it came at the same time
+		return r, true
+	default:
+	}
 	return core.AdminReply{}, false
+}
+
+// nestedWait is how long a command is waited for inside MULTI and scripts, where stripes are held and an
+// event loop stands still meanwhile: less than what the machine takes for a stuck data path (T/4),
+// or else this node would give up its lease while it waits.
+func (a *Agent) nestedWait() time.Duration {
+	return min(waitFor, time.Duration(a.timeout.Load())/5)
 }
 
 // loop is the goroutine that owns the machine.

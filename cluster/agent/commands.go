@@ -20,7 +20,7 @@ const (
 	// parkFor bounds how long a client waits for the machine's answer (SETSLOT NODE and FAILOVER
 	// wait for a decision of the voters, the rest is answered at once).
 	parkFor = 15 * time.Second
-	// waitFor is the same inside MULTI and scripts, where stripes are held meanwhile.
+	// waitFor is the same inside MULTI and scripts, where less may do: see nestedWait.
 	waitFor = time.Second
 	// busOffset is the distance of a node's bus port from its client port, unless told.
 	busOffset = 10000
@@ -142,7 +142,7 @@ func readwrite(c *command.Ctx) {
 func (a *Agent) ask(c *command.Ctx, cmd core.Admin) {
 	cmd.Keys = c.Txn.Store().DBSize(0)
 	if c.Nested > 0 || c.Conn == nil {
-		r, ok := a.DoWait(cmd, waitFor)
+		r, ok := a.DoWait(cmd, a.nestedWait())
 		if !ok {
 			r = core.AdminReply{Err: string(errUndecided)}
 		}

@@ -501,8 +501,23 @@ func TestCommandsAreBounded(t *testing.T) {
 	}
 	assert.True(t, refused)
 	assert.Positive(t, m.stats.adminRefused.Load())
-	_, ok := m.DoWait(core.Admin{Kind: core.AdminSaveConfig}, time.Millisecond)
-	assert.False(t, ok)
+	r, ok := m.DoWait(core.Admin{Kind: core.AdminSaveConfig}, time.Millisecond)
+	assert.True(t, ok, "it was not taken, and is not in doubt")
+	assert.Equal(t, string(errBusy), r.Err)
+}
+
+// Inside MULTI a command without its majority is given up before the node could be taken for stuck.
+func TestNestedWaitEndsInTime(t *testing.T) {
+	g := newGrid(t, 3)
+	g.form(3)
+	m, other := g.nodes[0], g.nodes[1].View().Self.String()
+	require.Less(t, m.nestedWait(), time.Duration(gridTimeout)/4)
+	g.kill(1)
+	g.kill(2)
+	began := time.Now()
+	_, ok := m.DoWait(core.Admin{Kind: core.AdminSetSlotNode, Slot: 0, Node: other}, m.nestedWait())
+	require.False(t, ok)
+	require.GreaterOrEqual(t, time.Since(began), m.nestedWait())
 }
 
 func TestProbe(t *testing.T) {
