@@ -1,8 +1,9 @@
 package core
 
 import (
+	"cmp"
 	"fmt"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -29,6 +30,14 @@ func (m *Machine) save(key string) { m.dirty[key] = true }
 // of the process alone loses nothing.
 func (m *Machine) saveSoon(key string) { m.dirty[key] = m.dirty[key] }
 
+// decided says that a record is knowledge of what voters decided. It is written behind what this node
+// holds as a voter: a torn write keeps the first records of a save, and a sole voter decides by what
+// it has accepted in the same step.
+func decided(key string) bool {
+	kind, _, _ := strings.Cut(key, ".")
+	return kind == "rec" || kind == "slots" || kind == "voters"
+}
+
 // takeSave encodes what changed.
 func (m *Machine) takeSave() *Save {
 	if m.saveAll {
@@ -46,7 +55,7 @@ func (m *Machine) takeSave() *Save {
 		keys = append(keys, k)
 		lazy = lazy && !now
 	}
-	sort.Strings(keys)
+	slices.SortFunc(keys, func(a, b string) int { return cmp.Or(b2i(decided(a))-b2i(decided(b)), strings.Compare(a, b)) })
 	clear(m.dirty)
 	m.saveTok++
 	s := &Save{Tok: m.saveTok, Lazy: lazy}

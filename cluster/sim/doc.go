@@ -95,7 +95,8 @@
 //	stood · a shard's first record was decided and its primary gone before it heard so: nobody could ask for
 //	the shard · slots of a primary that was forgotten before its first record stayed with nobody · a
 //	lost answer of a voter was a lost round · a member by a record that only a minority held was refused,
-//	by voters without it for having no data, by its own votes for not being in the set that counts
+//	by voters without it for having no data, by its own votes for not being in the set that counts · a
+//	torn write kept what a sole voter had decided and not that it had accepted it
 //
 // # Formation under faults (TestFormation)
 //
