@@ -94,7 +94,8 @@ func TestOldDataIsReadUntilTheNewIsComplete(t *testing.T) {
 // The source dies in the middle: the old data is all there (H24). It is of another history: nobody reads it meanwhile.
 func TestOldDataSurvivesAPrimaryThatDies(t *testing.T) {
 	t.Parallel()
-	p := primary(t, 1000)
+	p := primary(t, 0, "rdbcompression", "no")
+	require.Equal(t, "OK", p.dial().do("DEBUG", "POPULATE", "1000", "new", "20000")) // more than sockets hold: it must die in the middle
 	r := serve(t, "repl-diskless-load", "swapdb")
 	c := r.dial()
 	require.Equal(t, "OK", c.do("SET", "old", "data"))
