@@ -72,6 +72,11 @@ func (p *Parser) Next(buf []byte, argv [][]byte, lim Limits) (args [][]byte, n i
 	if len(buf) == 0 {
 		return argv[:0], 0, ""
 	}
+	if p.args == 0 && p.proven|p.sought == 0 && !p.nul && !lim.Unauthenticated {
+		if args, n = Whole(buf, argv[:0], lim); n > 0 {
+			return args, n, ""
+		}
+	}
 	if p.args == 0 {
 		if buf[0] != '*' {
 			return p.inline(buf, argv)
@@ -150,46 +155,55 @@ func (p *Parser) arguments(buf []byte, lim Limits) (done bool, err Error) {
 	return true, ""
 }
 
-// peekArgs is how many arguments of a request Peek looks at.
-const peekArgs = 64
+// wholeArgs is how many arguments a request may have that Whole takes.
+const wholeArgs = 64
 
-// Peeked are the first arguments of a request, behind its name; nil where it has fewer.
-type Peeked [3][]byte
-
-// Peek looks at the request that buf begins with, without judging it: its first arguments and its length. n is 0 when
-// the request is incomplete, inline, long or malformed. Next decides what it really is.
-func Peek(buf []byte) (args Peeked, n int) {
-	at, words := peekNumber(buf, 0, '*')
-	if at == 0 || words > peekArgs {
-		return args, 0
+// Whole takes the request that buf begins with if it lies there whole and is of the usual kind: multibulk, of at most
+// wholeArgs arguments, within lim, of a client that is authenticated. It appends the arguments, sub-slices of buf, to argv. n is the
+// request's length, 0 if it is of another kind, which is for Parser.Next to judge: what Whole takes, Next takes the same way.
+func Whole(buf []byte, argv [][]byte, lim Limits) (args [][]byte, n int) {
+	words, at := wholeHeader(buf, 0, '*')
+	if words == 0 || words > wholeArgs {
+		return argv, 0
 	}
-	for i := range words {
-		begin, size := peekNumber(buf, at, '$')
-		if begin == 0 || size > len(buf)-begin-2 {
-			return Peeked{}, 0
-		}
-		if i > 0 && i <= len(args) {
-			args[i-1] = buf[begin : begin+size : begin+size]
-		}
-		at = begin + size + 2
+	maxBulk := lim.MaxBulk
+	if maxBulk <= 0 {
+		maxBulk = DefaultMaxBulk
 	}
-	return args, min(at, len(buf))
+	args = argv
+	for range words {
+		size, begin := wholeHeader(buf, at, '$')
+		end := begin + size
+		if begin == 0 || size > maxBulk || end > len(buf)-2 || buf[end] != '\r' || buf[end+1] != '\n' {
+			return argv, 0
+		}
+		args = append(args, buf[begin:end:end])
+		at = end + 2
+	}
+	return args, at
 }
 
-// peekNumber reads a header line of up to nine digits. end is where it ends; 0 if there is none.
-func peekNumber(buf []byte, at int, first byte) (end, n int) {
-	if at >= len(buf) || buf[at] != first {
+// wholeHeader reads a header line of up to nine digits; end is where it ends, 0 if there is none of that kind.
+func wholeHeader(buf []byte, at int, first byte) (n, end int) {
+	if at+3 >= len(buf) || buf[at] != first {
 		return 0, 0
 	}
-	for i := at + 1; i < len(buf) && i < at+11; i++ {
+	n = int(buf[at+1] - '0')
+	if n > 9 || n == 0 && buf[at+2] != '\r' {
+		return 0, 0
+	}
+	for i := at + 2; i < len(buf)-1 && i < at+11; i++ {
 		c := buf[i]
 		if c == '\r' {
-			return i + 2, n
+			if buf[i+1] != '\n' {
+				return 0, 0
+			}
+			return n, i + 2
 		}
-		if c < '0' || c > '9' {
-			break
+		if c -= '0'; c > 9 {
+			return 0, 0
 		}
-		n = n*10 + int(c-'0')
+		n = n*10 + int(c)
 	}
 	return 0, 0
 }
@@ -207,19 +221,10 @@ const (
 // header reads the line at p.proven: a type byte, a number, CR LF. Only headerOK moves p.proven behind it.
 func (p *Parser) header(buf []byte) (first byte, n int64, state headerState) {
 	line := buf[p.proven:]
-	// The usual header has one to nine digits and lies in the buffer whole.
-	if p.sought == 0 && len(line) >= 4 && line[1] >= '1' && line[1] <= '9' {
-		n = int64(line[1] - '0')
-		for i := 2; i < len(line)-1 && i < 11; i++ {
-			c := line[i]
-			if c == '\r' && line[i+1] == '\n' {
-				p.proven += i + 2
-				return line[0], n, headerOK
-			}
-			if c < '0' || c > '9' {
-				break
-			}
-			n = n*10 + int64(c-'0')
+	if p.sought == 0 && len(line) > 0 {
+		if n, end := wholeHeader(line, 0, line[0]); end > 0 {
+			p.proven += end
+			return line[0], int64(n), headerOK
 		}
 	}
 	end := bytes.IndexByte(line[p.sought:], '\r')

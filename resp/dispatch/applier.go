@@ -16,7 +16,8 @@ type Applier struct {
 	c     *client
 	out   resp.Writer
 	clock func() int64
-	known int // commands that Ahead told of and that were not applied yet
+	known int      // commands that Ahead told of and that were not applied yet
+	seen  [][]byte // Ahead's
 }
 
 // NewApplier returns an Applier whose commands run in database 0 until they say SELECT. flag
@@ -59,12 +60,13 @@ func (a *Applier) Ahead(stream []byte, n int) {
 	w.nowMs, w.ended, a.known = a.clock(), 0, 0
 	warm := d.store.UsedBytes() > warmFrom
 	for ; a.known < n; a.known++ {
-		args, size := resp.Peek(stream)
+		argv, size := resp.Whole(stream, a.seen[:0], resp.Limits{})
+		a.seen = argv
 		if size == 0 {
 			break
 		}
-		if stream = stream[size:]; warm && len(args[0]) > 0 {
-			w.warmer.Add(d.store, a.c.sess.DB(), args[0], [2][]byte(args[1:]))
+		if stream = stream[size:]; warm {
+			w.foresee(a.c.sess.DB(), argv)
 		}
 	}
 	if warm {

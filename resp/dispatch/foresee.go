@@ -1,6 +1,9 @@
 package dispatch
 
-import "github.com/sextantdb/sextant/resp/server"
+import (
+	"github.com/sextantdb/sextant/resp/server"
+	"github.com/sextantdb/sextant/store/value"
+)
 
 // warmFrom is the size of the data set below which it lies in the processor's caches anyway.
 const warmFrom = 1 << 20
@@ -13,9 +16,23 @@ func (d *Dispatcher) Foresee(l *server.Loop, next []server.Next) {
 	if !w.keeper.large {
 		return
 	}
-	for _, n := range next {
-		w.warmer.Add(d.store, n.Conn.Context.(*client).sess.DB(), n.Args[0], [2][]byte(n.Args[1:]))
+	for i := range next {
+		w.foresee(next[i].Conn.Context.(*client).sess.DB(), next[i].Argv)
 	}
 	w.warmer.Run(d.store)
 	w.ended = 0 // the time this took is no call's
+}
+
+// foresee notes what a call of argv will look up.
+func (w *worker) foresee(db int, argv [][]byte) {
+	var behind value.Foreseen
+	switch {
+	case len(argv) < 2 || len(argv[1]) == 0:
+		return
+	case len(argv) > 3:
+		behind = value.Foreseen{argv[2], argv[3]}
+	case len(argv) == 3:
+		behind[0] = argv[2]
+	}
+	w.warmer.Add(w.d.store, db, argv[1], behind)
 }

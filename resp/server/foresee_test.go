@@ -1,6 +1,8 @@
 package server
 
 import (
+	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -29,7 +31,7 @@ func (s *seer) lines() []string {
 func (s *seer) Foresee(_ *Loop, next []Next) {
 	words := []string{"foresee"}
 	for _, n := range next {
-		words = append(words, string(n.Args[0]))
+		words = append(words, string(n.Argv[len(n.Argv)-1]))
 	}
 	s.note(strings.Join(words, " "))
 }
@@ -61,7 +63,7 @@ func TestForeseesRequestsOfSeveralConnections(t *testing.T) {
 	b.expect("$1\r\n3\r\n")
 	a.send("$1\r\n4\r\n")
 	a.expect("$1\r\n4\r\n")
-	require.Equal(t, []string{"foresee 1 2 3", "1", "PING", "2", "3", "4"}, h.lines())
+	require.Equal(t, []string{"foresee 1 PING 2 3", "1", "PING", "2", "3", "4"}, h.lines())
 }
 
 func TestForeseesLongPipelinesPieceByPiece(t *testing.T) {
@@ -178,4 +180,68 @@ func TestALoopTellsBeforeItSleeps(t *testing.T) {
 		at := slices.Index(lines, "1")
 		return slices.Contains(lines[at:], "idle")
 	})
+}
+
+// Requests that were parsed ahead are executed once each and in order, wherever the input is cut, and also behind a command
+// that pauses the client or takes its authentication away.
+func TestWhatIsParsedAheadIsExecutedOnce(t *testing.T) {
+	h := newToy()
+	h.onCmd = func(c *Conn, argv [][]byte) bool {
+		switch string(argv[0]) {
+		case "PAUSE":
+			c.Pause()
+			c.Do(func() {
+				c.Out.Simple("resumed")
+				c.Resume()
+			})
+		case "UNAUTH", "AUTH":
+			c.SetUnauthenticated(string(argv[0]) == "UNAUTH")
+			c.Out.OK()
+		default:
+			return false
+		}
+		return true
+	}
+	s := serve(t, h, nil)
+	rng := rand.New(rand.NewPCG(3, 4))
+	peers := make([]*client, 3)
+	for i := range peers {
+		peers[i] = dial(t, s)
+	}
+	eventually(t, "all are open", func() bool { return len(s.Conns()) == len(peers) })
+	for range 60 {
+		inputs, wants := make([]string, len(peers)), make([]string, len(peers))
+		for i := range peers {
+			for j := range 1 + rng.IntN(150) {
+				switch word := fmt.Sprint(i, "-", j); rng.IntN(12) {
+				case 0:
+					inputs[i] += request("PAUSE")
+					wants[i] += "+resumed\r\n"
+				case 1:
+					inputs[i] += request([]string{"UNAUTH", "AUTH"}[rng.IntN(2)])
+					wants[i] += "+OK\r\n"
+				case 2:
+					inputs[i] += "PING\r\n*0\r\n"
+					wants[i] += "+PONG\r\n"
+				default:
+					inputs[i] += request("ECHO", word)
+					wants[i] += fmt.Sprintf("$%d\r\n%s\r\n", len(word), word)
+				}
+			}
+		}
+		for done := false; !done; {
+			done = true
+			held(s.Conns()[0], func() {
+				for i, p := range peers {
+					n := rng.IntN(len(inputs[i]) + 1)
+					p.send(inputs[i][:n])
+					inputs[i] = inputs[i][n:]
+					done = done && inputs[i] == ""
+				}
+			})
+		}
+		for i, p := range peers {
+			p.expect(wants[i])
+		}
+	}
 }

@@ -43,7 +43,8 @@ type Idler interface {
 // Next is a request that was read and not yet executed.
 type Next struct {
 	Conn *Conn
-	Args resp.Peeked // its first argument is not empty
+	Argv [][]byte // with its name; never empty
+	n    int      // its length in the input
 }
 
 // Class is a connection's class for client-output-buffer-limit.

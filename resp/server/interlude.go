@@ -4,7 +4,8 @@ package server
 type interlude struct {
 	rbuf  []byte
 	argv  [][]byte
-	next  []Next
+	ahead ahead
+	deep  ahead
 	group []reading
 	ready []*Conn
 }
@@ -29,16 +30,16 @@ func (l *Loop) Interlude() {
 	// What was read for others before the running command began comes first.
 	for i := range l.group {
 		if r := l.group[i]; r.c != nil {
-			l.group[i] = reading{}
+			l.group[i] = reading{known: r.known}
 			if c := r.c; !c.gone && c.closeWhy == nil && c.afterReply == nil {
 				c.in = append(c.in[:0:0], r.buf...)
 				l.makeReady(c)
 			}
 		}
 	}
-	rbuf, rused, group, argv, next, readyNow := l.rbuf, l.rused, l.group, l.argv, l.next, l.readyNow
+	rbuf, rused, group, argv, first, deep, readyNow := l.rbuf, l.rused, l.group, l.argv, l.ahead, l.deep, l.readyNow
 	l.poll.setAside()
-	l.rbuf, l.rused, l.group, l.argv, l.next, l.readyNow = in.rbuf, 0, in.group[:0], in.argv, in.next[:0], in.ready[:0]
+	l.rbuf, l.rused, l.group, l.argv, l.ahead, l.deep, l.readyNow = in.rbuf, 0, in.group[:0], in.argv, in.ahead, in.deep, in.ready[:0]
 	nowMs, mono, turn := l.NowMs, l.Mono, l.Turn
 	l.NowMs, l.Mono = l.srv.opts.Clock()
 
@@ -52,8 +53,8 @@ func (l *Loop) Interlude() {
 	l.releaseHolds()
 	l.flushDirty()
 
-	in.group, in.argv, in.next, in.ready = l.group, l.argv, l.next, l.readyNow
-	l.rbuf, l.rused, l.group, l.argv, l.next, l.readyNow = rbuf, rused, group, argv, next, readyNow
+	in.group, in.argv, in.ahead, in.deep, in.ready = l.group, l.argv, l.ahead, l.deep, l.readyNow
+	l.rbuf, l.rused, l.group, l.argv, l.ahead, l.deep, l.readyNow = rbuf, rused, group, argv, first, deep, readyNow
 	l.NowMs, l.Mono, l.Turn = nowMs, mono, turn
 	l.poll.takeUp()
 }

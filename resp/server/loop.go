@@ -57,10 +57,11 @@ type Loop struct {
 	holding   []*Conn // have holds
 	rbuf      []byte
 	rused     int       // of rbuf, by the connections of group
-	group     []reading // connections that were read from and wait for their turn in this round
+	group     []reading // connections that were read from and wait for their turn in this round; c is nil when it is over
 	foreseer  Foreseer  // the handler, if it is one, else nil
 	idler     Idler     // the same
-	next      []Next    // for Foresee
+	ahead     ahead     // of the connections of group
+	deep      ahead     // of the connection whose turn it is, behind that
 	argv      [][]byte
 	outs      [][]byte // output buffers to lend
 	larges    [][]byte // those above pooledOut
@@ -92,7 +93,16 @@ type reading struct {
 	c       *Conn
 	buf     []byte
 	carried int
+	known   int // so many of the requests that buf begins with are in ahead
 }
+
+// ahead holds requests that were parsed and not yet executed: Foresee is told of them, and they are not parsed again.
+type ahead struct {
+	next []Next
+	args [][]byte // what Next.Argv are sub-slices of
+}
+
+func (a *ahead) reset() { a.next, a.args = a.next[:0], a.args[:0] }
 
 // mail is what other goroutines leave: functions (bounded by their senders) and connections that have something to look
 // at (each at most twice: once for pushes, once for closing).
@@ -294,7 +304,7 @@ func (l *Loop) takeReady() {
 		if c.Closing() || c.paused > 0 {
 			continue
 		}
-		l.turnTaken(c, c.in, 0)
+		l.turnTaken(c, c.in, 0, nil)
 	}
 }
 
@@ -335,7 +345,7 @@ func (l *Loop) readable(c *Conn) {
 		n, err := c.sock.read(room[carried:])
 		if l.received(c, n, err) {
 			l.rused += carried + n
-			l.group = append(l.group, reading{c, room[: carried+n : carried+n], carried})
+			l.group = append(l.group, reading{c: c, buf: room[: carried+n : carried+n], carried: carried})
 		}
 		return
 	}
@@ -343,7 +353,7 @@ func (l *Loop) readable(c *Conn) {
 	n, err := c.sock.read(c.in[carried:cap(c.in)])
 	if l.received(c, n, err) {
 		c.in = c.in[:carried+n]
-		l.turnTaken(c, c.in, 0)
+		l.turnTaken(c, c.in, 0, nil)
 	}
 }
 
@@ -351,47 +361,52 @@ func (l *Loop) readable(c *Conn) {
 // ask, for some of them at a time.
 func (l *Loop) executeGroup() {
 	for at := 0; at < len(l.group); {
-		l.next = l.next[:0]
+		l.ahead.reset()
 		end := at
-		for ; end < len(l.group) && len(l.next) < foreseen; end++ {
-			if c := l.group[end].c; c != nil {
-				l.peek(c, l.group[end].buf)
+		for ; end < len(l.group) && len(l.ahead.next) < foreseen; end++ {
+			if r := &l.group[end]; r.c != nil {
+				r.known = l.look(&l.ahead, r.c, r.buf)
 			}
 		}
-		l.foresee()
+		known := l.ahead.next
+		l.foresee(known)
 		for ; at < end; at++ {
 			r := l.group[at]
 			l.group[at] = reading{}
+			own := known[:r.known]
+			known = known[r.known:]
 			// An earlier turn may have ended the connection.
 			if c := r.c; c != nil && !c.gone && c.closeWhy == nil && c.afterReply == nil {
-				l.turnTaken(c, r.buf, r.carried)
+				l.turnTaken(c, r.buf, r.carried, own)
 			}
 		}
 	}
 	l.group, l.rused = l.group[:0], 0
 }
 
-// peek notes the first arguments of the whole requests that buf begins with.
-func (l *Loop) peek(c *Conn, buf []byte) {
-	if l.foreseer == nil {
-		return
+// look parses some of the whole requests that buf begins with and returns how many.
+func (l *Loop) look(a *ahead, c *Conn, buf []byte) (n int) {
+	if c.unauth {
+		return 0
 	}
-	for range foreseen {
-		args, n := resp.Peek(buf)
-		if n == 0 {
-			return
+	lim := resp.Limits{MaxBulk: l.srv.settings.Load().MaxBulk}
+	for ; n < foreseen; n++ {
+		from := len(a.args)
+		args, size := resp.Whole(buf, a.args, lim)
+		if size == 0 {
+			break
 		}
-		if len(args[0]) > 0 {
-			l.next = append(l.next, Next{c, args})
-		}
-		buf = buf[n:]
+		a.args = args
+		a.next = append(a.next, Next{c, args[from:len(args):len(args)], size})
+		buf = buf[size:]
 	}
+	return n
 }
 
-// foresee tells the handler what peek noted. One request alone would gain nothing.
-func (l *Loop) foresee() {
-	if len(l.next) > 1 {
-		l.foreseer.Foresee(l, l.next)
+// foresee tells the handler what look found. One request alone would gain nothing.
+func (l *Loop) foresee(next []Next) {
+	if len(next) > 1 && l.foreseer != nil {
+		l.foreseer.Foresee(l, next)
 	}
 }
 
@@ -425,11 +440,12 @@ func (l *Loop) received(c *Conn, n int, err error) bool {
 }
 
 // turnTaken executes requests of buf, which is the connection's input from its first incomplete request on: either c.in
-// itself, or the loop's buffer, whose first carried bytes c.in holds too. What is left is kept in c.in.
-func (l *Loop) turnTaken(c *Conn, buf []byte, carried int) {
+// itself, or the loop's buffer, whose first carried bytes c.in holds too. known are those of them that were parsed. What is
+// left is kept in c.in.
+func (l *Loop) turnTaken(c *Conn, buf []byte, carried int, known []Next) {
 	used := 0
 	if !l.checkInput(c, len(buf)) && !l.weigh(c, len(buf)) && c.paused == 0 { // before, too: a large request may come in with few reads
-		used = l.turn(c, buf)
+		used = l.turn(c, buf, known)
 	}
 	own := len(c.in) > 0 && len(buf) > 0 && &c.in[0] == &buf[0]
 	switch {
@@ -479,8 +495,8 @@ func (l *Loop) limitHit(c *Conn, why error, bytes, limit int64) {
 	c.Close(why)
 }
 
-// turn executes requests from the beginning of buf and returns how many bytes they were.
-func (l *Loop) turn(c *Conn, buf []byte) (used int) {
+// turn executes requests from the beginning of buf, of which known were parsed, and returns how many bytes they were.
+func (l *Loop) turn(c *Conn, buf []byte, known []Next) (used int) {
 	set := l.srv.settings.Load()
 	lim := resp.Limits{MaxBulk: set.MaxBulk}
 	if c.duePushes() {
@@ -492,28 +508,40 @@ func (l *Loop) turn(c *Conn, buf []byte) (used int) {
 		c.Out.Max = int(withinHard(set.Output[c.Class()].Hard)) + 1
 	}
 	c.inTurn = true
+	if len(known) > 0 && !c.unauth {
+		c.parser.Reset() // it may have begun with the first of them
+	}
 	for executed := 0; used < len(buf); {
-		lim.Unauthenticated = c.unauth
-		argv, n, bad := c.parser.Next(buf[used:], l.argv, lim)
-		if bad != "" {
-			l.protocolFailed(c, bad, buf[used:])
-			used = len(buf)
-			break
+		if len(known) == 0 && executed > 0 && executed%foreseen == 0 {
+			l.deep.reset()
+			l.look(&l.deep, c, buf[used:])
+			known = l.deep.next
+			l.foresee(known)
 		}
-		if n == 0 {
-			break
-		}
-		used += n
-		if len(argv) == 0 {
-			continue
-		}
-		if cap(argv) > cap(l.argv) && cap(argv) <= turnCommands {
-			l.argv = argv[:0]
-		}
-		if executed > 0 && executed%foreseen == 0 {
-			l.next = l.next[:0]
-			l.peek(c, buf[used-n:])
-			l.foresee()
+		var argv [][]byte
+		if len(known) > 0 && !c.unauth {
+			argv = known[0].Argv
+			used += known[0].n
+			known = known[1:]
+		} else {
+			known = nil
+			lim.Unauthenticated = c.unauth
+			args, n, bad := c.parser.Next(buf[used:], l.argv, lim)
+			if bad != "" {
+				l.protocolFailed(c, bad, buf[used:])
+				used = len(buf)
+				break
+			}
+			if n == 0 {
+				break
+			}
+			used += n
+			if argv = args; len(argv) == 0 {
+				continue
+			}
+			if cap(argv) > cap(l.argv) && cap(argv) <= turnCommands {
+				l.argv = argv[:0]
+			}
 		}
 		c.mark = c.position()
 		c.cur = buf[used:]
