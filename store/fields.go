@@ -74,7 +74,7 @@ func (t *Txn) dropFields(p *place, key []byte) int {
 	if entryFlags(p.b)&flagObject != 0 {
 		o = p.st.objects[get32(p.b, off)]
 	}
-	e := value.EditHash(entryEnc(p.b), p.st.payload(p.b), o, 0, t.fieldScratch, value.DefaultLimits())
+	e := value.EditHash(entryEnc(p.b), p.st.payload(p.b), o, 0, t.fieldScratch, value.UsualLimits())
 	e.RemoveDue(t.now, fieldStep, note)
 	if o == nil {
 		t.fieldScratch = e.Scratch()

@@ -16,7 +16,7 @@ import (
 
 // hashOf makes key a hash of fields f0, f1, ... that expire at the times given, 0 for never.
 func hashOf(x *store.Txn, key []byte, l value.Limits, at ...int64) {
-	e := value.NewHash(nil, l)
+	e := value.NewHash(nil, &l)
 	for i, when := range at {
 		f := fmt.Appendf(nil, "f%d", i)
 		if e.Set(f, f); when != 0 {
@@ -164,7 +164,7 @@ func TestActiveExpiryOfFields(t *testing.T) {
 				delete(model, string(k))
 			case 4:
 				if o, ok := x.Edit(k); ok {
-					e := value.EditHash(0, nil, o, 0, nil, value.DefaultLimits())
+					e := value.EditHash(0, nil, o, 0, nil, value.UsualLimits())
 					at := now + r.Int64N(500)
 					e.SetExpiry(b("f0"), 0)
 					if e.Has(b("f1")) {

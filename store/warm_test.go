@@ -60,7 +60,7 @@ func TestWarmingLargeValues(t *testing.T) {
 	}
 	l := value.DefaultLimits()
 	all(s, t0, func(x *store.Txn) {
-		hash, set, zset, list := value.NewHash(nil, l), value.EditSet(0, nil, nil, nil, l), value.NewLargeZSet(), value.NewLargeList()
+		hash, set, zset, list := value.NewHash(nil, &l), value.EditSet(0, nil, nil, nil, &l), value.NewLargeZSet(), value.NewLargeList()
 		z := value.ZSetOf(nil, zset)
 		set.Expect(nil, 1000)
 		for i, w := range elements(1000) {

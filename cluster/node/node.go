@@ -42,37 +42,38 @@ type Node struct {
 	started time.Time
 	loops   int
 
-	stats    stat.Registry
-	sections sections
-	acl      *acl.List
-	aclLog   *acl.Log
-	store    *store.Store
-	table    *command.Table
-	commands *observe.Commands
-	slowlog  *observe.Slowlog
-	latency  *observe.Latency
-	feed     *observe.Feed
-	channels *channel.Registry
-	fanout   *fanout.Fanout // nil outside cluster mode
-	rerouted chan struct{}  // capacity 1: slots may have another owner; nil outside cluster mode
-	disp     *dispatch.Dispatcher
-	srv      *server.Server
-	source   *snapshot.Source
-	saver    *persist.Saver
-	loader   *persist.Loader
-	aof      *persist.AOF
-	aofNow   atomic.Pointer[derivedAOF] // see aofSettings
-	repl     *repl.Engine
-	agent    *agent.Agent // nil outside cluster mode
-	wire     *wire        // nil outside cluster mode
-	roles    *roleQueue   // what the agent decided and is not carried out yet
-	pulse    pulse
-	heart    heart // beats in cluster mode
-	watchdog watchdog
-	mover    *migrate.Mover
-	units    *dispatch.Units // of mover
-	quit     chan struct{}   // closed when the node stops
-	over     chan int        // takes the exit code once
+	stats     stat.Registry
+	sections  sections
+	acl       *acl.List
+	aclLog    *acl.Log
+	store     *store.Store
+	table     *command.Table
+	commands  *observe.Commands
+	slowlog   *observe.Slowlog
+	latency   *observe.Latency
+	feed      *observe.Feed
+	channels  *channel.Registry
+	fanout    *fanout.Fanout // nil outside cluster mode
+	rerouted  chan struct{}  // capacity 1: slots may have another owner; nil outside cluster mode
+	disp      *dispatch.Dispatcher
+	srv       *server.Server
+	source    *snapshot.Source
+	saver     *persist.Saver
+	loader    *persist.Loader
+	aof       *persist.AOF
+	aofNow    atomic.Pointer[derivedAOF]    // see aofSettings
+	limitsNow atomic.Pointer[derivedLimits] // see limits
+	repl      *repl.Engine
+	agent     *agent.Agent // nil outside cluster mode
+	wire      *wire        // nil outside cluster mode
+	roles     *roleQueue   // what the agent decided and is not carried out yet
+	pulse     pulse
+	heart     heart // beats in cluster mode
+	watchdog  watchdog
+	mover     *migrate.Mover
+	units     *dispatch.Units // of mover
+	quit      chan struct{}   // closed when the node stops
+	over      chan int        // takes the exit code once
 
 	saveDelay    func() int64 // rdb-key-save-delay
 	startupBytes int64

@@ -255,10 +255,7 @@ func TestSystemdIsTold(t *testing.T) {
 func TestUpstartIsTold(t *testing.T) {
 	t.Parallel()
 	p := spawn(t, []string{"UPSTART_JOB=sextant"}, "--port", strconv.Itoa(proc.FreePort(t)), "--bind", "127.0.0.1", "--dir", t.TempDir(), "--save", "", "--supervised", "auto")
-	eventually(t, func() bool {
-		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
-		return err == nil && strings.Contains(string(stat), ") T ")
-	}, "it stops")
+	eventually(t, p.Stopped, "it stops")
 	require.NotContains(t, p.Out.String(), "Ready to accept")
 	p.Signal(syscall.SIGCONT)
 	eventually(t, func() bool { return strings.Contains(p.Out.String(), "Ready to accept") }, "ready")

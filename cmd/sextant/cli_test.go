@@ -222,7 +222,7 @@ func TestCreateEndsInTimeWithTheReason(t *testing.T) {
 type stopper struct{ node *proc.Process }
 
 func (s *stopper) Read(p []byte) (int, error) {
-	s.node.Signal(syscall.SIGSTOP)
+	s.node.Freeze()
 	return copy(p, "yes\n"), io.EOF
 }
 

@@ -168,7 +168,7 @@ func TestFixClosesAndCovers(t *testing.T) {
 	}
 
 	// A node that is stopped is waited for, but not for long, and named.
-	procs[1].Signal(syscall.SIGSTOP)
+	procs[1].Freeze()
 	defer procs[1].Signal(syscall.SIGCONT)
 	began := time.Now()
 	code, out, errs = sextant("", "cluster", "check", addrOf(a))

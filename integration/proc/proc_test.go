@@ -65,7 +65,7 @@ func TestAProcessIsStartedStoppedAndStartedAgain(t *testing.T) {
 	p.Argv = []string{"sh", "-c", "echo $WORD; exec sleep 1000"}
 	p.Serve(time.Minute, func() bool { return p.Out.String() == "ready\n" })
 	require.False(t, p.HasEnded())
-	p.Signal(syscall.SIGSTOP)
+	p.Freeze()
 	p.Kill()
 	p.Kill()
 	require.True(t, p.HasEnded())

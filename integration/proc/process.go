@@ -1,12 +1,14 @@
 package proc
 
 import (
+	"fmt"
 	"io"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -113,6 +115,20 @@ func (p *Process) HasEnded() bool {
 
 // Signal sends a signal, if it runs.
 func (p *Process) Signal(s syscall.Signal) { _ = p.cmd.Process.Signal(s) }
+
+// Stopped reports whether a signal has stopped the process and nobody woke it.
+func (p *Process) Stopped() bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.PID()))
+	return err == nil && strings.Contains(string(stat), ") T ")
+}
+
+// Freeze stops the process and returns when it is: until then it goes on answering.
+func (p *Process) Freeze() {
+	p.Signal(syscall.SIGSTOP)
+	for !p.Stopped() && !p.HasEnded() {
+		runtime.Gosched()
+	}
+}
 
 // Code waits until it has ended by itself and returns its exit code.
 func (p *Process) Code(limit time.Duration) int {

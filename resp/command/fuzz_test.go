@@ -37,19 +37,19 @@ func dataFamilies() [][]command.Command {
 	no, bound := func() bool { return false }, func() int64 { return most }
 	dice := rand.NewPCG(1, 2)
 	seeded := func(entries []command.Command) []command.Command { return commandtest.Seeded(dice, entries) }
-	zsets := seeded(zset.Commands(zset.Options{Limits: value.DefaultLimits, Rand: dice.Uint64}))
+	zsets := seeded(zset.Commands(zset.Options{Limits: value.UsualLimits, Rand: dice.Uint64}))
 	return [][]command.Command{
 		str.Commands(str.Options{MaxBulk: bound, LazyExpire: no}),
-		generic.Commands(generic.Options{LFU: no, Compress: no, LazyExpire: no, LazyServerDel: no, Limits: value.DefaultLimits}),
+		generic.Commands(generic.Options{LFU: no, Compress: no, LazyExpire: no, LazyServerDel: no, Limits: value.UsualLimits}),
 		bitmap.Commands(bitmap.Options{MaxBulk: bound}),
 		seeded(hll.Commands(hll.Options{SparseMax: func() int { return 3000 }, Rand: dice.Uint64})),
-		geo.Commands(geo.Options{ZAdd: command.Handler(zsets, "ZADD"), Limits: value.DefaultLimits}),
-		sorting.Commands(sorting.Options{Limits: value.DefaultLimits}),
-		seeded(hash.Commands(hash.Options{Limits: value.DefaultLimits, Rand: dice.Uint64})),
-		seeded(set.Commands(set.Options{Limits: value.DefaultLimits, Rand: dice.Uint64, LazyServerDel: no})),
-		lists.Commands(lists.Options{Limits: value.DefaultLimits}), lists.Blocking(lists.Options{Limits: value.DefaultLimits}),
-		zsets, zset.Blocking(zset.Options{Limits: value.DefaultLimits, Rand: dice.Uint64}),
-		stream.Commands(stream.Options{Limits: value.DefaultLimits}), txn.Commands(),
+		geo.Commands(geo.Options{ZAdd: command.Handler(zsets, "ZADD"), Limits: value.UsualLimits}),
+		sorting.Commands(sorting.Options{Limits: value.UsualLimits}),
+		seeded(hash.Commands(hash.Options{Limits: value.UsualLimits, Rand: dice.Uint64})),
+		seeded(set.Commands(set.Options{Limits: value.UsualLimits, Rand: dice.Uint64, LazyServerDel: no})),
+		lists.Commands(lists.Options{Limits: value.UsualLimits}), lists.Blocking(lists.Options{Limits: value.UsualLimits}),
+		zsets, zset.Blocking(zset.Options{Limits: value.UsualLimits, Rand: dice.Uint64}),
+		stream.Commands(stream.Options{Limits: value.UsualLimits}), txn.Commands(),
 	}
 }
 

@@ -150,7 +150,7 @@ func newRig(t *testing.T, router dispatch.Router, tickets chan command.Ticket) *
 	r.s, err = store.New(store.Options{Databases: 16, RandSeed: 1})
 	require.NoError(t, err)
 	no := func() bool { return false }
-	limits := value.DefaultLimits
+	limits := value.UsualLimits
 	table, err := command.New(nil, str.Commands(str.Options{MaxBulk: func() int64 { return 512 << 20 }, LazyExpire: no}),
 		generic.Commands(generic.Options{LFU: no, Compress: no, LazyExpire: no, LazyServerDel: no}), txn.Commands(),
 		lists.Commands(lists.Options{Limits: limits}), lists.Blocking(lists.Options{Limits: limits}), zset.Commands(zset.Options{Limits: limits}), zset.Blocking(zset.Options{Limits: limits}), stream.Commands(stream.Options{Limits: limits}), extra(r, tickets))

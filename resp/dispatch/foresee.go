@@ -1,9 +1,6 @@
 package dispatch
 
-import (
-	"github.com/sextantdb/sextant/resp/server"
-	"github.com/sextantdb/sextant/store/value"
-)
+import "github.com/sextantdb/sextant/resp/server"
 
 // warmFrom is the size of the data set below which it lies in the processor's caches anyway.
 const warmFrom = 1 << 20
@@ -25,12 +22,12 @@ func (d *Dispatcher) Foresee(l *server.Loop, next []server.Next) {
 
 // foresee notes what a call of argv will look up.
 func (w *worker) foresee(db int, argv [][]byte) {
-	var behind value.Foreseen
+	var behind [2][]byte
 	switch {
 	case len(argv) < 2 || len(argv[1]) == 0:
 		return
 	case len(argv) > 3:
-		behind = value.Foreseen{argv[2], argv[3]}
+		behind = [2][]byte{argv[2], argv[3]}
 	case len(argv) == 3:
 		behind[0] = argv[2]
 	}

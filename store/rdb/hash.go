@@ -114,7 +114,7 @@ func readHash(d *Decoder, rdbType byte, v *Value) error {
 	if rdbType == TypeHashZipmap {
 		walk, name = zipmap, "Zipmap"
 	}
-	h := value.NewHash(d.build, d.limits)
+	h := value.NewHash(d.build, &d.limits)
 	unique, isField := true, true
 	n, ok := walk(b, func(s []byte) bool {
 		if isField {
@@ -152,7 +152,7 @@ func (d *Decoder) readFields(v *Value, timed bool) error {
 	if n == 0 {
 		return errEmpty
 	}
-	h := value.NewHash(d.build, d.limits)
+	h := value.NewHash(d.build, &d.limits)
 	if n > uint64(d.limits.HashEntries) {
 		h.Expect(d.limits.HashEntries + 1)
 	}

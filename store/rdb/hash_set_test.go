@@ -111,7 +111,7 @@ func TestOldHashes(t *testing.T) {
 
 // timedHash is a hash of n fields, every second of which expires.
 func timedHash(l value.Limits, n int) *Value {
-	h := value.NewHash(nil, l)
+	h := value.NewHash(nil, &l)
 	for i := range n {
 		field := fmt.Appendf(nil, "field%d", i)
 		h.Set(field, []byte(strconv.Itoa(i)))
@@ -165,7 +165,7 @@ func TestFieldsThatExpire(t *testing.T) {
 		require.Equal(t, times(v), times(&back))
 		require.Len(t, times(v), (c.n+1)/2)
 
-		e := value.EditHash(v.Encoding, v.Payload, v.Object, 0, nil, c.l)
+		e := value.EditHash(v.Encoding, v.Payload, v.Object, 0, nil, &c.l)
 		for f := range times(v) {
 			e.SetExpiry([]byte(f), 0)
 		}
@@ -221,7 +221,7 @@ func TestFieldsThatExpire(t *testing.T) {
 
 func TestCollectionsThatAreRefused(t *testing.T) {
 	pack := func(elements ...string) string {
-		h := value.EditSet(0, nil, nil, nil, value.DefaultLimits())
+		h := value.EditSet(0, nil, nil, nil, value.UsualLimits())
 		h.Begin(value.Listpack)
 		for _, e := range elements {
 			h.Add([]byte(e))
@@ -296,13 +296,13 @@ func TestHashesAndSetsAgainstRedis(t *testing.T) {
 		n := 1 << r.IntN(11)
 		v := Value{Type: value.Hash}
 		if i%2 == 0 {
-			h := value.NewHash(nil, value.DefaultLimits())
+			h := value.NewHash(nil, value.UsualLimits())
 			for range n {
 				h.Set([]byte(word()), []byte(word()))
 			}
 			require.NoError(t, v.compactOr(h.Result()))
 		} else {
-			s := value.EditSet(0, nil, nil, nil, value.DefaultLimits())
+			s := value.EditSet(0, nil, nil, nil, value.UsualLimits())
 			for range n {
 				m := word()
 				if i%4 == 1 {
@@ -337,7 +337,7 @@ func TestHashesAndSetsAgainstRedis(t *testing.T) {
 		require.NoError(t, c.Del(ctx, "k").Err())
 	}
 	// What Redis itself has built command by command is what we build, byte for byte.
-	h := value.NewHash(nil, value.DefaultLimits())
+	h := value.NewHash(nil, value.UsualLimits())
 	for range 400 {
 		f, val := word(), word()
 		if len(f) <= 64 && len(val) <= 64 {
@@ -349,7 +349,7 @@ func TestHashesAndSetsAgainstRedis(t *testing.T) {
 	require.NoError(t, err)
 	_, payload, _ := h.Result()
 	require.True(t, bytes.Equal(payload, v.Payload))
-	s := value.EditSet(0, nil, nil, nil, value.DefaultLimits())
+	s := value.EditSet(0, nil, nil, nil, value.UsualLimits())
 	for range 400 {
 		n := int64(r.Uint64()) >> 40
 		require.NoError(t, c.SAdd(ctx, "s", n).Err())
@@ -367,7 +367,7 @@ func TestHashesAndSetsAgainstRedis(t *testing.T) {
 }
 
 func BenchmarkReadLargeHash(b *testing.B) {
-	h := value.NewHash(nil, value.DefaultLimits())
+	h := value.NewHash(nil, value.UsualLimits())
 	for i := range 100000 {
 		h.Set(fmt.Appendf(nil, "field:%08d", i), []byte("0123456789"))
 	}

@@ -62,7 +62,7 @@ func (d *Decoder) readMembers(v *Value) error {
 	if n == 0 {
 		return errEmpty
 	}
-	s := value.EditSet(0, nil, nil, d.build, d.limits)
+	s := value.EditSet(0, nil, nil, d.build, &d.limits)
 	for i := range n {
 		from := d.Offset()
 		m, err := d.String()

@@ -32,7 +32,7 @@ func (k *kept) store(enc value.Encoding, payload []byte, o value.Object) {
 }
 
 func hashEdit(k *kept, scratch *[]byte, l value.Limits, fn func(*value.HashEdit)) {
-	e := value.EditHash(k.enc, k.payload, k.o, 0, *scratch, l)
+	e := value.EditHash(k.enc, k.payload, k.o, 0, *scratch, &l)
 	fn(&e)
 	k.store(e.Result())
 	*scratch = e.Scratch()
@@ -97,7 +97,7 @@ func TestHashModel(t *testing.T) {
 
 // set is what a set of strings is kept as, added one by one.
 func set(l value.Limits, members ...string) value.SetEdit {
-	e := value.EditSet(0, nil, nil, nil, l)
+	e := value.EditSet(0, nil, nil, nil, &l)
 	for _, m := range members {
 		e.Add([]byte(m))
 	}
@@ -118,13 +118,13 @@ func TestSetEncodings(t *testing.T) {
 		e := set(l, strings.Fields(c.members)...)
 		assert.Equal(t, c.enc.String(), e.Encoding().String(), c.members)
 	}
-	many := value.EditSet(0, nil, nil, nil, l)
+	many := value.EditSet(0, nil, nil, nil, &l)
 	many.Expect([]byte("1"), 5)
 	assert.Equal(t, value.Hashtable, many.Encoding(), "5 members announced")
 	few := set(l, "1")
 	few.Expect([]byte("1"), 5)
 	assert.Equal(t, value.Hashtable, few.Encoding(), "5 members announced")
-	ints := value.EditSet(0, nil, nil, nil, l)
+	ints := value.EditSet(0, nil, nil, nil, &l)
 	ints.Begin(value.Listpack)
 	ints.Add([]byte("7"))
 	assert.Equal(t, value.Listpack, ints.Encoding())
@@ -141,7 +141,7 @@ func TestSetModel(t *testing.T) {
 		var scratch []byte
 		model := map[string]bool{}
 		for range 200 {
-			e := value.EditSet(k.enc, k.payload, k.o, scratch, l)
+			e := value.EditSet(k.enc, k.payload, k.o, scratch, &l)
 			m := strconv.Itoa(r.IntN(90) - 20)
 			if words && r.IntN(3) == 0 {
 				m = strings.Repeat("w", r.IntN(70))
@@ -195,7 +195,7 @@ func TestFit(t *testing.T) {
 	_, ok = value.FitSet(value.Listpack, []byte("\x0f\x00\x00\x00\x03\x00\x81a\x02\x817\x02\x07\x01\xff"), l)
 	assert.False(t, ok)
 
-	h := value.NewHash(nil, l)
+	h := value.NewHash(nil, &l)
 	h.Set([]byte("f"), []byte("v"))
 	h.Set([]byte("g"), []byte("v"))
 	_, payload, _ = h.Result()
@@ -241,7 +241,7 @@ func TestNamesAreASet(t *testing.T) {
 // Small hashes and sets are read and edited without allocating.
 func TestSmallCollectionsDoNotAllocate(t *testing.T) {
 	l := value.DefaultLimits()
-	h := value.NewHash(nil, l)
+	h := value.NewHash(nil, &l)
 	for i := range 8 {
 		h.Set(fmt.Append(nil, "field", i), []byte("value"))
 	}
@@ -253,12 +253,12 @@ func TestSmallCollectionsDoNotAllocate(t *testing.T) {
 	assert.Zero(t, testing.AllocsPerRun(100, func() {
 		var digits [20]byte
 		value.HashOf(value.Listpack, hash, nil, 0).Get(field, digits[:])
-		e := value.EditHash(value.Listpack, hash, nil, 0, scratch, l)
+		e := value.EditHash(value.Listpack, hash, nil, 0, scratch, &l)
 		e.Set(field, val)
 		e.Set(val, field)
 		e.Delete(field)
 		value.SetOf(value.Intset, ints, nil).Has(n)
-		i := value.EditSet(value.Intset, ints, nil, scratch, l)
+		i := value.EditSet(value.Intset, ints, nil, scratch, &l)
 		i.Add(n)
 		i.Remove(n)
 	}))

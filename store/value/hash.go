@@ -258,13 +258,13 @@ func (h HashView) Scan(cursor uint64, count int, fn func(field, val []byte)) uin
 // HashEdit is a hash being changed, or made. What it has become is told by Result.
 type HashEdit struct {
 	HashView
-	limits Limits
-	was    *table // the Object it began as
+	limits *Limits // not changed
+	was    *table  // the Object it began as
 }
 
 // EditHash begins an edit of the hash HashOf would return; of a new one when payload and o are
 // nil. A payload is copied into scratch, an Object is changed in place.
-func EditHash(enc Encoding, payload []byte, o Object, now int64, scratch []byte, l Limits) HashEdit {
+func EditHash(enc Encoding, payload []byte, o Object, now int64, scratch []byte, l *Limits) HashEdit {
 	e := HashEdit{HashView: HashOf(enc, payload, o, now), limits: l}
 	switch {
 	case e.t != nil:
@@ -278,7 +278,7 @@ func EditHash(enc Encoding, payload []byte, o Object, now int64, scratch []byte,
 }
 
 // NewHash begins a new hash.
-func NewHash(scratch []byte, l Limits) HashEdit {
+func NewHash(scratch []byte, l *Limits) HashEdit {
 	return EditHash(Listpack, nil, nil, 0, scratch, l)
 }
 

@@ -74,7 +74,7 @@ func TestHashTimesModel(t *testing.T) {
 		}
 		for step := range 1500 {
 			now += int64(r.IntN(3))
-			e := value.EditHash(k.enc, k.payload, k.o, now, scratch, l)
+			e := value.EditHash(k.enc, k.payload, k.o, now, scratch, &l)
 			f := strconv.Itoa(r.IntN(fields))
 			has, had := model[f]
 			shown := had && (has.at == 0 || has.at >= now)

@@ -28,5 +28,10 @@ func DefaultLimits() Limits {
 	}
 }
 
+var usual = DefaultLimits()
+
+// UsualLimits are DefaultLimits, one copy for all, which nobody changes.
+func UsualLimits() *Limits { return &usual }
+
 // packMax is the size no listpack in memory may reach, whatever the limits say.
 const packMax = 1 << 30

@@ -114,15 +114,15 @@ func (s SetView) Scan(cursor uint64, count int, fn func(m []byte)) uint64 {
 // SetEdit is a set being changed, or made. What it has become is told by Result.
 type SetEdit struct {
 	SetView
-	limits  Limits
-	was     *table // the Object it began as
+	limits  *Limits // not changed
+	was     *table  // the Object it began as
 	scratch []byte
 }
 
 // EditSet begins an edit of the set SetOf would return. A payload is copied into scratch, an
 // Object is changed in place. With neither, the set is new: as Redis does, its first form is
 // chosen by its first member and by how many are about to come.
-func EditSet(enc Encoding, payload []byte, o Object, scratch []byte, l Limits) SetEdit {
+func EditSet(enc Encoding, payload []byte, o Object, scratch []byte, l *Limits) SetEdit {
 	e := SetEdit{SetView: SetOf(enc, payload, o), limits: l, scratch: scratch}
 	e.was = e.t
 	switch {

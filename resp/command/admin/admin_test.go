@@ -534,7 +534,7 @@ func TestDigestIsRedisDigest(t *testing.T) {
 
 // The digests are redis-server 7.0.15's of the same hash and set.
 func TestDigestOfCollections(t *testing.T) {
-	limits := func() value.Limits { return value.DefaultLimits() }
+	limits := value.UsualLimits
 	b := commandtest.New(t, admin.Commands(newBench(t, nil).deps), hash.Commands(hash.Options{Limits: limits}), set.Commands(set.Options{Limits: limits}))
 	c := b.Client(0)
 	c.Do("HSET", "h", "b", "two", "a", "1")

@@ -66,7 +66,7 @@ func (f family) limits() value.Limits {
 	if f.Limits == nil {
 		return value.DefaultLimits()
 	}
-	return f.Limits()
+	return *f.Limits()
 }
 
 func (f family) restore(c *command.Ctx) {

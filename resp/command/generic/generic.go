@@ -32,7 +32,7 @@ type Options struct {
 	SkipChecksum func() bool
 	// Limits say which collections stay compact when RESTORE makes them; nil stands for Redis'
 	// defaults.
-	Limits func() value.Limits
+	Limits func() *value.Limits
 }
 
 // family is Options as the receiver of the handlers that need them.

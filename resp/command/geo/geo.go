@@ -13,7 +13,7 @@ type Options struct {
 	// ZAdd is the handler of ZADD: GEOADD is carried out, and propagated, as the ZADD of scores.
 	ZAdd func(*command.Ctx)
 	// Limits are the thresholds of compact forms, as CONFIG SET last said.
-	Limits func() value.Limits
+	Limits func() *value.Limits
 }
 
 // family is Options as the receiver of the handlers that need them.

@@ -21,10 +21,10 @@ import (
 // setup makes the family and, for looking at what it did, the generic one and sorted sets.
 func setup(s commandtest.Settings) [][]command.Command {
 	no := func() bool { return false }
-	limits := func() value.Limits {
+	limits := func() *value.Limits {
 		l := value.DefaultLimits()
 		s.Int("zset-max-listpack-entries", &l.ZSetEntries)
-		return l
+		return &l
 	}
 	zsets := zset.Commands(zset.Options{Limits: limits, Rand: rand.Uint64})
 	return [][]command.Command{

@@ -290,14 +290,14 @@ func (f family) store(c *command.Ctx, s *search, r results) {
 	for i := range r.all {
 		longest = max(longest, r.all[i].to-r.all[i].from)
 	}
-	z := value.NewZSet(c.Scratch, len(r.all), longest, &l)
+	z := value.NewZSet(c.Scratch, len(r.all), longest, l)
 	for i := range r.all {
 		e := &r.all[i]
 		score := e.score
 		if s.toDist {
 			score = e.metres / s.shape.Unit
 		}
-		z.Put(r.names[e.from:e.to], score, &l)
+		z.Put(r.names[e.from:e.to], score, l)
 	}
 	event := "georadiusstore"
 	if s.storing {

@@ -20,11 +20,11 @@ import (
 
 // setup makes the family and, for looking at what it did, the generic one.
 func setup(s commandtest.Settings) [][]command.Command {
-	limits := func() value.Limits {
+	limits := func() *value.Limits {
 		l := value.DefaultLimits()
 		s.Int("entries", &l.HashEntries)
 		s.Int("value", &l.HashValue)
-		return l
+		return &l
 	}
 	on := func(name string) func() bool { return func() bool { return s.On(name) } }
 	dice := rand.NewPCG(0, 0)

@@ -21,7 +21,7 @@ type edit struct {
 	c     *command.Ctx
 	key   []byte
 	q     value.Sequence
-	lim   value.Limits
+	lim   *value.Limits
 	entry store.Entry
 	found bool // the key exists
 	large bool // and holds a large list
@@ -85,7 +85,7 @@ func (ed *edit) finish(event string, gone bool) {
 		return
 	}
 	if ed.large {
-		ed.q.Shrink(c.Scratch, &ed.lim, false)
+		ed.q.Shrink(c.Scratch, ed.lim, false)
 	}
 	ed.end()
 }
@@ -93,9 +93,9 @@ func (ed *edit) finish(event string, gone bool) {
 // push adds elements one after the other and publishes.
 func (ed *edit) push(front bool, elements ...[]byte) {
 	ed.begin()
-	ed.q.Expect(&ed.lim, elements...)
+	ed.q.Expect(ed.lim, elements...)
 	for _, s := range elements {
-		ed.q.Push(s, front, &ed.lim)
+		ed.q.Push(s, front, ed.lim)
 	}
 	ed.end()
 	if !ed.found {

@@ -183,8 +183,8 @@ func (ed *edit) rotate(fromFront, toFront bool) {
 	element = reply[len(reply)-2-len(element) : len(reply)-2]
 	ed.begin()
 	ed.q.Delete(i, 1)
-	ed.q.Expect(&ed.lim, element)
-	ed.q.Push(element, toFront, &ed.lim)
+	ed.q.Expect(ed.lim, element)
+	ed.q.Push(element, toFront, ed.lim)
 	c.Notify(command.EventList, pushEvent(toFront), ed.key)
 	ed.finish(popEvent(fromFront), false)
 }

@@ -11,7 +11,7 @@ import (
 // Options are the settings the family reads.
 type Options struct {
 	// Limits is called for single calls, on any event loop, and gives what CONFIG SET last said.
-	Limits func() value.Limits
+	Limits func() *value.Limits
 }
 
 // family is Options as the receiver of the handlers that need them.

@@ -16,12 +16,12 @@ import (
 // setup makes the family and, for looking at what it did, others.
 func setup(s commandtest.Settings) [][]command.Command {
 	no := func() bool { return false }
-	limits := func() value.Limits {
+	limits := func() *value.Limits {
 		l := value.DefaultLimits()
 		if n, err := strconv.Atoi(s["list-max-listpack-size"]); err == nil {
 			l.ListSize = n
 		}
-		return l
+		return &l
 	}
 	o := list.Options{Limits: limits}
 	return [][]command.Command{

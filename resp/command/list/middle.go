@@ -205,9 +205,9 @@ func (f family) lset(c *command.Ctx) {
 		return
 	}
 	ed.begin()
-	ed.q.Expect(&ed.lim, c.Argv[3])
-	ed.q.Set(int(i), c.Argv[3], &ed.lim)
-	ed.q.Shrink(c.Scratch, &ed.lim, false)
+	ed.q.Expect(ed.lim, c.Argv[3])
+	ed.q.Set(int(i), c.Argv[3], ed.lim)
+	ed.q.Shrink(c.Scratch, ed.lim, false)
 	ed.end()
 	c.Notify(command.EventList, "lset", ed.key)
 	c.Out.OK()
@@ -240,8 +240,8 @@ func (f family) linsert(c *command.Ctx) {
 		return
 	}
 	ed.begin()
-	ed.q.Expect(&ed.lim, c.Argv[4])
-	ed.q.Insert(i+behind, c.Argv[4], &ed.lim)
+	ed.q.Expect(ed.lim, c.Argv[4])
+	ed.q.Insert(i+behind, c.Argv[4], ed.lim)
 	ed.end()
 	c.Notify(command.EventList, "linsert", ed.key)
 	c.Out.Int(int64(ed.q.Len()))

@@ -13,7 +13,7 @@ import (
 // loop.
 type Options struct {
 	// Limits are the thresholds of compact forms, as CONFIG SET last said.
-	Limits func() value.Limits
+	Limits func() *value.Limits
 	// Rand gives 64 random bits (SPOP, SRANDMEMBER).
 	Rand func() uint64
 	// LazyServerDel is lazyfree-lazy-server-del: an SPOP that takes all is propagated as UNLINK.

@@ -21,12 +21,12 @@ import (
 
 // setup makes the family and, for looking at what it did, others.
 func setup(s commandtest.Settings) [][]command.Command {
-	limits := func() value.Limits {
+	limits := func() *value.Limits {
 		l := value.DefaultLimits()
 		s.Int("intset", &l.SetIntset)
 		s.Int("entries", &l.SetEntries)
 		s.Int("value", &l.SetValue)
-		return l
+		return &l
 	}
 	on := func(name string) func() bool { return func() bool { return s.On(name) } }
 	dice := rand.NewPCG(0, 0)

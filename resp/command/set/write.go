@@ -23,7 +23,7 @@ func (f family) sadd(c *command.Ctx) {
 	}
 	// A call that adds nothing must not count as a change.
 	if found && entry.Object() != nil {
-		e := value.EditSet(value.Hashtable, nil, c.Txn.AmendEntry(entry, key), nil, value.Limits{})
+		e := value.EditSet(value.Hashtable, nil, c.Txn.AmendEntry(entry, key), nil, value.UsualLimits())
 		n := 0
 		for _, m := range members {
 			if e.Add(m) {

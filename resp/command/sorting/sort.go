@@ -314,7 +314,7 @@ func (f family) store(c *command.Ctx, s *call, all []element) {
 	l := f.Limits()
 	q := value.NewList(nil)
 	q.Grow()
-	s.eachResult(c, all, func(text []byte, _ bool) { q.Push(text, false, &l) })
-	q.Shrink(nil, &l, true)
+	s.eachResult(c, all, func(text []byte, _ bool) { q.Push(text, false, l) })
+	q.Shrink(nil, l, true)
 	c.StoreList(s.to, &q, "sortstore")
 }

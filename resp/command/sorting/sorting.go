@@ -23,7 +23,7 @@ type Options struct {
 	// Cluster says that the node runs in cluster mode.
 	Cluster bool
 	// Limits are the thresholds of compact forms, as CONFIG SET last said.
-	Limits func() value.Limits
+	Limits func() *value.Limits
 }
 
 // family is Options as the receiver of the handlers that need them.

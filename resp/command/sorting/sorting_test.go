@@ -25,11 +25,11 @@ import (
 // setup makes the family and those whose values it sorts and reads.
 func setup(s commandtest.Settings) [][]command.Command {
 	no := func() bool { return false }
-	limits := func() value.Limits {
+	limits := func() *value.Limits {
 		l := value.DefaultLimits()
 		s.Int("list-max-listpack-size", &l.ListSize)
 		s.Int("zset-max-listpack-entries", &l.ZSetEntries)
-		return l
+		return &l
 	}
 	entries := sorting.Commands(sorting.Options{Limits: limits})
 	clustered := sorting.Commands(sorting.Options{Limits: limits, Cluster: true})

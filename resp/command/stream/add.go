@@ -52,7 +52,7 @@ type trimWords struct {
 }
 
 // parse reads the options, in XADD up to the id and with it. It answers the error.
-func (t *trimWords) parse(c *command.Ctx, xadd bool, lim value.Limits) bool {
+func (t *trimWords) parse(c *command.Ctx, xadd bool, lim *value.Limits) bool {
 	limited := false
 	i := 2
 options:
@@ -122,7 +122,7 @@ func (t *trimWords) threshold(c *command.Ctx) (ok bool) {
 }
 
 // settle refuses words that do not go together, and sets the limit where none was said.
-func (t *trimWords) settle(c *command.Ctx, xadd, limited bool, lim value.Limits) bool {
+func (t *trimWords) settle(c *command.Ctx, xadd, limited bool, lim *value.Limits) bool {
 	switch {
 	case t.Limit != 0 && t.at == 0:
 		c.Fail(resp.ErrTrimLimitAlone)
@@ -223,7 +223,7 @@ func (f family) xadd(c *command.Ctx) {
 	if found {
 		s = edit(c, key)
 	}
-	s.Append(id, fields, &lim)
+	s.Append(id, fields, lim)
 	trimmed := t.at != 0 && s.Trim(&t.StreamTrim) > 0
 	if !found {
 		c.Txn.SetObject(key, s, store.NoExpire)

@@ -18,11 +18,11 @@ import (
 // setup makes the family and, for looking at what it did, the generic one.
 func setup(s commandtest.Settings) [][]command.Command {
 	no := func() bool { return false }
-	limits := func() value.Limits {
+	limits := func() *value.Limits {
 		l := value.DefaultLimits()
 		s.Int("stream-node-max-entries", &l.StreamEntries)
 		s.Int("stream-node-max-bytes", &l.StreamBytes)
-		return l
+		return &l
 	}
 	return [][]command.Command{
 		stream.Commands(stream.Options{Limits: limits}),

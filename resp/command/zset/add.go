@@ -86,7 +86,7 @@ func (f family) add(c *command.Ctx, o addOptions, pairs [][]byte) {
 			ed.z.Grow()
 		}
 	case !o.xx:
-		ed.create(len(scores), len(pairs[1]), &l)
+		ed.create(len(scores), len(pairs[1]), l)
 	default:
 		scores = nil // no key, and none to be made
 	}
@@ -117,7 +117,7 @@ func (f family) add(c *command.Ctx, o addOptions, pairs [][]byte) {
 			continue
 		}
 		ed.begin()
-		ed.z.Put(member, score, &l)
+		ed.z.Put(member, score, l)
 	}
 	ed.end()
 	if added+updated > 0 {

@@ -263,7 +263,7 @@ func (f family) store(c *command.Ctx, w wants, event string, combine func(*combi
 	}
 	out := combine(&co)
 	l := f.Limits()
-	out.Compact(c.Scratch, &l)
+	out.Compact(c.Scratch, l)
 	c.StoreZSet(c.Argv[1], &out, event)
 }
 

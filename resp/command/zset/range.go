@@ -264,11 +264,11 @@ func (f family) zrangestore(c *command.Ctx) {
 		start, n = r.selected(&src)
 	}
 	l := f.Limits()
-	dst = value.NewZSet(c.Scratch, n, 0, &l)
+	dst = value.NewZSet(c.Scratch, n, 0, l)
 	if n > 0 {
 		it := src.From(start, r.reverse)
 		for ; n > 0 && it.Next(); n-- {
-			dst.Put(it.Member(), it.Score(), &l)
+			dst.Put(it.Member(), it.Score(), l)
 		}
 	}
 	c.StoreZSet(c.Argv[1], &dst, "zrangestore")

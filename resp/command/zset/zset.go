@@ -11,7 +11,7 @@ import (
 // Options are the settings the family reads. The functions are called for single calls, on
 // any event loop, and give what CONFIG SET last said.
 type Options struct {
-	Limits func() value.Limits
+	Limits func() *value.Limits
 	// Rand is where ZRANDMEMBER's choices come from. Any goroutine may call it.
 	Rand func() uint64
 }

@@ -15,12 +15,12 @@ import (
 // setup makes the family and, for looking at what it did, the generic one.
 func setup(s commandtest.Settings) [][]command.Command {
 	no := func() bool { return false }
-	limits := func() value.Limits {
+	limits := func() *value.Limits {
 		l := value.DefaultLimits()
 		if n, err := strconv.Atoi(s["zset-max-listpack-entries"]); err == nil {
 			l.ZSetEntries = n
 		}
-		return l
+		return &l
 	}
 	o := zset.Options{Limits: limits, Rand: rand.Uint64}
 	return [][]command.Command{
