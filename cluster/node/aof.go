@@ -179,11 +179,11 @@ func (c commit) Need() int64 {
 
 // RoundEnded lets one write, or sync, serve all clients of the round. A loop whose clients are too far ahead of the
 // file waits, as it would in a write of its own.
-func (c commit) RoundEnded() {
+func (c commit) RoundEnded() (again bool) {
 	a := c.n.aof
 	if a.Lag() > 0 {
 		if c.always {
-			a.Commit()
+			again = a.SyncNow()
 		} else {
 			a.WriteNow()
 		}
@@ -192,6 +192,7 @@ func (c commit) RoundEnded() {
 		a.Commit()
 		time.Sleep(time.Millisecond)
 	}
+	return again
 }
 
 func (s saver) RewriteAOF(later bool) (bool, resp.Error) {

@@ -137,8 +137,8 @@ func (c *client) bytes() int64 {
 // BeforeWrite implements server.Handler.
 func (d *Dispatcher) BeforeWrite(l *server.Loop) {
 	d.tracking.Flush(l)
-	if p := d.commit.Load(); p != nil {
-		(*p).RoundEnded()
+	if p := d.commit.Load(); p != nil && (*p).RoundEnded() {
+		l.Again()
 	}
 }
 

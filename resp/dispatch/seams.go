@@ -61,8 +61,9 @@ type Commit interface {
 	// replies to reads wait, so that nobody sees what a crash could still undo.
 	Need() int64
 	// RoundEnded is called on a loop between the calls of a round and its replies. It may hold the
-	// loop up when what is to be committed has become too much.
-	RoundEnded()
+	// loop up when what is to be committed has become too much. again asks for another round at once, because the
+	// commit waits a moment for what more there is.
+	RoundEnded() (again bool)
 }
 
 // SetCommit puts c in force, nil for none. While there is none it costs one atomic load a call.

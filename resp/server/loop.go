@@ -69,6 +69,7 @@ type Loop struct {
 	ticked    bool     // the timer went off since the last housekeeping
 	scanAt    int      // where the next scan for timeouts begins
 	alarm     int64    // the time of the alarm that is set, in Mono; 0 if none
+	again     bool     // see Again
 	stopping  bool
 	netIn     int64 // since the last addition to Stats
 	netOut    int64
@@ -79,7 +80,7 @@ type Loop struct {
 	inner     *interlude
 	leftPosts bool // Interlude has left functions in the box
 
-	hasHolds atomic.Bool // holding is not empty; written by the loop
+	hasHolds atomic.Bool // holding is not empty, and releaseHolds not about to look at it; written by the loop
 
 	mailbox struct {
 		sync.Mutex
@@ -170,6 +171,9 @@ func (l *Loop) WakeAt(mono int64) {
 	l.poll.alarmIn(time.Duration(max(mono-l.Mono, 1)))
 }
 
+// Again has the next round begin without waiting for anything. On the loop only.
+func (l *Loop) Again() { l.again = true }
+
 // wakeFor has the loop look at c: pushes, asynchronous close, stream input. Any goroutine.
 func (l *Loop) wakeFor(c *Conn) {
 	l.mailbox.Lock()
@@ -200,7 +204,8 @@ func (l *Loop) run() {
 }
 
 func (l *Loop) round() {
-	l.poll.wait(len(l.ready) == 0 && len(l.doomed) == 0 && !l.leftPosts)
+	l.poll.wait(len(l.ready) == 0 && len(l.doomed) == 0 && !l.leftPosts && !l.again)
+	l.again = false
 	began := time.Now()
 	l.NowMs, l.Mono = l.srv.opts.Clock()
 	if l.alarm != 0 && l.alarm <= l.Mono {
@@ -212,6 +217,9 @@ func (l *Loop) round() {
 	}
 	l.poll.serve()
 	l.takeReady()
+	if len(l.holding) > 0 {
+		l.hasHolds.Store(false)
+	}
 	l.srv.handler.BeforeWrite(l)
 	l.releaseHolds()
 	l.flushDirty()
@@ -600,37 +608,41 @@ func (l *Loop) held(c *Conn) {
 	}
 }
 
-// releaseHolds marks connections dirty whose first held reply may go. It runs after hasHolds was set and before any
-// write, so a Release that came between HoldUntil and hasHolds is seen here.
+// releaseHolds marks connections dirty whose first held reply may go. It runs before any write, and again when a Release
+// came before hasHolds was set.
 func (l *Loop) releaseHolds() {
-	if len(l.holding) == 0 {
+	for len(l.holding) > 0 {
+		released := l.srv.released.Load()
+		kept := l.holding[:0]
+		for _, c := range l.holding {
+			if l.releaseUntil(c, released); c.gone || len(c.holds) == 0 {
+				c.holding = false
+				continue
+			}
+			kept = append(kept, c)
+		}
+		clear(l.holding[len(kept):])
+		l.holding = kept
+		l.hasHolds.Store(len(kept) > 0)
+		if l.srv.released.Load() == released {
+			return
+		}
+	}
+}
+
+func (l *Loop) releaseUntil(c *Conn, released int64) {
+	if c.gone || len(c.holds) == 0 || c.holds[0].off > released {
 		return
 	}
-	released := l.srv.released.Load()
-	kept := l.holding[:0]
-	for _, c := range l.holding {
-		if !c.gone && len(c.holds) > 0 && c.holds[0].off <= released {
-			l.touched(c)
-			n := 0
-			for n < len(c.holds) && c.holds[n].off <= released {
-				n++
-			}
-			c.holds = slices.Delete(c.holds, 0, n)
-			if c.heldBack && len(c.holds) < maxHolds/2 {
-				c.heldBack = false
-				c.Resume()
-			}
-		}
-		if c.gone || len(c.holds) == 0 {
-			c.holding = false
-			continue
-		}
-		kept = append(kept, c)
+	l.touched(c)
+	n := 0
+	for n < len(c.holds) && c.holds[n].off <= released {
+		n++
 	}
-	clear(l.holding[len(kept):])
-	l.holding = kept
-	if len(kept) == 0 {
-		l.hasHolds.Store(false)
+	c.holds = slices.Delete(c.holds, 0, n)
+	if c.heldBack && len(c.holds) < maxHolds/2 {
+		c.heldBack = false
+		c.Resume()
 	}
 }
 

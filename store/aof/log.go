@@ -75,5 +75,13 @@ func (l *Log) add(p []byte, write func([]byte) (int, error)) (n int, err error) 
 // Sync makes what was written before durable.
 func (l *Log) Sync() error { return l.f.Sync() }
 
+// QuickSync is Sync as disk.QuickWriter does it, if the file can.
+func (l *Log) QuickSync() error {
+	if l.quick == nil {
+		return l.Sync()
+	}
+	return l.quick.QuickSync()
+}
+
 // Close closes the file without syncing it.
 func (l *Log) Close() error { return l.f.Close() }

@@ -48,12 +48,13 @@ type File interface {
 	Truncate(size int64) error
 }
 
-// QuickWriter is a File that can write without telling Go's scheduler. That makes the write much cheaper for the rest of
-// the process (an ordinary one wakes the runtime's monitor thread), but while it blocks it occupies a processor and holds
-// up the collector: it is for what fits the system's cache.
+// QuickWriter is a File that can write and sync without telling Go's scheduler. That makes the call much cheaper for the
+// rest of the process (an ordinary one wakes the runtime's monitor thread), but while it blocks it occupies a processor and
+// holds up the collector: it is for what fits the system's cache, and for disks whose syncs are short.
 type QuickWriter interface {
-	// QuickWrite is Write.
+	// QuickWrite is Write, QuickSync is Sync.
 	QuickWrite(p []byte) (int, error)
+	QuickSync() error
 }
 
 // OS is the real FS.

@@ -34,8 +34,22 @@ func (f file) QuickWrite(p []byte) (n int, err error) {
 	return n, err
 }
 
+// QuickSync implements QuickWriter.
+func (f file) QuickSync() error {
+	return datasync(f.File, func(fd uintptr) error {
+		if _, _, errno := syscall.RawSyscall(syscall.SYS_FDATASYNC, fd, 0, 0); errno != 0 {
+			return errno
+		}
+		return nil
+	})
+}
+
 // Datasync is fdatasync, as Redis uses it on Linux.
 func Datasync(f *os.File) error {
+	return datasync(f, func(fd uintptr) error { return syscall.Fdatasync(int(fd)) })
+}
+
+func datasync(f *os.File, sync func(fd uintptr) error) error {
 	c, err := f.SyscallConn()
 	if err != nil {
 		return err
@@ -43,7 +57,7 @@ func Datasync(f *os.File) error {
 	var syncErr error
 	err = c.Control(func(fd uintptr) {
 		for {
-			if syncErr = syscall.Fdatasync(int(fd)); !errors.Is(syncErr, syscall.EINTR) {
+			if syncErr = sync(fd); !errors.Is(syncErr, syscall.EINTR) {
 				return
 			}
 		}

@@ -133,6 +133,9 @@ const (
 	syncEvery    = time.Second
 	delayedAfter = 2 * time.Second
 	retryAfter   = time.Second
+	// quickSync is what a sync under always takes at most for event loops to make the next one themselves: less than
+	// waking another goroutine, and being woken by it, is worth.
+	quickSync = time.Millisecond
 	// slowWrite is what a write takes from which on Slow is told: latency events have no shorter ones.
 	slowWrite = time.Millisecond
 	// tellAgain is how often a write that goes on failing is logged.
@@ -517,6 +520,8 @@ type session struct {
 	closed    bool
 	writeErr  error
 	syncErr   error
+	gather    gathering
+	syncTook  time.Duration // the last sync under always
 }
 
 // turn is a change to the next file at a position.
@@ -573,7 +578,7 @@ func (s *session) run() {
 			s.a.o.Synced(s.a.o.Total())
 			return
 		}
-		if s.sync() || rest {
+		if s.sync(false) || rest {
 			continue
 		}
 		timer.Reset(s.nap())
@@ -651,6 +656,29 @@ func (a *AOF) WriteNow() {
 	}
 }
 
+// SyncNow writes and syncs what is in the stream, for event loops, under always: everybody that could do something meanwhile
+// waits for the sync anyway, as in Redis. While syncs take long it is left to the session's goroutine, and the loop
+// serves those who do not write. again asks the loop to come back at once: the sync waits for more clients.
+func (a *AOF) SyncNow() (again bool) {
+	s := a.writer.Load()
+	if s == nil || !s.io.TryLock() {
+		a.Commit() // whoever has the lock looks again
+		return false
+	}
+	defer s.io.Unlock()
+	if s.inSync || s.writeErr != nil || s.closed || s.syncTook > quickSync || a.sleep.Load() > 0 {
+		a.Commit()
+		return false
+	}
+	if s.gather.wait(a.o.Now(), a.o.Total()) > 0 {
+		return true
+	}
+	if alive, rest := s.write(true); !alive || rest || s.sync(true) {
+		a.Commit()
+	}
+	return false
+}
+
 // nap is how long nothing need be done unless something happens.
 func (s *session) nap() time.Duration {
 	now := s.a.o.Now()
@@ -660,6 +688,9 @@ func (s *session) nap() time.Duration {
 	case s.inSync:
 		return delayedAfter
 	case !s.clean():
+		if wait := s.gather.wait(now, s.at.total); wait > 0 && s.a.o.Settings().Fsync == FsyncAlways {
+			return wait
+		}
 		// Also under no, and while no-appendfsync-on-rewrite holds: the settings may change.
 		if left := syncEvery - now.Sub(s.lastSync); left > 0 {
 			return left
@@ -897,8 +928,8 @@ func (s *session) close() {
 	s.a.mu.Unlock()
 }
 
-// sync does what appendfsync asks for. more reports that the stream may hold more than was written.
-func (s *session) sync() (more bool) {
+// sync does what appendfsync asks for. more reports that the stream may hold more than was written. loop: as of write.
+func (s *session) sync(loop bool) (more bool) {
 	a := s.a
 	st := a.o.Settings()
 	now := a.o.Now()
@@ -907,16 +938,26 @@ func (s *session) sync() (more bool) {
 	}
 	switch st.Fsync {
 	case FsyncAlways:
+		if s.gather.wait(now, s.at.total) > 0 {
+			return false
+		}
 		s.awaitSync()
-		before := s.at
-		err := s.log.Sync()
+		from, to := s.synced.Load(), s.at
+		sync := s.log.Sync
+		if loop {
+			sync = s.log.QuickSync
+		}
+		err := sync()
 		a.o.slow("aof-fsync-always", now)
 		if err != nil {
 			s.syncFailed(err)
 			return false
 		}
 		s.syncWorks()
-		s.reached(before)
+		ended := a.o.Now()
+		s.syncTook = ended.Sub(now)
+		s.gather.synced(from.total, to.total, a.o.Total(), now, ended)
+		s.reached(to)
 		select {
 		case <-a.now: // whole rounds have ended meanwhile
 			return true

@@ -238,7 +238,8 @@ func (w *world) set(key, val string) int64 {
 	w.feed.append("SET", key, val)
 	t.End()
 	if w.settings.Load().Fsync == FsyncAlways {
-		w.aof.Commit()
+		for w.aof.SyncNow() {
+		}
 	} else {
 		w.aof.WriteNow()
 	}
