@@ -43,18 +43,12 @@ type fixed struct {
 
 // fix is `sextant cluster fix`.
 func fix(t *terminal, addr string, o *moveOptions) error {
-	if err := o.login.complete(t); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), o.limit)
-	defer cancel()
-	p := &progress{t: t}
-	defer p.end()
-	rs, seen, nodes, err := everyone(ctx, p, addr, o.login)
-	defer each(rs, func(_ int, r *remote) { r.close() })
+	v, err := visit(t, addr, &o.login, o.limit)
 	if err != nil {
 		return err
 	}
+	defer v.end()
+	ctx, p, rs, seen, nodes := v.ctx, v.p, v.rs, v.seen, v.nodes
 	m := newMover(ctx, o, p, rs, seen, nodes)
 	keys, err := m.count(seen, manage.Doubtful(seen))
 	if err != nil {

@@ -223,18 +223,12 @@ type removed struct {
 
 // delNode is `sextant cluster del-node`.
 func delNode(t *terminal, addr, name string, o *memberOptions) error {
-	if err := o.login.complete(t); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), o.limit)
-	defer cancel()
-	p := &progress{t: t}
-	defer p.end()
-	rs, seen, nodes, err := everyone(ctx, p, addr, o.login)
-	defer each(rs, func(_ int, r *remote) { r.close() })
+	v, err := visit(t, addr, &o.login, o.limit)
 	if err != nil {
 		return err
 	}
+	defer v.end()
+	ctx, p, rs, seen, nodes := v.ctx, v.p, v.rs, v.seen, v.nodes
 	plan, err := manage.Remove(nodes, name)
 	if err != nil {
 		advice := "sextant cluster check shows the nodes and their slots."

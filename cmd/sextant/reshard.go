@@ -157,20 +157,44 @@ func newMover(ctx context.Context, o *moveOptions, p *progress, rs []*remote, se
 	return m
 }
 
+// visited is a cluster whose nodes have been asked, with connections to them.
+type visited struct {
+	ctx   context.Context // ends with the time limit
+	p     *progress
+	rs    []*remote
+	seen  []manage.Seen // by each of rs
+	nodes []manage.Node
+	end   func() // to be called once: ends all that
+}
+
+// visit asks for what the login lacks and looks at all nodes of the cluster that addr belongs to.
+func visit(t *terminal, addr string, l *login, limit time.Duration) (*visited, error) {
+	if err := l.complete(t); err != nil {
+		return nil, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	v := &visited{ctx: ctx, p: &progress{t: t}}
+	v.end = func() {
+		each(v.rs, func(_ int, r *remote) { r.close() })
+		v.p.end()
+		cancel()
+	}
+	var err error
+	if v.rs, v.seen, v.nodes, err = everyone(ctx, v.p, addr, *l); err != nil {
+		v.end()
+		return nil, err
+	}
+	return v, nil
+}
+
 // move surveys the cluster, plans, asks, and moves.
 func move(t *terminal, addr string, o *moveOptions, plan func([]manage.Node) ([]manage.Move, error)) error {
-	if err := o.login.complete(t); err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), o.limit)
-	defer cancel()
-	p := &progress{t: t}
-	defer p.end()
-	rs, seen, nodes, err := everyone(ctx, p, addr, o.login)
-	defer each(rs, func(_ int, r *remote) { r.close() })
+	v, err := visit(t, addr, &o.login, o.limit)
 	if err != nil {
 		return err
 	}
+	defer v.end()
+	ctx, p, rs, seen, nodes := v.ctx, v.p, v.rs, v.seen, v.nodes
 	if report := manage.Check(seen); !report.OK() {
 		return faultf(wellAdvice, "the cluster is not well: %s", report.Problems[0])
 	}
