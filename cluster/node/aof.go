@@ -19,27 +19,18 @@ import (
 // The append only file. persist.AOF writes and loads it; here it is given the stream, the commands and
 // the clients that wait.
 
-// aofSettings derives what the append only file asks for at every write, once for each v.
-func (n *Node) aofSettings(v *Values) persist.AOFSettings {
-	if last := n.aofNow.Load(); last != nil && last.of == v {
-		return last.AOFSettings
-	}
-	s := &derivedAOF{v, persist.AOFSettings{
+// aofSettings is what the append only file asks for at every write.
+func (n *Node) aofSettings(v *Values) persist.AOFSettings { return *n.aofNow.from(v, n.aofSettingsOf) }
+
+func (n *Node) aofSettingsOf(v *Values) persist.AOFSettings {
+	return persist.AOFSettings{
 		Dir: v.Dir, DirName: v.AppendDirname, Filename: v.AppendFilename, Fsync: fsyncPolicies[v.AppendFsync],
 		NoFsyncOnRewrite: v.NoAppendfsyncOnRewrite, RewritePercentage: v.AutoAOFRewritePercentage, RewriteMinSize: v.AutoAOFRewriteMinSize,
 		LoadTruncated: v.AOFLoadTruncated, RDBPreamble: v.AOFUseRDBPreamble, IncrementalSync: v.AOFRewriteIncrementalFsync,
 		Timestamps: v.AOFTimestampEnabled, KeepHistory: v.AOFDisableAutoGC,
 		Compress: v.RDBCompression, Checksum: v.RDBChecksum, Policy: v.MaxMemoryPolicy, Pace: n.savePace(),
 		MaxPreImageBytes: preImageBound(v),
-	}}
-	n.aofNow.Store(s)
-	return s.AOFSettings
-}
-
-// derivedAOF is what aofSettings made of the values it was asked for last.
-type derivedAOF struct {
-	of *Values
-	persist.AOFSettings
+	}
 }
 
 var fsyncPolicies = map[AppendFsync]persist.FsyncPolicy{

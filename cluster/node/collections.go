@@ -75,22 +75,8 @@ func (n *Node) collections() collections {
 
 func (n *Node) maxBulk() int64 { return n.cfg.Now().ProtoMaxBulkLen }
 
-// limits are what limitsOf says now, made once for each configuration.
-func (n *Node) limits() *values.Limits {
-	v := n.cfg.Now()
-	if d := n.limitsNow.Load(); d != nil && d.of == v {
-		return &d.limits
-	}
-	d := &derivedLimits{v, limitsOf(v)}
-	n.limitsNow.Store(d)
-	return &d.limits
-}
-
-// derivedLimits are the limits of the values that limits was asked for last. Immutable.
-type derivedLimits struct {
-	of     *Values
-	limits values.Limits
-}
+// limits are what limitsOf says now.
+func (n *Node) limits() *values.Limits { return n.limitsNow.from(n.cfg.Now(), limitsOf) }
 
 // limitsOf are the sizes up to which collections are kept compact.
 func limitsOf(v *Values) values.Limits {

@@ -1,6 +1,10 @@
 package node
 
-import "github.com/sextantdb/sextant/resp/command"
+import (
+	"sync/atomic"
+
+	"github.com/sextantdb/sextant/resp/command"
+)
 
 // Values is the configuration at one moment: one field per directive, named after it; the table in
 // config_table.go says what each means. A Values is immutable once it is published:
@@ -232,4 +236,26 @@ type Values struct {
 	ClusterMaxClockDriftPPM   int64
 	ClusterBusAuth            BusAuth
 	ClusterBusSecret          string
+}
+
+// derived is something that is made of the configuration's values, once for each configuration, because it is asked for at
+// every call. Any goroutine.
+type derived[T any] struct {
+	last atomic.Pointer[madeOf[T]]
+}
+
+// madeOf is immutable.
+type madeOf[T any] struct {
+	values *Values
+	made   T
+}
+
+// from returns what build makes of v, which must depend on nothing else. It is not to be changed.
+func (d *derived[T]) from(v *Values, build func(*Values) T) *T {
+	last := d.last.Load()
+	if last == nil || last.values != v {
+		last = &madeOf[T]{v, build(v)}
+		d.last.Store(last)
+	}
+	return &last.made
 }

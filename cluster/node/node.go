@@ -31,6 +31,7 @@ import (
 	"github.com/sextantdb/sextant/store/rdb"
 	"github.com/sextantdb/sextant/store/snapshot"
 	"github.com/sextantdb/sextant/store/stat"
+	values "github.com/sextantdb/sextant/store/value"
 )
 
 // Node is one running server.
@@ -61,8 +62,8 @@ type Node struct {
 	saver     *persist.Saver
 	loader    *persist.Loader
 	aof       *persist.AOF
-	aofNow    atomic.Pointer[derivedAOF]    // see aofSettings
-	limitsNow atomic.Pointer[derivedLimits] // see limits
+	aofNow    derived[persist.AOFSettings] // see aofSettings
+	limitsNow derived[values.Limits]       // see limits
 	repl      *repl.Engine
 	agent     *agent.Agent // nil outside cluster mode
 	wire      *wire        // nil outside cluster mode
